@@ -1,0 +1,109 @@
+/* The agent: keeps a device's ensemble up to date. It owns a state folder with slots and a journal,
+ * speaks to a control plane, and proves what it fetched before it is used. It starts no thread: the
+ * app calls covey_agent_step when it has time, from one thread at a time. Several processes may
+ * share a state folder: one at a time updates, all may read.
+ *
+ *   check-in → plan → fetch → verify → stage → probe → activate (trial) → commit
+ *                                        └ any failure ─→ keep or return to `previous`, report why
+ */
+#ifndef COVEY_AGENT_H
+#define COVEY_AGENT_H
+
+#include <covey/ensemble.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct covey_agent covey_agent;
+
+/* Proves a staged ensemble: runs its probes, or has another process do so. */
+typedef covey_status (*covey_agent_probe_fn)(void *user, covey_ensemble *ensemble,
+                                             covey_probe_result *result, covey_error *error);
+
+/* What the agent did, as it does it: for a progress line or a log. Strings are valid for the call.
+ */
+typedef struct covey_agent_event {
+    size_t size;
+    const char *phase;   /* "check-in", "plan", "fetch", "verify", "stage", "probe", "activate",
+                            "commit", "return", "idle" */
+    const char *release; /* "assistant@1.1.0", or "" */
+    const char *message; /* one plain sentence */
+    uint64_t bytes_done, bytes_total; /* 0 where it counts nothing */
+} covey_agent_event;
+typedef void (*covey_agent_event_fn)(void *user, const covey_agent_event *event);
+
+typedef struct covey_agent_options {
+    size_t size;
+    const char *state_dir;   /* created owner-only */
+    const char *builtin_dir; /* the ensemble shipped with the app, read-only; NULL for none */
+    const char
+        *app_version; /* semantic version, checked against what ensembles need; NULL: "0.0.0" */
+    covey_agent_probe_fn probe; /* NULL: covey_ensemble_probe */
+    void *probe_user;
+    covey_agent_event_fn event; /* may be NULL */
+    void *event_user;
+} covey_agent_options;
+#define COVEY_AGENT_OPTIONS_INIT                                                                   \
+    { sizeof(covey_agent_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/* Opens the state folder and brings it to rest: what was interrupted is completed or undone. Needs
+ * no network. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_open(covey_runtime *runtime,
+                                                       const covey_agent_options *options,
+                                                       covey_agent **agent, covey_error *error);
+COVEY_API void covey_agent_close(covey_agent *agent);
+
+/* Makes this device known to a control plane at `url` with a one-time token. The release keys it
+ * answers with are pinned on first use, unless `release_key` (64 hex digits, Ed25519) names the one
+ * to trust. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_enroll(covey_agent *agent, const char *url,
+                                                         const char *token, const char *release_key,
+                                                         covey_error *error);
+
+typedef enum covey_agent_state {
+    COVEY_AGENT_IDLE = 0,    /* nothing to do until next_step_ms */
+    COVEY_AGENT_WORKING = 1, /* call again: an update is under way */
+    COVEY_AGENT_WAITING =
+        2, /* an update waits for space, network, consent, or a retry: see message */
+    COVEY_AGENT_UNENROLLED = 3 /* serves what it has; knows no control plane */
+} covey_agent_state;
+
+typedef struct covey_agent_outcome {
+    size_t size;
+    covey_agent_state state;
+    int64_t next_step_ms; /* when to call again, from now */
+    bool current_changed; /* covey_agent_current names another ensemble than before this step */
+    char message[256];
+} covey_agent_outcome;
+#define COVEY_AGENT_OUTCOME_INIT                                                                   \
+    { sizeof(covey_agent_outcome), COVEY_AGENT_IDLE, 0, false, "" }
+
+/* Does what is due for up to about `budget_ms` (0: one action), then returns with nothing held.
+ * Failures of an update are outcomes, not errors; an error means that the state folder itself
+ * cannot be used. `check_now` asks the control plane even if it is not time yet. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms,
+                                                       bool check_now, covey_agent_outcome *outcome,
+                                                       covey_error *error);
+
+/* The ensemble to serve now: current, or the built-in one. It is checked as every start must
+ * (manifest, seals, needs); one that fails is left for the previous. Close it when its last
+ * conversation ends. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_current(covey_agent *agent,
+                                                          covey_ensemble **ensemble,
+                                                          covey_error *error);
+
+/* Returns to the local previous ensemble by the user's wish. The version left is not offered again.
+ */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_rollback(covey_agent *agent, covey_error *error);
+
+/* State as a JSON document (schema/status.schema.json): slots, last check-in, last update and why.
+ * Free it with covey_agent_free_text. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_status(covey_agent *agent, char **json,
+                                                         covey_error *error);
+COVEY_API void covey_agent_free_text(covey_agent *agent, char *json);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

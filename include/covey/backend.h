@@ -1,0 +1,127 @@
+/* Backends: what can answer a request. The engine of this library is the first maker; what stands
+ * above (the server, the router, the agent's probes) knows this interface only. */
+#ifndef COVEY_BACKEND_H
+#define COVEY_BACKEND_H
+
+#include <covey/session.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct covey_backend covey_backend;
+typedef struct covey_conversation covey_conversation;
+
+typedef enum covey_availability {
+    COVEY_AVAILABLE = 0,
+    COVEY_UNAVAILABLE_NO_MODEL = 1,    /* nothing is loaded */
+    COVEY_UNAVAILABLE_MEMORY = 2,      /* the device cannot hold it now */
+    COVEY_UNAVAILABLE_UNSUPPORTED = 3, /* this device or library lacks what it needs */
+    COVEY_UNAVAILABLE_BUSY = 4,        /* as many conversations as it takes are open */
+    COVEY_UNAVAILABLE_CLOSING = 5      /* it drains */
+} covey_availability;
+
+/* What the backend really did when it loaded: to be compared with what the ensemble declares. */
+typedef struct covey_backend_report {
+    size_t size;
+    char kind[32];              /* "covey" */
+    char isa[32];               /* instruction set in use */
+    char quantization[32];      /* type of most weight bytes, as run */
+    bool exact;                 /* keeps the arithmetic contract: may answer bits probes */
+    int32_t arithmetic_version; /* 0 where not exact */
+    int32_t threads;
+    int32_t context_tokens_max;
+    int64_t load_ms;
+    uint64_t weight_bytes;
+} covey_backend_report;
+
+/* A request: messages through the chat template, or, where `prompt` is set, that text as it is. */
+typedef struct covey_request {
+    size_t size;
+    const covey_message *messages;
+    size_t message_count;
+    const char *prompt; /* NULL with messages */
+    covey_generation_options generation;
+} covey_request;
+#define COVEY_REQUEST_INIT                                                                         \
+    { sizeof(covey_request), NULL, 0, NULL, COVEY_GENERATION_OPTIONS_INIT }
+
+typedef struct covey_answer {
+    size_t size;
+    covey_stop_reason stop_reason;
+    int32_t prompt_token_count;
+    int32_t reused_token_count; /* of the prompt, already in the conversation's state */
+    int32_t answer_token_count;
+    int64_t first_token_us; /* request to first token, prefill included */
+    int64_t prefill_us;
+    int64_t decode_us;
+} covey_answer;
+#define COVEY_ANSWER_INIT                                                                          \
+    { sizeof(covey_answer), COVEY_STOP_END, 0, 0, 0, 0, 0, 0 }
+
+/* What a maker provides. All functions may be called from several threads, but one conversation
+ * from one at a time; `cancel` from any. An app may bring its own: it fills this table and calls
+ * covey_backend_new. */
+typedef struct covey_backend_table {
+    size_t size;
+    void *user;
+    covey_availability (*available)(void *user, char *reason, size_t reason_size);
+    void (*report)(void *user, covey_backend_report *report);
+    /* Tokens that the request's prompt has. */
+    covey_status (*count_tokens)(void *user, const covey_request *request, size_t *token_count,
+                                 covey_error *error);
+    covey_status (*open)(void *user, int32_t context_tokens, void **conversation,
+                         covey_error *error);
+    void (*close)(void *user, void *conversation);
+    /* Answers. Where the request begins with what the conversation already holds, only the rest is
+     * computed. */
+    covey_status (*generate)(void *user, void *conversation, const covey_request *request,
+                             covey_answer *answer, covey_error *error, covey_text_fn text,
+                             void *text_user);
+    void (*cancel)(void *user, void *conversation);
+    void (*destroy)(void *user);
+} covey_backend_table;
+
+/* A backend over a maker's table, which is copied. The backend is counted: conversations hold it,
+ * so that it may be released while some are open; `destroy` runs after the last. */
+COVEY_API COVEY_MUST_USE covey_status covey_backend_new(covey_runtime *runtime,
+                                                        const covey_backend_table *table,
+                                                        covey_backend **backend,
+                                                        covey_error *error);
+
+/* The engine as a backend on a model that it takes: the model is closed with the backend. At most
+ * `conversations_max` conversations at once, 0 for 4. On failure the model stays the caller's. */
+COVEY_API COVEY_MUST_USE covey_status covey_backend_local(covey_runtime *runtime,
+                                                          covey_model *take_model,
+                                                          int32_t conversations_max,
+                                                          covey_backend **backend,
+                                                          covey_error *error);
+
+COVEY_API void covey_backend_release(covey_backend *backend);
+
+/* Whether it can answer now; `reason` gets one plain sentence when it cannot. */
+COVEY_API covey_availability covey_backend_available(covey_backend *backend, char *reason,
+                                                     size_t reason_size);
+COVEY_API void covey_backend_get_report(covey_backend *backend, covey_backend_report *report);
+COVEY_API COVEY_MUST_USE covey_status covey_backend_count_tokens(covey_backend *backend,
+                                                                 const covey_request *request,
+                                                                 size_t *token_count,
+                                                                 covey_error *error);
+
+/* `context_tokens` 0: the backend's default. */
+COVEY_API COVEY_MUST_USE covey_status covey_conversation_open(covey_backend *backend,
+                                                              int32_t context_tokens,
+                                                              covey_conversation **conversation,
+                                                              covey_error *error);
+COVEY_API void covey_conversation_close(covey_conversation *conversation);
+COVEY_API COVEY_MUST_USE covey_status covey_conversation_generate(covey_conversation *conversation,
+                                                                  const covey_request *request,
+                                                                  covey_answer *answer,
+                                                                  covey_error *error,
+                                                                  covey_text_fn text, void *user);
+COVEY_API void covey_conversation_cancel(covey_conversation *conversation);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

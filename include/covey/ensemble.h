@@ -1,0 +1,80 @@
+/* Ensembles: all that must agree for an answer to be right, in one folder with its manifest,
+ * ensemble.json (docs/formats/ensemble.md, schema/ensemble.schema.json). */
+#ifndef COVEY_ENSEMBLE_H
+#define COVEY_ENSEMBLE_H
+
+#include <covey/backend.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct covey_ensemble covey_ensemble;
+
+typedef enum covey_check_depth {
+    COVEY_CHECK_MANIFEST = 0, /* the manifest alone, and that files are there with the right size */
+    COVEY_CHECK_DIGESTS = 1   /* every byte of every component */
+} covey_check_depth;
+
+/* Opens the folder's manifest and checks it as deep as asked, and what it needs against this
+ * library and device. COVEY_ERROR_FORMAT: the manifest is malformed or contradicts itself.
+ * COVEY_ERROR_NOT_FOUND, COVEY_ERROR_MISMATCH: a component is absent or differs.
+ * COVEY_ERROR_UNSUPPORTED: it needs what this library lacks. Each names the component or field. */
+COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open(covey_runtime *runtime,
+                                                          const char *folder,
+                                                          covey_check_depth depth,
+                                                          covey_ensemble **ensemble,
+                                                          covey_error *error);
+COVEY_API void covey_ensemble_close(covey_ensemble *ensemble);
+
+/* Borrowed from the ensemble. */
+COVEY_API const char *covey_ensemble_name(const covey_ensemble *ensemble);
+COVEY_API const char *covey_ensemble_version(const covey_ensemble *ensemble);
+COVEY_API const char *covey_ensemble_variant(const covey_ensemble *ensemble);
+COVEY_API const char *covey_ensemble_digest(const covey_ensemble *ensemble); /* 64 hex digits */
+
+typedef struct covey_component {
+    size_t size;
+    const char *role;
+    const char *file; /* relative to the folder */
+    const char *sha256;
+    uint64_t bytes;
+} covey_component;
+COVEY_API size_t covey_ensemble_component_count(const covey_ensemble *ensemble);
+COVEY_API COVEY_MUST_USE covey_status covey_ensemble_component(const covey_ensemble *ensemble,
+                                                               size_t index,
+                                                               covey_component *component,
+                                                               covey_error *error);
+
+/* Opens the component with role "model" on the engine. */
+COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open_model(covey_ensemble *ensemble,
+                                                                covey_model **model,
+                                                                covey_error *error);
+
+/* The outcome of an ensemble's probes. */
+typedef struct covey_probe_result {
+    size_t size;
+    int32_t bits_count, bits_passed;
+    int32_t task_count, task_passed;
+    double task_score, task_score_min; /* shares of 1 */
+    int64_t elapsed_ms;
+    char first_failure[256]; /* which probe, what was expected, what came; "" when all passed */
+} covey_probe_result;
+#define COVEY_PROBE_RESULT_INIT                                                                    \
+    { sizeof(covey_probe_result), 0, 0, 0, 0, 0.0, 0.0, 0, "" }
+
+/* Called after each probe; return false to stop with COVEY_ERROR_CANCELLED. */
+typedef bool (*covey_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
+
+/* Loads the model and runs every probe. COVEY_OK when all bits probes are equal and the task score
+ * reaches its minimum; COVEY_ERROR_REFUSED otherwise, with `result` filled. `progress` may be NULL.
+ */
+COVEY_API COVEY_MUST_USE covey_status covey_ensemble_probe(covey_ensemble *ensemble,
+                                                           covey_probe_result *result,
+                                                           covey_error *error,
+                                                           covey_progress_fn progress, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

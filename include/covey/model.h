@@ -1,0 +1,101 @@
+/* Models: weights, vocabulary and chat template out of one GGUF. A model is immutable: any number
+ * of threads and sessions may use one at the same time. */
+#ifndef COVEY_MODEL_H
+#define COVEY_MODEL_H
+
+#include <covey/runtime.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct covey_model covey_model;
+
+/* A token id, 0 to vocabulary size - 1. */
+typedef int32_t covey_token;
+
+/* Where the GGUF is: exactly one of path, descriptor (>= 0), memory. A descriptor is duplicated, so
+ * the caller may close its own. Memory is borrowed until the model is closed. */
+typedef struct covey_model_source {
+    size_t size;
+    const char *path;
+    int descriptor;             /* -1 when unused */
+    uint64_t descriptor_offset; /* bytes to the GGUF's start */
+    uint64_t descriptor_length; /* bytes; 0 up to the end */
+    const void *memory;
+    size_t memory_size;
+} covey_model_source;
+#define COVEY_MODEL_SOURCE_INIT                                                                    \
+    { sizeof(covey_model_source), NULL, -1, 0, 0, NULL, 0 }
+
+/* Maps (never copies) the weights and reads the vocabulary. COVEY_ERROR_FORMAT names the field that
+ * is wrong, COVEY_ERROR_UNSUPPORTED the architecture, tensor or type that this library does not
+ * run. */
+COVEY_API COVEY_MUST_USE covey_status covey_model_open(covey_runtime *runtime,
+                                                       const covey_model_source *source,
+                                                       covey_model **model, covey_error *error);
+
+/* Closes it once its sessions are closed. NULL is allowed. */
+COVEY_API void covey_model_close(covey_model *model);
+
+/* Strings are borrowed from the model. */
+typedef struct covey_model_info {
+    size_t size;
+    const char *architecture; /* "llama" */
+    const char *name;         /* general.name, or "" */
+    const char *quantization; /* type of most weight bytes: "F32", "Q8_0", … */
+    uint64_t parameter_count;
+    uint64_t weight_bytes;
+    int32_t vocabulary_size;
+    int32_t context_tokens_max; /* as trained */
+    int32_t layer_count;
+    int32_t embedding_width;
+    int32_t arithmetic_version; /* docs/arithmetic.md */
+    covey_token bos, eos;       /* -1 where the vocabulary has none */
+    bool has_chat_template;
+    int64_t load_ms; /* how long covey_model_open took */
+} covey_model_info;
+#define COVEY_MODEL_INFO_INIT                                                                      \
+    { sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0 }
+COVEY_API void covey_model_describe(const covey_model *model, covey_model_info *info);
+
+/* Text to tokens. Writes at most `capacity` ids and the full count to `*token_count`;
+ * COVEY_ERROR_LIMIT when they do not fit (call again with more room). `text` need not end in NUL.
+ * BOS is never added. With `parse_special`, the text of control tokens becomes those tokens: only
+ * for text that the program wrote, never for a user's words. */
+COVEY_API COVEY_MUST_USE covey_status covey_model_tokenize(const covey_model *model,
+                                                           const char *text, size_t text_size,
+                                                           bool parse_special, covey_token *tokens,
+                                                           size_t capacity, size_t *token_count,
+                                                           covey_error *error);
+
+/* The bytes of one token, not always whole UTF-8 characters; nothing for control tokens unless
+ * `special`. Writes at most `capacity` bytes, no NUL, and returns the full length in bytes; 0 for
+ * an id out of range. */
+COVEY_API size_t covey_model_token_bytes(const covey_model *model, covey_token token, bool special,
+                                         char *bytes, size_t capacity);
+
+/* Whether the token ends a turn (EOS, EOT and their like). */
+COVEY_API bool covey_model_token_is_end(const covey_model *model, covey_token token);
+
+/* One message of a conversation. Strings are NUL-terminated UTF-8, borrowed for the call. */
+typedef struct covey_message {
+    const char *role; /* "system", "user", "assistant", "tool" */
+    const char *content;
+} covey_message;
+
+/* A conversation to the tokens of a prompt by the model's chat template, ready for
+ * covey_session_append, BOS included where the template or the vocabulary wants it. Control tokens
+ * come from the template only: the same text inside a message stays text. With
+ * `add_generation_prompt`, the assistant's turn is opened. Capacity and count are as in
+ * covey_model_tokenize. COVEY_ERROR_UNSUPPORTED says what the template uses that this library does
+ * not have, or that the model has none. */
+COVEY_API COVEY_MUST_USE covey_status
+covey_model_render_chat(const covey_model *model, const covey_message *messages,
+                        size_t message_count, bool add_generation_prompt, covey_token *tokens,
+                        size_t capacity, size_t *token_count, covey_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,180 @@
+/* The runtime: what the caller lends the library. Memory, log, threads, clock, crypto, transport,
+ * keys and pushed signals all come in here, each with a default. Every other object is opened in
+ * one runtime and must be closed before it. A process may hold several. */
+#ifndef COVEY_RUNTIME_H
+#define COVEY_RUNTIME_H
+
+#include <covey/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct covey_runtime covey_runtime;
+
+/* One function does all, as C's realloc: `pointer` NULL allocates, `size` 0 frees and returns NULL.
+ * Returns memory aligned for any type of C (16 bytes on 64-bit systems), or NULL, upon which the
+ * old block stays valid. Called from any thread that uses the library. Libraries below Covey (TLS,
+ * SQLite, HTTP) keep their own allocators; weights are mapped, not allocated. */
+typedef struct covey_allocator {
+    void *(*resize)(void *user, void *pointer, size_t size);
+    void *user;
+} covey_allocator;
+
+typedef enum covey_log_level {
+    COVEY_LOG_ERROR = 0,
+    COVEY_LOG_WARN = 1,
+    COVEY_LOG_INFO = 2,
+    COVEY_LOG_DEBUG = 3
+} covey_log_level;
+
+/* Receives one event: `component` is the layer ("agent"), `message` one line of UTF-8 without a
+ * newline, valid for the call. Never holds prompts, answers or secrets. May be called from any
+ * thread. */
+typedef void (*covey_log_fn)(void *user, covey_log_level level, const char *component,
+                             const char *message);
+
+/* Milliseconds since 1970-01-01 UTC, as the system believes. May jump. */
+typedef int64_t (*covey_clock_fn)(void *user);
+
+/* Signatures and randomness. Ed25519 as in RFC 8032: 32-byte public keys, 32-byte seeds as private
+ * keys, 64-byte signatures. `size` is sizeof(covey_crypto) as the caller knew it; fields are
+ * appended. */
+typedef struct covey_crypto {
+    size_t size;
+    void *user;
+    /* COVEY_OK, or COVEY_ERROR_MISMATCH when the signature is not the key's over `message`. */
+    covey_status (*ed25519_verify)(void *user, const uint8_t public_key[32], const void *message,
+                                   size_t message_size, const uint8_t signature[64]);
+    covey_status (*ed25519_sign)(void *user, const uint8_t private_key[32], const void *message,
+                                 size_t message_size, uint8_t signature[64]);
+    covey_status (*ed25519_public)(void *user, const uint8_t private_key[32],
+                                   uint8_t public_key[32]);
+    /* Fills `out` with bytes fit for keys. */
+    covey_status (*random)(void *user, void *out, size_t size);
+} covey_crypto;
+
+/* Small secrets by name (letters, digits, '.', '-', '_'; at most 64 bytes): the device's key and
+ * token. The default keeps owner-only files under the agent's state directory. */
+typedef struct covey_keystore {
+    size_t size;
+    void *user;
+    /* Writes at most `capacity` bytes and the secret's true size to `*value_size`.
+     * COVEY_ERROR_NOT_FOUND if absent, COVEY_ERROR_LIMIT if it does not fit. */
+    covey_status (*get)(void *user, const char *name, void *value, size_t capacity,
+                        size_t *value_size);
+    /* Replaces atomically. */
+    covey_status (*put)(void *user, const char *name, const void *value, size_t value_size);
+    covey_status (*remove)(void *user, const char *name);
+} covey_keystore;
+
+/* One HTTP exchange. Strings are borrowed for the call. */
+typedef struct covey_http_request {
+    size_t size;
+    const char *method;         /* "GET" or "POST" */
+    const char *url;            /* absolute, percent-encoded */
+    const char *const *headers; /* "Name: value" lines; never logged */
+    size_t header_count;
+    const void *body;
+    size_t body_size;
+    uint64_t range_first;    /* first byte wanted; 0 with range_count 0 asks for all */
+    uint64_t range_count;    /* bytes wanted, 0 for up to the end */
+    uint64_t body_bytes_max; /* the answer's body may not be longer */
+    uint32_t connect_timeout_ms;
+    uint32_t idle_timeout_ms; /* no byte for so long is a failure */
+} covey_http_request;
+
+typedef struct covey_http_response {
+    size_t size;
+    int status;              /* as the server sent it: 200, 206, 404, … */
+    uint64_t range_first;    /* from Content-Range of a 206, else 0 */
+    uint32_t retry_after_ms; /* from Retry-After, else 0 */
+    char etag[128];          /* empty when absent or too long */
+} covey_http_response;
+
+/* Receives the body in order. Anything but COVEY_OK stops the exchange, and fetch returns that
+ * status. */
+typedef covey_status (*covey_http_sink)(void *user, const covey_http_response *response,
+                                        const void *data, size_t data_size);
+
+/* Carries requests. `fetch` blocks; it returns COVEY_OK for any complete answer, whatever its HTTP
+ * status, COVEY_ERROR_NETWORK or COVEY_ERROR_TIMEOUT otherwise. May be called from several threads
+ * at once. */
+typedef struct covey_transport {
+    size_t size;
+    void *user;
+    covey_status (*fetch)(void *user, const covey_http_request *request,
+                          covey_http_response *response, covey_http_sink sink, void *sink_user,
+                          covey_error *error);
+} covey_transport;
+
+/* What an app knows better than the system. A field left at its INIT value says nothing about that
+ * signal. */
+typedef enum covey_network {
+    COVEY_NETWORK_UNKNOWN = -1,
+    COVEY_NETWORK_NONE = 0,
+    COVEY_NETWORK_METERED = 1,
+    COVEY_NETWORK_UNMETERED = 2
+} covey_network;
+
+typedef struct covey_signals {
+    size_t size;
+    int32_t battery_percent;        /* 0 to 100; -1 unknown */
+    int32_t charging;               /* 0 no, 1 yes, -1 unknown */
+    int32_t network;                /* covey_network */
+    int32_t thermal_percent;        /* 0 cool, 100 about to be shut down; -1 unknown */
+    int64_t memory_available_bytes; /* -1 unknown */
+} covey_signals;
+#define COVEY_SIGNALS_INIT                                                                         \
+    { sizeof(covey_signals), -1, -1, COVEY_NETWORK_UNKNOWN, -1, -1 }
+
+/* Pointers to tables are borrowed: the tables' contents are copied, what they point to must outlive
+ * the runtime. */
+typedef struct covey_runtime_options {
+    size_t size;
+    const covey_allocator *allocator; /* NULL: the C library's */
+    covey_log_fn log;                 /* NULL: silence */
+    void *log_user;
+    covey_log_level log_level; /* events above it are not formed */
+    int32_t threads; /* that may compute, the calling one included; 1 starts none; 0: one a core */
+    covey_clock_fn clock; /* NULL: the system's */
+    void *clock_user;
+    const covey_crypto *crypto;       /* NULL: OpenSSL */
+    const covey_keystore *keystore;   /* NULL: owner-only files in the state directory */
+    const covey_transport *transport; /* NULL: libcurl */
+    const char *isa; /* NULL: the best here; "scalar", "avx2" or "avx512" forces one, or fails */
+} covey_runtime_options;
+#define COVEY_RUNTIME_OPTIONS_INIT                                                                 \
+    {                                                                                              \
+        sizeof(covey_runtime_options), NULL, NULL, NULL, COVEY_LOG_INFO, 1, NULL, NULL, NULL,      \
+            NULL, NULL, NULL                                                                       \
+    }
+
+/* Opens a runtime; `options` may be NULL. The environment variable COVEY_ISA stands in for a NULL
+ * `isa`. */
+COVEY_API COVEY_MUST_USE covey_status covey_runtime_open(const covey_runtime_options *options,
+                                                         covey_runtime **runtime,
+                                                         covey_error *error);
+
+/* Closes it once everything opened in it is closed. NULL is allowed. */
+COVEY_API void covey_runtime_close(covey_runtime *runtime);
+
+/* Pushes what the app knows of the device; later calls replace the fields they set. Any thread. */
+COVEY_API COVEY_MUST_USE covey_status covey_runtime_push_signals(covey_runtime *runtime,
+                                                                 const covey_signals *signals,
+                                                                 covey_error *error);
+
+/* The instruction set in use: "scalar", "avx2", "avx512". Static memory; any thread. */
+COVEY_API const char *covey_runtime_isa(const covey_runtime *runtime);
+
+/* Threads that compute, the caller's included. */
+COVEY_API int32_t covey_runtime_threads(const covey_runtime *runtime);
+
+/* Gives memory back that can be made again (scratch, caches): for a system's low-memory call. Any
+ * thread. */
+COVEY_API void covey_runtime_trim(covey_runtime *runtime);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,73 @@
+/* Files: whole reads with a cap, atomic replacement, maps, folders, locks. Every system call that
+ * can fail has a fault point. Paths are UTF-8. Files and folders are made owner-only unless said
+ * otherwise. */
+#ifndef COVEY_BASE_FILE_H
+#define COVEY_BASE_FILE_H
+
+#include "base/buffer.h"
+
+/* Appends the whole file; LIMIT beyond the buffer's cap. Only regular files. */
+covey_status covey__file_read(const covey__env *env, const char *path, covey__buffer *out,
+                              covey_error *error) COVEY_MUST_USE;
+
+/* Temporary beside it, write, fsync, rename, fsync of the folder: readers see the old bytes or the
+ * new. */
+covey_status covey__file_replace(const covey__env *env, const char *path, const void *data,
+                                 size_t size, covey_error *error) COVEY_MUST_USE;
+
+/* The pieces of the above, for files that grow in steps. */
+covey_status covey__file_open(const covey__env *env, const char *path, int flags, int mode,
+                              int *descriptor, covey_error *error) COVEY_MUST_USE;
+covey_status covey__file_write_at(const covey__env *env, int descriptor, const char *path,
+                                  uint64_t offset, const void *data, size_t size,
+                                  covey_error *error) COVEY_MUST_USE;
+/* Reads exactly `size` bytes; a shorter file is COVEY_ERROR_FORMAT. */
+covey_status covey__file_read_at(const covey__env *env, int descriptor, const char *path,
+                                 uint64_t offset, void *data, size_t size,
+                                 covey_error *error) COVEY_MUST_USE;
+covey_status covey__file_sync(const covey__env *env, int descriptor, const char *path,
+                              covey_error *error) COVEY_MUST_USE;
+covey_status covey__file_rename(const covey__env *env, const char *from, const char *to,
+                                covey_error *error) COVEY_MUST_USE; /* folder not synced */
+covey_status covey__folder_sync(const covey__env *env, const char *path,
+                                covey_error *error) COVEY_MUST_USE;
+covey_status covey__folder_make(const covey__env *env, const char *path,
+                                covey_error *error) COVEY_MUST_USE; /* and parents */
+/* Absent is fine. Follows no links. */
+covey_status covey__file_remove(const covey__env *env, const char *path,
+                                covey_error *error) COVEY_MUST_USE;
+covey_status covey__tree_remove(const covey__env *env, const char *path,
+                                covey_error *error) COVEY_MUST_USE;
+bool covey__file_exists(const char *path);
+covey_status covey__file_size(const covey__env *env, const char *path, uint64_t *size,
+                              covey_error *error) COVEY_MUST_USE;
+/* Names in a folder, sorted, without . and ..; `each` returning anything but COVEY_OK stops. */
+typedef covey_status (*covey__name_fn)(void *user, const char *name, bool is_folder);
+covey_status covey__folder_list(const covey__env *env, const char *path, covey_error *error,
+                                covey__name_fn each, void *user) COVEY_MUST_USE;
+
+/* "a/b" in new memory; NULL when refused. */
+char *covey__path_join(const covey__env *env, const char *folder, const char *name);
+
+/* A read-only map. A file that shrinks under the map faults on access: callers that read hostile
+ * files check the seal. */
+typedef struct covey__map {
+    const uint8_t *data;
+    size_t size;
+    void *base; /* page-aligned start of the map; NULL when data is borrowed memory */
+    size_t base_size;
+} covey__map;
+covey_status covey__map_path(const covey__env *env, const char *path, covey__map *map,
+                             covey_error *error) COVEY_MUST_USE;
+covey_status covey__map_descriptor(const covey__env *env, int descriptor, uint64_t offset,
+                                   uint64_t length, covey__map *map,
+                                   covey_error *error) COVEY_MUST_USE; /* length 0: to the end */
+void covey__map_close(covey__map *map);
+
+/* An exclusive lock between processes on a file (made if absent). With wait false, BUSY when
+ * another holds it. */
+covey_status covey__lock_take(const covey__env *env, const char *path, bool wait, int *lock,
+                              covey_error *error) COVEY_MUST_USE;
+void covey__lock_drop(int lock);
+
+#endif
