@@ -1,0 +1,95 @@
+/* Tokenizers: text to token ids and back, for byte-level BPE ("gpt2" in GGUF) and SentencePiece
+ * ("llama"). A tokenizer is immutable and shared: every function but new and free may be called
+ * from several threads at once. It is built from plain arrays, so this layer knows nothing of
+ * files. */
+#ifndef COVEY_TEXT_TOKENIZER_H
+#define COVEY_TEXT_TOKENIZER_H
+
+#include "base/env.h"
+#include "text/utf8.h"
+
+typedef struct covey__tokenizer covey__tokenizer;
+
+/* Types of tokens, with GGUF's numbers (tokenizer.ggml.token_type). */
+typedef enum covey__token_type {
+    COVEY__TOKEN_NORMAL = 1,
+    COVEY__TOKEN_UNKNOWN = 2,
+    COVEY__TOKEN_CONTROL = 3,      /* text becomes it only where special tokens are parsed */
+    COVEY__TOKEN_USER_DEFINED = 4, /* found in any text before all else */
+    COVEY__TOKEN_UNUSED = 5,
+    COVEY__TOKEN_BYTE = 6 /* "<0x0A>" of SentencePiece */
+} covey__token_type;
+
+/* A vocabulary as its file gives it. Everything here is borrowed for the call of
+ * covey__tokenizer_new only: the tokenizer keeps its own copy, in a compact form. */
+typedef struct covey__vocabulary {
+    covey__text model;         /* tokenizer.ggml.model: "gpt2" or "llama" */
+    covey__text pretokenizer;  /* tokenizer.ggml.pre; empty: GPT-2's */
+    const covey__text *tokens; /* tokenizer.ggml.tokens */
+    size_t token_count;
+    const float *scores;       /* token_count of them; NULL: all 0 */
+    const int32_t *types;      /* token_count of them; NULL: all normal */
+    const covey__text *merges; /* tokenizer.ggml.merges: "left right", best first */
+    size_t merge_count;
+    int32_t bos, eos, eot, eom, unknown, padding; /* -1: none */
+    bool add_space_prefix; /* SentencePiece: a space before the text; GGUF's default is true */
+    bool add_bos;
+    bool special_strip_right; /* a special token swallows the white space behind it (Phi-3) */
+} covey__vocabulary;
+#define COVEY__VOCABULARY_INIT                                                                     \
+    ((covey__vocabulary){.bos = -1, .eos = -1, .eot = -1, .eom = -1, .unknown = -1, .padding = -1})
+
+/* UNSUPPORTED names the model or pre-tokenizer that is not here; FORMAT the entry that is wrong. */
+covey_status covey__tokenizer_new(const covey__env *env, const covey__vocabulary *vocabulary,
+                                  covey__tokenizer **tokenizer, covey_error *error) COVEY_MUST_USE;
+void covey__tokenizer_free(covey__tokenizer *tokenizer);
+
+/* Bytes of memory that it holds. */
+size_t covey__tokenizer_bytes(const covey__tokenizer *tokenizer);
+
+typedef struct covey__tokenizer_specials {
+    int32_t token_count;
+    int32_t bos, eos, eot, eom, unknown, padding; /* -1: none */
+    bool add_bos;
+} covey__tokenizer_specials;
+covey__tokenizer_specials covey__tokenizer_specials_of(const covey__tokenizer *tokenizer);
+
+/* Text to ids. Writes at most `capacity` ids and the full count to `*count`; LIMIT with both
+ * numbers when they do not fit. Adds no BOS. With `parse_special` the text of control tokens
+ * becomes those tokens. Never fails on what the text holds; text may be any bytes. Scratch memory
+ * comes from the tokenizer's environment. */
+covey_status covey__tokenizer_encode(const covey__tokenizer *tokenizer, const char *text,
+                                     size_t size, bool parse_special, int32_t *tokens,
+                                     size_t capacity, size_t *count,
+                                     covey_error *error) COVEY_MUST_USE;
+
+/* As above for text of which some stretches are trusted: a control token is found only where all
+ * of its text is. Words and merges run across the seams, so the ids are those of the joined text.
+ * Spans are in order; each reaches from the end of the one before to `end`, the last to `size`. */
+typedef struct covey__text_span {
+    size_t end;
+    bool trusted;
+} covey__text_span;
+covey_status covey__tokenizer_encode_spans(const covey__tokenizer *tokenizer, const char *text,
+                                           size_t size, const covey__text_span *spans,
+                                           size_t span_count, int32_t *tokens, size_t capacity,
+                                           size_t *count, covey_error *error) COVEY_MUST_USE;
+
+/* The bytes of one token: not always whole characters. Nothing for control and unknown tokens
+ * unless `special`. Writes at most `capacity` bytes, no NUL, and returns the full length; 0 for an
+ * id out of range. */
+size_t covey__tokenizer_bytes_of(const covey__tokenizer *tokenizer, int32_t token, bool special,
+                                 char *bytes, size_t capacity);
+
+/* The id of a token by the text that its bytes make (for control tokens their name, such as
+ * "<|eot_id|>"), or -1. */
+int32_t covey__tokenizer_find(const covey__tokenizer *tokenizer, const char *text, size_t size);
+
+/* The type; COVEY__TOKEN_UNUSED for an id out of range. */
+covey__token_type covey__tokenizer_type_of(const covey__tokenizer *tokenizer, int32_t token);
+
+/* Whether it ends a turn: EOS, EOT, EOM, and control tokens with the names that end turns in known
+ * vocabularies ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", …). */
+bool covey__tokenizer_is_end(const covey__tokenizer *tokenizer, int32_t token);
+
+#endif
