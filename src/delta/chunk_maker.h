@@ -1,0 +1,25 @@
+/* Cuts a file into chunks: a GGUF at its tensors' borders, any other file by content (FastCDC). The
+ * cut is a pure function of the bytes, so an index made on a device finds what a publisher's has.
+ */
+#ifndef COVEY_DELTA_CHUNK_MAKER_H
+#define COVEY_DELTA_CHUNK_MAKER_H
+
+#include "delta/chunk_index.h"
+
+/* Receives each chunk's stored form in file order; the bytes are valid for the call. Anything but
+ * COVEY_OK stops. */
+typedef covey_status (*covey__chunk_fn)(void *user, const covey__chunk *chunk, const void *stored,
+                                        covey_error *error);
+
+/* The index of the file. With `each` NULL nothing is compressed: every chunk is said to be stored
+ * as it is, which is what a device needs to find chunks in a file that it has. */
+covey_status covey__chunk_index_make(const covey__env *env, const char *path,
+                                     covey__chunk_index **index, covey_error *error,
+                                     covey__chunk_fn each, void *user) COVEY_MUST_USE;
+
+/* As above over memory. */
+covey_status covey__chunk_index_make_memory(const covey__env *env, const void *data, size_t size,
+                                            covey__chunk_index **index, covey_error *error,
+                                            covey__chunk_fn each, void *user) COVEY_MUST_USE;
+
+#endif
