@@ -97,6 +97,8 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_local(covey_runtime *runtime
                                                           covey_backend **backend,
                                                           covey_error *error);
 
+/* One more reference for another owner, and the end of one. */
+COVEY_API void covey_backend_retain(covey_backend *backend);
 COVEY_API void covey_backend_release(covey_backend *backend);
 
 /* Whether it can answer now; `reason` gets one plain sentence when it cannot. */

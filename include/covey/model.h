@@ -56,7 +56,7 @@ typedef struct covey_model_info {
     int64_t load_ms; /* how long covey_model_open took */
 } covey_model_info;
 #define COVEY_MODEL_INFO_INIT                                                                      \
-    { sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0 }
+    { sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, false }
 COVEY_API void covey_model_describe(const covey_model *model, covey_model_info *info);
 
 /* Text to tokens. Writes at most `capacity` ids and the full count to `*token_count`;

@@ -1,0 +1,67 @@
+/* The local endpoint: an OpenAI-compatible HTTP server on loopback, over a backend that can be
+ * exchanged while it serves.
+ *
+ * Opening a server starts threads: one that accepts, one for each connection (at most
+ * `connections_max`) and one for each answer that is being streamed. That is the caller's leave for
+ * them.
+ *
+ * A request may name a conversation by the header X-Covey-Conversation (1 to 64 letters, digits,
+ * '.', '-', '_'). All requests of one conversation are answered by the backend it began with, until
+ * it has been idle for `drain_deadline_ms` after an exchange. Answers name what gave them in the
+ * header X-Covey-Ensemble. */
+#ifndef COVEY_SERVE_H
+#define COVEY_SERVE_H
+
+#include <covey/backend.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct covey_server covey_server;
+
+typedef struct covey_server_options {
+    size_t size;
+    const char *address;     /* NULL: "127.0.0.1"; an IPv4 or IPv6 address of this machine */
+    uint16_t port;           /* 0: the system chooses */
+    const char *token;       /* asked for as "Authorization: Bearer TOKEN"; NULL asks for none */
+    int32_t connections_max; /* 0: 64 */
+    int32_t
+        conversations_max; /* that hold KV state at once; 0: 4. The backend's own bound holds too */
+    int32_t context_tokens;    /* of each conversation; 0: the backend's default */
+    int64_t queue_timeout_ms;  /* how long a request waits for a free conversation; 0: 30,000 */
+    int64_t drain_deadline_ms; /* how long an idle conversation stays with an exchanged backend; 0:
+                                  600,000 */
+} covey_server_options;
+#define COVEY_SERVER_OPTIONS_INIT                                                                  \
+    { sizeof(covey_server_options), NULL, 0, NULL, 0, 0, 0, 0, 0 }
+
+/* Starts to listen. Until a backend is set, requests get 503 with the reason. */
+COVEY_API COVEY_MUST_USE covey_status covey_server_open(covey_runtime *runtime,
+                                                        const covey_server_options *options,
+                                                        covey_server **server, covey_error *error);
+
+/* Stops accepting, lets answers finish for up to `grace_ms`, cancels the rest and frees the server.
+ * NULL is allowed. */
+COVEY_API void covey_server_close(covey_server *server, int64_t grace_ms);
+
+/* The port it listens on. */
+COVEY_API uint16_t covey_server_port(const covey_server *server);
+
+/* New conversations go to `backend` from now on; open ones finish on theirs. `label` is what
+ * answers name
+ * ("assistant@1.1.0"), `model` the id that /v1/models lists ("assistant"); both are copied. The
+ * server takes its own reference to the backend, so the caller may release its. Any thread. */
+COVEY_API COVEY_MUST_USE covey_status covey_server_set_backend(covey_server *server,
+                                                               covey_backend *backend,
+                                                               const char *label, const char *model,
+                                                               covey_error *error);
+
+/* Conversations that hold state on backends that were exchanged: 0 when the last swap is complete.
+ * Closes those that passed their deadline. Any thread. */
+COVEY_API size_t covey_server_draining(covey_server *server);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,208 @@
+/* The engine as a backend: the first maker of the interface. Each conversation is a session; a
+ * request that begins with what the session already holds reuses that part and computes the rest.
+ * Control tokens come from the chat template alone, and a plain prompt never holds any. The model
+ * is shared by all conversations and closed with the backend. */
+#include "router/router.h"
+
+#include "base/error.h"
+#include "base/runtime.h"
+#include "engine/engine.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct local_backend {
+    const covey__env *env;
+    covey_runtime *runtime;
+    covey_model *model;
+    covey_model_info info;
+    int32_t conversations_max;
+    atomic_int conversation_count;
+} local_backend;
+
+typedef struct local_conversation {
+    covey_session *session;
+    covey_token *prompt; /* of the request at hand; capacity is the context */
+    size_t context;
+} local_conversation;
+
+static covey_availability local_available(void *user, char *reason, size_t reason_size) {
+    local_backend *local = user;
+    int32_t open = atomic_load(&local->conversation_count);
+    if (open < local->conversations_max) return COVEY_AVAILABLE;
+    if (reason && reason_size)
+        snprintf(reason, reason_size, "All %d conversations are in use.", (int)open);
+    return COVEY_UNAVAILABLE_BUSY;
+}
+
+static void local_report(void *user, covey_backend_report *report) {
+    const local_backend *local = user;
+    size_t size = report->size;
+    covey_backend_report full = {0};
+    full.size = size;
+    snprintf(full.kind, sizeof full.kind, "covey");
+    snprintf(full.isa, sizeof full.isa, "%s", covey_runtime_isa(local->runtime));
+    snprintf(full.quantization, sizeof full.quantization, "%s", local->info.quantization);
+    full.exact = true;
+    full.arithmetic_version = local->info.arithmetic_version;
+    full.threads = covey_runtime_threads(local->runtime);
+    full.context_tokens_max = local->info.context_tokens_max;
+    full.load_ms = local->info.load_ms;
+    full.weight_bytes = local->info.weight_bytes;
+    memcpy(report, &full, size < sizeof full ? size : sizeof full);
+}
+
+/* The prompt's tokens; with capacity 0 only their count, whatever it is. */
+static covey_status render(const local_backend *local, const covey_request *request,
+                           covey_token *tokens, size_t capacity, size_t *count,
+                           covey_error *error) {
+    if (!request->prompt)
+        return covey_model_render_chat(local->model, request->messages, request->message_count,
+                                       true, tokens, capacity, count, error);
+    size_t bos = local->info.adds_bos && local->info.bos >= 0 ? 1 : 0;
+    if (bos && capacity) tokens[0] = local->info.bos;
+    covey_status status = covey_model_tokenize(
+        local->model, request->prompt, strlen(request->prompt), false, tokens ? tokens + bos : NULL,
+        capacity > bos ? capacity - bos : 0, count, error);
+    *count += bos;
+    return status;
+}
+
+static covey_status local_count_tokens(void *user, const covey_request *request,
+                                       size_t *token_count, covey_error *error) {
+    covey_error ignored;
+    covey_status status = render(user, request, NULL, 0, token_count, &ignored);
+    if (status == COVEY_OK || status == COVEY_ERROR_LIMIT) return COVEY_OK;
+    if (error) *error = ignored;
+    return status;
+}
+
+static void local_close(void *user, void *conversation) {
+    local_backend *local = user;
+    local_conversation *talk = conversation;
+    covey_session_close(talk->session);
+    covey__free(local->env, talk->prompt);
+    covey__free(local->env, talk);
+    atomic_fetch_sub(&local->conversation_count, 1);
+}
+
+static covey_status local_open(void *user, int32_t context_tokens, void **conversation,
+                               covey_error *error) {
+    local_backend *local = user;
+    int32_t before = atomic_fetch_add(&local->conversation_count, 1);
+    covey_status status = COVEY_OK;
+    local_conversation *talk = NULL;
+    if (before >= local->conversations_max) {
+        atomic_fetch_sub(&local->conversation_count, 1);
+        return covey__fail(error, COVEY_ERROR_BUSY,
+                           "backend: all %d conversations are in use; close one or try again",
+                           (int)local->conversations_max);
+    }
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    options.context_tokens = context_tokens;
+    if (options.context_tokens <= 0) {
+        options.context_tokens = local->info.context_tokens_max;
+        if (options.context_tokens > COVEY__CONTEXT_DEFAULT)
+            options.context_tokens = COVEY__CONTEXT_DEFAULT;
+    }
+    talk = covey__calloc(local->env, 1, sizeof *talk);
+    if (talk) {
+        talk->context = (size_t)options.context_tokens;
+        talk->prompt = covey__calloc(local->env, talk->context, sizeof *talk->prompt);
+    }
+    if (!talk || !talk->prompt) status = covey__no_memory(error, "a conversation", sizeof *talk);
+    if (!status) status = covey_session_open(local->model, &options, &talk->session, error);
+    if (status) {
+        if (talk) covey__free(local->env, talk->prompt);
+        covey__free(local->env, talk);
+        atomic_fetch_sub(&local->conversation_count, 1);
+        return status;
+    }
+    *conversation = talk;
+    return COVEY_OK;
+}
+
+/* Keeps what the session and the prompt share, but never the whole prompt: its last token's logits
+ * are needed. */
+static covey_status append_prompt(local_conversation *talk, size_t count, size_t *reused,
+                                  covey_error *error) {
+    size_t held = 0, same = 0;
+    const covey_token *tokens = covey__session_tokens(talk->session, &held);
+    while (same < held && same + 1 < count && tokens[same] == talk->prompt[same]) same++;
+    covey_status status = covey_session_truncate(talk->session, same, error);
+    if (!status)
+        status = covey_session_append(talk->session, talk->prompt + same, count - same, error);
+    *reused = same;
+    return status;
+}
+
+static covey_status local_generate(void *user, void *conversation, const covey_request *request,
+                                   covey_answer *answer, covey_error *error, covey_text_fn text,
+                                   void *text_user) {
+    local_backend *local = user;
+    local_conversation *talk = conversation;
+    int64_t start = covey__monotonic_us();
+    size_t count = 0, reused = 0;
+    covey_status status = render(local, request, talk->prompt, talk->context, &count, error);
+    if (status == COVEY_ERROR_LIMIT || (!status && count >= talk->context))
+        return covey__fail_sizes(error, COVEY_ERROR_CONTEXT_SIZE, (int64_t)talk->context,
+                                 (int64_t)count + 1,
+                                 "prompt: %zu tokens do not fit a context of %zu with room for an "
+                                 "answer; shorten the prompt or open a longer context",
+                                 count, talk->context);
+    if (status) return status;
+    if (!count)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "prompt: it is empty, and this model has no beginning token; give text");
+    status = append_prompt(talk, count, &reused, error);
+    if (status) return status;
+    int64_t prefilled = covey__monotonic_us();
+    covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
+    status = covey_session_generate(talk->session, &request->generation, &result, error, text,
+                                    text_user);
+    covey_answer full = COVEY_ANSWER_INIT;
+    full.size = answer->size;
+    full.stop_reason = result.stop_reason;
+    full.prompt_token_count = (int32_t)count;
+    full.reused_token_count = (int32_t)reused;
+    full.answer_token_count = result.token_count;
+    full.prefill_us = prefilled - start;
+    full.first_token_us = full.prefill_us + result.first_token_us;
+    full.decode_us = result.decode_us;
+    memcpy(answer, &full, answer->size < sizeof full ? answer->size : sizeof full);
+    return status;
+}
+
+static void local_cancel(void *user, void *conversation) {
+    (void)user;
+    covey_session_cancel(((local_conversation *)conversation)->session);
+}
+
+static void local_destroy(void *user) {
+    local_backend *local = user;
+    covey_model_close(local->model);
+    covey__free(local->env, local);
+}
+
+covey_status covey_backend_local(covey_runtime *runtime, covey_model *take_model,
+                                 int32_t conversations_max, covey_backend **backend,
+                                 covey_error *error) {
+    *backend = NULL;
+    const covey__env *env = covey__runtime_env(runtime);
+    local_backend *local = covey__calloc(env, 1, sizeof *local);
+    if (!local) return covey__no_memory(error, "a backend", sizeof *local);
+    local->env = env;
+    local->runtime = runtime;
+    local->model = take_model;
+    local->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
+    covey_model_describe(take_model, &local->info);
+    local->conversations_max =
+        conversations_max > 0 ? conversations_max : COVEY__CONVERSATIONS_DEFAULT;
+    covey_backend_table table = {sizeof table,       local,        local_available, local_report,
+                                 local_count_tokens, local_open,   local_close,     local_generate,
+                                 local_cancel,       local_destroy};
+    covey_status status = covey_backend_new(runtime, &table, backend, error);
+    if (status) covey__free(env, local);
+    return status;
+}
