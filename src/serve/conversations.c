@@ -1,0 +1,227 @@
+/* The conversations that hold KV state. Slots are few and fixed; one mutex guards them, never held
+ * while a model computes. A slot is pinned to the backend that it was opened on. When the backend
+ * is exchanged, unnamed idle slots close at once, named ones stay until they were idle for the
+ * drain deadline, or until their slot is needed. */
+#include "serve/serve.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+covey_status covey__conversations_init(covey__conversations *pool, const covey__env *env,
+                                       const covey_server_options *options, covey_error *error) {
+    memset(pool, 0, sizeof *pool);
+    pool->env = env;
+    pool->slot_count = options->conversations_max > 0 ? options->conversations_max : 4;
+    pool->context_tokens = options->context_tokens;
+    pool->queue_timeout_us =
+        (options->queue_timeout_ms > 0 ? options->queue_timeout_ms : 30000) * 1000;
+    pool->drain_deadline_us =
+        (options->drain_deadline_ms > 0 ? options->drain_deadline_ms : 600000) * 1000;
+    pool->slots = covey__calloc(env, (size_t)pool->slot_count, sizeof *pool->slots);
+    if (!pool->slots)
+        return covey__no_memory(error, "conversations",
+                                (size_t)pool->slot_count * sizeof *pool->slots);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->freed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return COVEY_OK;
+}
+
+static void served_drop(covey__served *served) {
+    if (!served || --served->references) return;
+    covey_backend_release(served->backend);
+    covey__free(served->env, served);
+}
+
+static void slot_close(covey__slot *slot) {
+    if (!slot->conversation) return;
+    covey_conversation_close(slot->conversation);
+    served_drop(slot->served);
+    memset(slot, 0, sizeof *slot);
+}
+
+static struct timespec at_us(int64_t us) {
+    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = (us % 1000000) * 1000};
+}
+
+static bool any_busy(const covey__conversations *pool) {
+    for (int32_t i = 0; i < pool->slot_count; i++)
+        if (pool->slots[i].busy) return true;
+    return false;
+}
+
+void covey__conversations_stop(covey__conversations *pool, int64_t grace_ms) {
+    if (!pool->slots) return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->closing = true;
+    pthread_cond_broadcast(&pool->freed);
+    int64_t end_us = covey__monotonic_us() + grace_ms * 1000;
+    struct timespec end = at_us(end_us);
+    while (any_busy(pool)) {
+        if (pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) != ETIMEDOUT) continue;
+        for (int32_t i = 0; i < pool->slot_count; i++)
+            if (pool->slots[i].busy && pool->slots[i].conversation)
+                covey_conversation_cancel(pool->slots[i].conversation);
+        end_us += 100000;
+        end = at_us(end_us);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void covey__conversations_free(covey__conversations *pool) {
+    if (!pool->slots) return;
+    for (int32_t i = 0; i < pool->slot_count; i++) slot_close(&pool->slots[i]);
+    served_drop(pool->current);
+    pthread_cond_destroy(&pool->freed);
+    pthread_mutex_destroy(&pool->mutex);
+    covey__free(pool->env, pool->slots);
+    pool->slots = NULL;
+}
+
+/* Closes idle slots of exchanged backends that have no reason to stay. */
+static size_t sweep(covey__conversations *pool) {
+    size_t draining = 0;
+    int64_t now = covey__monotonic_us();
+    for (int32_t i = 0; i < pool->slot_count; i++) {
+        covey__slot *slot = &pool->slots[i];
+        if (!slot->conversation || !slot->served->left_us) continue;
+        int64_t idle_since =
+            slot->used_us > slot->served->left_us ? slot->used_us : slot->served->left_us;
+        if (!slot->busy && (!slot->id[0] || now - idle_since >= pool->drain_deadline_us))
+            slot_close(slot);
+        else
+            draining++;
+    }
+    return draining;
+}
+
+covey_status covey__conversations_exchange(covey__conversations *pool, covey_backend *backend,
+                                           const char *label, const char *model,
+                                           covey_error *error) {
+    covey__served *served = covey__calloc(pool->env, 1, sizeof *served);
+    if (!served) return covey__no_memory(error, "the server's backend", sizeof *served);
+    covey_backend_retain(backend);
+    served->env = pool->env;
+    served->backend = backend;
+    served->references = 1;
+    snprintf(served->label, sizeof served->label, "%s", label);
+    snprintf(served->model, sizeof served->model, "%s", model);
+    pthread_mutex_lock(&pool->mutex);
+    covey__served *before = pool->current;
+    pool->current = served;
+    if (before) {
+        before->left_us = covey__monotonic_us();
+        sweep(pool);
+        served_drop(before);
+    }
+    pthread_cond_broadcast(&pool->freed);
+    pthread_mutex_unlock(&pool->mutex);
+    return COVEY_OK;
+}
+
+/* The slot to use now, or NULL when none is free. A named conversation has one slot for as long as
+ * it is open. */
+static covey__slot *choose(covey__conversations *pool, const char *id) {
+    covey__slot *unused = NULL, *idle = NULL, *oldest = NULL;
+    for (int32_t i = 0; i < pool->slot_count; i++) {
+        covey__slot *slot = &pool->slots[i];
+        if (id[0] && slot->conversation && !strcmp(slot->id, id)) return slot->busy ? NULL : slot;
+        if (slot->busy) continue;
+        if (!slot->conversation)
+            unused = unused ? unused : slot;
+        else if (!id[0] && !slot->id[0] && slot->served == pool->current) {
+            if (!idle || slot->used_us > idle->used_us) idle = slot;
+        }
+        if (slot->conversation && (!oldest || slot->used_us < oldest->used_us)) oldest = slot;
+    }
+    if (idle) return idle;
+    if (unused) return unused;
+    if (oldest) slot_close(oldest);
+    return oldest;
+}
+
+static covey_status open_in(covey__conversations *pool, covey__slot *slot, const char *id,
+                            covey_error *error) {
+    covey__served *served = pool->current;
+    if (!served)
+        return covey__fail(error, COVEY_ERROR_NOT_FOUND,
+                           "no model is loaded yet; try again when /health says ok");
+    covey_status status =
+        covey_conversation_open(served->backend, pool->context_tokens, &slot->conversation, error);
+    if (status) return status;
+    served->references++;
+    slot->served = served;
+    snprintf(slot->id, sizeof slot->id, "%s", id);
+    return COVEY_OK;
+}
+
+covey_status covey__conversations_take(covey__conversations *pool, const char *id,
+                                       covey__slot **slot, covey_error *error) {
+    covey_status status = COVEY_OK;
+    covey__slot *found = NULL;
+    struct timespec end = at_us(covey__monotonic_us() + pool->queue_timeout_us);
+    pthread_mutex_lock(&pool->mutex);
+    for (;;) {
+        if (pool->closing) {
+            status = covey__fail(error, COVEY_ERROR_BUSY, "the server is stopping");
+            break;
+        }
+        sweep(pool);
+        found = choose(pool, id);
+        if (found) break;
+        if (pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) == ETIMEDOUT) {
+            status = covey__fail(error, COVEY_ERROR_BUSY,
+                                 "all %d conversations are answering; try again in a moment",
+                                 (int)pool->slot_count);
+            break;
+        }
+    }
+    if (found && !found->conversation) status = open_in(pool, found, id, error);
+    if (!status) found->busy = true;
+    pthread_mutex_unlock(&pool->mutex);
+    *slot = status ? NULL : found;
+    return status;
+}
+
+void covey__conversations_give(covey__conversations *pool, covey__slot *slot, bool broken) {
+    pthread_mutex_lock(&pool->mutex);
+    slot->busy = false;
+    slot->used_us = covey__monotonic_us();
+    if (broken) slot_close(slot);
+    sweep(pool);
+    pthread_cond_broadcast(&pool->freed);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+size_t covey__conversations_draining(covey__conversations *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    size_t draining = sweep(pool);
+    pthread_mutex_unlock(&pool->mutex);
+    return draining;
+}
+
+bool covey__conversations_names(covey__conversations *pool, char *label, char *model) {
+    pthread_mutex_lock(&pool->mutex);
+    bool loaded = pool->current != NULL;
+    if (loaded) {
+        memcpy(label, pool->current->label, COVEY__LABEL_MAX);
+        memcpy(model, pool->current->model, COVEY__LABEL_MAX);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return loaded;
+}
+
+size_t covey__conversations_open_count(covey__conversations *pool) {
+    size_t count = 0;
+    pthread_mutex_lock(&pool->mutex);
+    for (int32_t i = 0; i < pool->slot_count; i++) count += pool->slots[i].conversation != NULL;
+    pthread_mutex_unlock(&pool->mutex);
+    return count;
+}

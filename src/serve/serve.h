@@ -1,0 +1,154 @@
+/* The server's inner side: who does what.
+ *
+ *   server.c         the daemon: start, stop, routes, who may ask (token, Host, Origin), metrics
+ *   completion.c     one request to /v1/chat/completions or /v1/completions, streamed or whole
+ *   chat_request.c   the body of such a request, from JSON
+ *   chat_answer.c    what is sent back, as JSON
+ *   conversations.c  the conversations that hold KV state, and which backend each is pinned to
+ *
+ * Invariants: a conversation is used by one request at a time; it is never moved to another
+ * backend; a request that ends in any way gives its conversation back exactly once. */
+#ifndef COVEY_SERVE_SERVE_H
+#define COVEY_SERVE_SERVE_H
+
+#include <covey/serve.h>
+
+#include "base/buffer.h"
+#include "base/json.h"
+#include "telemetry/metrics.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+
+#define COVEY__SERVE_BODY_MAX      (4u << 20)
+#define COVEY__SERVE_MESSAGES_MAX  1024
+#define COVEY__SERVE_STOPS_MAX     16
+#define COVEY__CONVERSATION_ID_MAX 64
+#define COVEY__LABEL_MAX           192
+
+/* ---- conversations.c --------------------------------------------------------------------------
+ */
+
+/* A backend that is or was being served, with its names. Counted. */
+typedef struct covey__served {
+    const covey__env *env;
+    covey_backend *backend;
+    int references;  /* under the pool's mutex */
+    int64_t left_us; /* when it was exchanged; 0 while current */
+    char label[COVEY__LABEL_MAX];
+    char model[COVEY__LABEL_MAX];
+} covey__served;
+
+typedef struct covey__slot {
+    covey_conversation *conversation;
+    covey__served *served;
+    bool busy;
+    int64_t used_us;
+    char id[COVEY__CONVERSATION_ID_MAX + 1]; /* "" for an unnamed one */
+} covey__slot;
+
+typedef struct covey__conversations {
+    const covey__env *env;
+    pthread_mutex_t mutex;
+    pthread_cond_t freed;
+    covey__served *current; /* may be NULL */
+    covey__slot *slots;
+    int32_t slot_count;
+    int32_t context_tokens;
+    int64_t queue_timeout_us;
+    int64_t drain_deadline_us;
+    bool closing;
+} covey__conversations;
+
+covey_status covey__conversations_init(covey__conversations *pool, const covey__env *env,
+                                       const covey_server_options *options, covey_error *error);
+/* Refuses new requests and waits until no slot is busy; cancels what is left after `grace_ms`. */
+void covey__conversations_stop(covey__conversations *pool, int64_t grace_ms);
+/* After the last request has ended. */
+void covey__conversations_free(covey__conversations *pool);
+covey_status covey__conversations_exchange(covey__conversations *pool, covey_backend *backend,
+                                           const char *label, const char *model,
+                                           covey_error *error);
+/* A free conversation: the named one where `id` is not "", else any. Waits its turn. BUSY after the
+ * time-out, NOT_FOUND while there is no backend. */
+covey_status covey__conversations_take(covey__conversations *pool, const char *id,
+                                       covey__slot **slot, covey_error *error);
+/* `broken`: its state is not to be used again. */
+void covey__conversations_give(covey__conversations *pool, covey__slot *slot, bool broken);
+size_t covey__conversations_draining(covey__conversations *pool);
+/* Label and model of the current backend, or false when there is none. */
+bool covey__conversations_names(covey__conversations *pool, char *label, char *model);
+size_t covey__conversations_open_count(covey__conversations *pool);
+
+/* ---- chat_request.c ---------------------------------------------------------------------------
+ */
+
+typedef struct covey__chat_request {
+    covey__arena arena;
+    covey_request request; /* borrows from the arena */
+    bool stream;
+    bool include_usage;
+    const char *model; /* "" when not named */
+} covey__chat_request;
+
+/* `chat`: messages; else prompt. An option that is known but not supported is refused by its name.
+ */
+covey_status covey__chat_request_parse(const covey__env *env, const char *body, size_t size,
+                                       bool chat, covey__chat_request *out, covey_error *error);
+void covey__chat_request_free(covey__chat_request *request);
+
+/* ---- chat_answer.c ----------------------------------------------------------------------------
+ */
+
+typedef struct covey__answer_head {
+    bool chat;
+    char id[48];
+    int64_t created_s;
+    const char *model;
+    const char *label;
+} covey__answer_head;
+
+void covey__answer_whole(covey__buffer *out, const covey__answer_head *head, const char *text,
+                         size_t text_size, const covey_answer *answer);
+/* SSE events. `first` carries the role; `final` the reason and our figures; both may hold no text.
+ */
+void covey__answer_piece(covey__buffer *out, const covey__answer_head *head, const char *text,
+                         size_t text_size, bool first);
+void covey__answer_final(covey__buffer *out, const covey__answer_head *head,
+                         const covey_answer *answer, bool include_usage);
+void covey__answer_error(covey__buffer *out, int http_status, const char *code,
+                         const char *message);
+/* The HTTP status of a failure of ours. */
+int covey__answer_http_status(covey_status status);
+
+/* ---- completion.c, server.c -------------------------------------------------------------------
+ */
+
+typedef struct covey__serve_counters {
+    covey__counter requests_ok, requests_failed, requests_cancelled, requests_refused;
+    covey__counter prompt_tokens, reused_tokens, answer_tokens;
+    covey__histogram first_token, request;
+} covey__serve_counters;
+
+struct covey_server {
+    const covey__env *env;
+    covey_runtime *runtime;
+    struct MHD_Daemon *daemon;
+    char *token;
+    uint16_t port;
+    atomic_uint_fast64_t serial; /* of answers */
+    covey__conversations pool;
+    covey__serve_counters counters;
+};
+
+/* Answers a finished body. */
+enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connection *connection,
+                                         bool chat, const char *body, size_t body_size);
+/* Queues `json` and frees nothing. */
+enum MHD_Result covey__reply(covey_server *server, struct MHD_Connection *connection,
+                             int http_status, const char *content_type, const char *body,
+                             size_t size);
+enum MHD_Result covey__reply_error(covey_server *server, struct MHD_Connection *connection,
+                                   int http_status, const char *code, const char *message);
+
+#endif

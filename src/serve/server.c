@@ -1,0 +1,356 @@
+/* The local endpoint's daemon. Closed by default: it listens on loopback, asks for its token, and
+ * refuses a Host or an Origin that is not this machine, so that a page in a browser cannot reach it
+ * by a name that it rebinds. /health alone needs no token; it says nothing but whether a model is
+ * loaded. */
+#include "serve/serve.h"
+
+#include "base/error.h"
+#include "base/runtime.h"
+#include "base/sha256.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A request as its bytes arrive. */
+typedef struct incoming {
+    covey__buffer body;
+    bool too_large;
+} incoming;
+
+enum MHD_Result covey__reply(covey_server *server, struct MHD_Connection *connection,
+                             int http_status, const char *content_type, const char *body,
+                             size_t size) {
+    void *copy = NULL;
+    char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
+    memcpy(&copy, &body, sizeof copy); /* MHD copies it, though its parameter is not const */
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(size, copy, MHD_RESPMEM_MUST_COPY);
+    if (!response) return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", content_type);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (http_status == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+    if (http_status == 503) MHD_add_response_header(response, "Retry-After", "1");
+    if (covey__conversations_names(&server->pool, label, model))
+        MHD_add_response_header(response, "X-Covey-Ensemble", label);
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)http_status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+enum MHD_Result covey__reply_error(covey_server *server, struct MHD_Connection *connection,
+                                   int http_status, const char *code, const char *message) {
+    covey__buffer body;
+    covey__buffer_init(&body, server->env, 16384);
+    covey__answer_error(&body, http_status, code, message);
+    enum MHD_Result result = body.status ? MHD_NO
+                                         : covey__reply(server, connection, http_status,
+                                                        "application/json", body.data, body.size);
+    covey__buffer_free(&body);
+    return result;
+}
+
+/* ---- Who may ask ------------------------------------------------------------------------------
+ */
+
+/* "name", "name:port", "[::1]:port": whether the name is this machine's loopback. */
+static bool is_loopback_name(const char *host) {
+    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t size = strlen(names[i]);
+        if (!strncasecmp(host, names[i], size) && (!host[size] || host[size] == ':')) {
+            const char *port = host + size + (host[size] == ':');
+            return strspn(port, "0123456789") == strlen(port);
+        }
+    }
+    return false;
+}
+
+static bool origin_allowed(const char *origin) {
+    if (!origin) return true;
+    if (!strncmp(origin, "http://", 7)) return is_loopback_name(origin + 7);
+    if (!strncmp(origin, "https://", 8)) return is_loopback_name(origin + 8);
+    return false;
+}
+
+static bool token_equal(const covey_server *server, struct MHD_Connection *connection) {
+    if (!server->token) return true;
+    const char *given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+    if (!given || strncasecmp(given, "Bearer ", 7)) return false;
+    uint8_t a[32], b[32];
+    covey__sha256_of(given + 7, strlen(given + 7), a);
+    covey__sha256_of(server->token, strlen(server->token), b);
+    return covey__equal_secret(a, b, sizeof a);
+}
+
+/* 0, or the status that refuses the request, with a code and a message. */
+static int refused(const covey_server *server, struct MHD_Connection *connection, const char *url,
+                   const char **code, const char **message) {
+    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
+    const char *origin = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Origin");
+    if (!host || !is_loopback_name(host)) {
+        *code = "host_not_allowed";
+        *message = "the Host header is not localhost, 127.0.0.1 or [::1]";
+        return 403;
+    }
+    if (!origin_allowed(origin)) {
+        *code = "origin_not_allowed";
+        *message = "pages of other origins may not use this server";
+        return 403;
+    }
+    if (strcmp(url, "/health") && !token_equal(server, connection)) {
+        *code = "token_needed";
+        *message = "send the header \"Authorization: Bearer TOKEN\"; covey token prints the token";
+        return 401;
+    }
+    return 0;
+}
+
+/* ---- Pages ------------------------------------------------------------------------------------
+ */
+
+static enum MHD_Result page_health(covey_server *server, struct MHD_Connection *connection) {
+    char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
+    if (covey__conversations_names(&server->pool, label, model))
+        return covey__reply(server, connection, 200, "application/json", "{\"status\":\"ok\"}", 15);
+    return covey__reply_error(server, connection, 503, "loading", "no model is loaded yet");
+}
+
+static enum MHD_Result page_models(covey_server *server, struct MHD_Connection *connection) {
+    char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
+    covey__buffer body;
+    covey__json_writer json;
+    covey__buffer_init(&body, server->env, 16384);
+    covey__json_writer_init(&json, &body, false);
+    covey__json_begin_object(&json);
+    covey__json_member_string(&json, "object", "list");
+    covey__json_name(&json, "data");
+    covey__json_begin_array(&json);
+    if (covey__conversations_names(&server->pool, label, model)) {
+        covey__json_begin_object(&json);
+        covey__json_member_string(&json, "id", model);
+        covey__json_member_string(&json, "object", "model");
+        covey__json_member_i64(&json, "created", 0);
+        covey__json_member_string(&json, "owned_by", "local");
+        covey__json_member_string(&json, "ensemble", label);
+        covey__json_end_object(&json);
+    }
+    covey__json_end_array(&json);
+    covey__json_end_object(&json);
+    enum MHD_Result result = body.status ? MHD_NO
+                                         : covey__reply(server, connection, 200, "application/json",
+                                                        body.data, body.size);
+    covey__buffer_free(&body);
+    return result;
+}
+
+static enum MHD_Result page_metrics(covey_server *server, struct MHD_Connection *connection) {
+    const covey__serve_counters *count = &server->counters;
+    covey__buffer body;
+    covey__buffer_init(&body, server->env, 65536);
+    covey__metrics_family(&body, "covey_requests_total", "counter", "Requests by outcome.");
+    covey__metrics_sample(&body, "covey_requests_total", "outcome=\"ok\"",
+                          covey__counter_get(&count->requests_ok));
+    covey__metrics_sample(&body, "covey_requests_total", "outcome=\"failed\"",
+                          covey__counter_get(&count->requests_failed));
+    covey__metrics_sample(&body, "covey_requests_total", "outcome=\"cancelled\"",
+                          covey__counter_get(&count->requests_cancelled));
+    covey__metrics_sample(&body, "covey_requests_total", "outcome=\"refused\"",
+                          covey__counter_get(&count->requests_refused));
+    covey__metrics_family(&body, "covey_tokens_total", "counter", "Tokens by kind.");
+    covey__metrics_sample(&body, "covey_tokens_total", "kind=\"prompt\"",
+                          covey__counter_get(&count->prompt_tokens));
+    covey__metrics_sample(&body, "covey_tokens_total", "kind=\"prompt_reused\"",
+                          covey__counter_get(&count->reused_tokens));
+    covey__metrics_sample(&body, "covey_tokens_total", "kind=\"answer\"",
+                          covey__counter_get(&count->answer_tokens));
+    covey__metrics_family(&body, "covey_conversations", "gauge", "Conversations that hold state.");
+    covey__metrics_sample(&body, "covey_conversations", "state=\"open\"",
+                          covey__conversations_open_count(&server->pool));
+    covey__metrics_sample(&body, "covey_conversations", "state=\"draining\"",
+                          covey__conversations_draining(&server->pool));
+    covey__metrics_histogram(&body, "covey_time_to_first_token_seconds",
+                             "From the request to its first token.", &count->first_token);
+    covey__metrics_histogram(&body, "covey_request_seconds", "From the request to its end.",
+                             &count->request);
+    enum MHD_Result result = body.status ? MHD_NO
+                                         : covey__reply(server, connection, 200,
+                                                        "text/plain; version=0.0.4; charset=utf-8",
+                                                        body.data, body.size);
+    covey__buffer_free(&body);
+    return result;
+}
+
+/* ---- Routes -----------------------------------------------------------------------------------
+ */
+
+static bool is_json(struct MHD_Connection *connection) {
+    const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Type");
+    return type && !strncasecmp(type, "application/json", 16) &&
+           (!type[16] || type[16] == ';' || type[16] == ' ');
+}
+
+static enum MHD_Result route_get(covey_server *server, struct MHD_Connection *connection,
+                                 const char *url) {
+    if (!strcmp(url, "/health")) return page_health(server, connection);
+    if (!strcmp(url, "/v1/models")) return page_models(server, connection);
+    if (!strcmp(url, "/metrics")) return page_metrics(server, connection);
+    return covey__reply_error(server, connection, 404, "not_found",
+                              "there is nothing at this address");
+}
+
+static enum MHD_Result route_post(covey_server *server, struct MHD_Connection *connection,
+                                  const char *url, const incoming *in) {
+    bool chat = !strcmp(url, "/v1/chat/completions");
+    if (!chat && strcmp(url, "/v1/completions"))
+        return covey__reply_error(server, connection, 404, "not_found",
+                                  "there is nothing at this address");
+    if (in->too_large)
+        return covey__reply_error(server, connection, 413, "too_large",
+                                  "the body is larger than 4 MiB");
+    if (!is_json(connection))
+        return covey__reply_error(server, connection, 415, "not_json",
+                                  "send the header \"Content-Type: application/json\"");
+    return covey__completion_answer(server, connection, chat, in->body.data ? in->body.data : "",
+                                    in->body.size);
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **state) {
+    (void)version;
+    covey_server *server = user;
+    incoming *in = *state;
+    if (!in) {
+        in = covey__calloc(server->env, 1, sizeof *in);
+        if (!in) return MHD_NO;
+        covey__buffer_init(&in->body, server->env, COVEY__SERVE_BODY_MAX);
+        *state = in;
+        return MHD_YES;
+    }
+    if (*upload_size) {
+        if (!in->too_large && covey__buffer_append(&in->body, upload, *upload_size)) {
+            in->too_large = true;
+            covey__buffer_free(&in->body);
+        }
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    const char *code = NULL, *message = NULL;
+    int status = refused(server, connection, url, &code, &message);
+    if (status) {
+        covey__counter_add(&server->counters.requests_refused, 1);
+        return covey__reply_error(server, connection, status, code, message);
+    }
+    if (!strcmp(method, "GET") || !strcmp(method, "HEAD"))
+        return route_get(server, connection, url);
+    if (!strcmp(method, "POST")) return route_post(server, connection, url, in);
+    return covey__reply_error(server, connection, 405, "method_not_allowed",
+                              "only GET and POST are known here");
+}
+
+static void on_completed(void *user, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code) {
+    (void)connection;
+    (void)code;
+    covey_server *server = user;
+    incoming *in = *state;
+    if (!in) return;
+    covey__buffer_free(&in->body);
+    covey__free(server->env, in);
+    *state = NULL;
+}
+
+/* ---- Start and stop ---------------------------------------------------------------------------
+ */
+
+static covey_status start(covey_server *server, const covey_server_options *options,
+                          covey_error *error) {
+    const char *address = options->address ? options->address : "127.0.0.1";
+    struct sockaddr_storage where = {0};
+    struct sockaddr_in *four = (struct sockaddr_in *)&where;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)&where;
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL;
+    if (inet_pton(AF_INET, address, &four->sin_addr) == 1) {
+        four->sin_family = AF_INET;
+        four->sin_port = htons(options->port);
+    } else if (inet_pton(AF_INET6, address, &six->sin6_addr) == 1) {
+        six->sin6_family = AF_INET6;
+        six->sin6_port = htons(options->port);
+        flags |= MHD_USE_IPv6;
+    } else {
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "serve: address \"%.64s\" is not an IPv4 or IPv6 address", address);
+    }
+    int connections = options->connections_max > 0 ? options->connections_max : 64;
+    server->daemon = MHD_start_daemon(
+        flags, options->port, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR,
+        (struct sockaddr *)&where, MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
+        MHD_OPTION_END);
+    if (!server->daemon)
+        return covey__fail_errno(error, errno, "serve: cannot listen on %.64s port %u", address,
+                                 (unsigned)options->port);
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    server->port = info ? info->port : options->port;
+    return COVEY_OK;
+}
+
+covey_status covey_server_open(covey_runtime *runtime, const covey_server_options *options,
+                               covey_server **server, covey_error *error) {
+    covey_server_options full = COVEY_SERVER_OPTIONS_INIT;
+    if (options) memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
+    const covey__env *env = covey__runtime_env(runtime);
+    *server = NULL;
+    covey_server *made = covey__calloc(env, 1, sizeof *made);
+    if (!made) return covey__no_memory(error, "the server", sizeof *made);
+    made->env = env;
+    made->runtime = runtime;
+    covey_status status = covey__conversations_init(&made->pool, env, &full, error);
+    if (!status && full.token) {
+        made->token = covey__strdup(env, full.token);
+        if (!made->token) status = covey__no_memory(error, "the token", strlen(full.token));
+    }
+    if (!status) status = start(made, &full, error);
+    if (status) {
+        covey_server_close(made, 0);
+        return status;
+    }
+    *server = made;
+    return COVEY_OK;
+}
+
+void covey_server_close(covey_server *server, int64_t grace_ms) {
+    if (!server) return;
+    if (server->daemon) {
+        MHD_socket listener = MHD_quiesce_daemon(server->daemon);
+        if (listener != MHD_INVALID_SOCKET) shutdown(listener, SHUT_RDWR);
+        covey__conversations_stop(&server->pool, grace_ms);
+        MHD_stop_daemon(server->daemon);
+        if (listener != MHD_INVALID_SOCKET) close(listener);
+    }
+    covey__conversations_free(&server->pool);
+    covey__free(server->env, server->token);
+    covey__free(server->env, server);
+}
+
+uint16_t covey_server_port(const covey_server *server) {
+    return server->port;
+}
+
+covey_status covey_server_set_backend(covey_server *server, covey_backend *backend,
+                                      const char *label, const char *model, covey_error *error) {
+    return covey__conversations_exchange(&server->pool, backend, label, model, error);
+}
+
+size_t covey_server_draining(covey_server *server) {
+    return covey__conversations_draining(&server->pool);
+}
