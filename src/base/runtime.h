@@ -19,4 +19,15 @@ int32_t covey__runtime_isa_level(const covey_runtime *runtime);
 /* What the app pushed so far; fields it never pushed are at their INIT values. */
 covey_signals covey__runtime_signals(const covey_runtime *runtime);
 
+/* What covey_runtime_trim calls, from any thread. The hook is the caller's memory and must be
+ * removed before that goes; once `remove` returns, the hook is not called any more. A hook must not
+ * add or remove hooks. */
+typedef struct covey__trim_hook {
+    void (*trim)(void *user);
+    void *user;
+    struct covey__trim_hook *next; /* the runtime's */
+} covey__trim_hook;
+void covey__runtime_trim_add(covey_runtime *runtime, covey__trim_hook *hook);
+void covey__runtime_trim_remove(covey_runtime *runtime, covey__trim_hook *hook);
+
 #endif

@@ -1,0 +1,62 @@
+/* What CPU and operating system support together: CPUID says what the CPU has, XGETBV whether the
+ * system saves the wide registers when it switches threads (Intel SDM volume 1, 13.3 and 14.3;
+ * volume 2, CPUID). On other processors everything is absent and the scalar definition runs. */
+#include "base/cpu.h"
+
+#include <string.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+#define XCR0_AVX    0x06u /* XMM and YMM */
+#define XCR0_AVX512 0xe6u /* and the masks, and both halves of ZMM */
+
+static uint32_t xcr0(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+covey__cpu covey__cpu_read(void) {
+    covey__cpu cpu;
+    memset(&cpu, 0, sizeof cpu);
+    uint32_t a, b, c1, d, b7, c7;
+    if (!__get_cpuid(1, &a, &b, &c1, &d)) return cpu;
+    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d)) return cpu;
+    bool ssse3 = (c1 >> 9 & 1) != 0, sse41 = (c1 >> 19 & 1) != 0;
+    cpu.sha = (b7 >> 29 & 1) != 0 && ssse3 && sse41;
+    bool osxsave = (c1 >> 27 & 1) != 0, avx = (c1 >> 28 & 1) != 0, f16c = (c1 >> 29 & 1) != 0;
+    if (!osxsave || !avx) return cpu;
+    uint32_t saved = xcr0();
+    cpu.avx2 = (saved & XCR0_AVX) == XCR0_AVX && f16c && (b7 >> 5 & 1) != 0;
+    const uint32_t f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    cpu.avx512 =
+        cpu.avx2 && (saved & XCR0_AVX512) == XCR0_AVX512 && (b7 & f_dq_bw_vl) == f_dq_bw_vl;
+    cpu.avx512_vnni = cpu.avx512 && (c7 >> 11 & 1) != 0;
+    return cpu;
+}
+#else
+covey__cpu covey__cpu_read(void) {
+    covey__cpu cpu;
+    memset(&cpu, 0, sizeof cpu);
+    return cpu;
+}
+#endif
+
+covey__isa covey__cpu_best(void) {
+    covey__cpu cpu = covey__cpu_read();
+    if (cpu.avx512 && cpu.avx512_vnni) return COVEY__ISA_AVX512;
+    return cpu.avx2 ? COVEY__ISA_AVX2 : COVEY__ISA_SCALAR;
+}
+
+const char *covey__isa_name(covey__isa isa) {
+    switch (isa) {
+    case COVEY__ISA_SCALAR:
+        return "scalar";
+    case COVEY__ISA_AVX2:
+        return "avx2";
+    case COVEY__ISA_AVX512:
+        return "avx512";
+    }
+    return "unknown";
+}
