@@ -1,6 +1,7 @@
 /* Files: whole reads with a cap, atomic replacement, maps, folders, locks. Every system call that
- * can fail has a fault point. Paths are UTF-8. Files and folders are made owner-only unless said
- * otherwise. */
+ * can fail has a fault point: "open", "stat", "read", "write", "truncate", "fsync", "rename",
+ * "unlink", "mkdir", "list", "map", "lock". Paths are UTF-8. Files and folders are made owner-only
+ * unless said otherwise. */
 #ifndef COVEY_BASE_FILE_H
 #define COVEY_BASE_FILE_H
 
@@ -14,6 +15,23 @@ covey_status covey__file_read(const covey__env *env, const char *path, covey__bu
  * new. */
 covey_status covey__file_replace(const covey__env *env, const char *path, const void *data,
                                  size_t size, covey_error *error) COVEY_MUST_USE;
+
+/* The same in steps, for what is too large for memory: begin opens the temporary (at its start,
+ * empty), the caller writes to `descriptor`, and commit makes it the file at `path`; abort leaves
+ * nothing behind. Two that replace one path take turns: with wait false, begin is BUSY while
+ * another is at it. A temporary that a killed process left is used again by the next begin. After
+ * commit or a failure the struct is closed; aborting it again is harmless. */
+typedef struct covey__replacement {
+    const covey__env *env;
+    char *path, *temporary;
+    int descriptor; /* -1 when closed */
+} covey__replacement;
+covey_status covey__replace_begin(const covey__env *env, const char *path, bool wait,
+                                  covey__replacement *replacement,
+                                  covey_error *error) COVEY_MUST_USE;
+covey_status covey__replace_commit(covey__replacement *replacement,
+                                   covey_error *error) COVEY_MUST_USE;
+void covey__replace_abort(covey__replacement *replacement);
 
 /* The pieces of the above, for files that grow in steps. */
 covey_status covey__file_open(const covey__env *env, const char *path, int flags, int mode,
@@ -45,6 +63,10 @@ covey_status covey__file_size(const covey__env *env, const char *path, uint64_t 
 typedef covey_status (*covey__name_fn)(void *user, const char *name, bool is_folder);
 covey_status covey__folder_list(const covey__env *env, const char *path, covey_error *error,
                                 covey__name_fn each, void *user) COVEY_MUST_USE;
+
+/* covey__fail_errno as "path: what: errno text", the path made printable. */
+covey_status covey__fail_path(covey_error *error, int errno_value, const char *what,
+                              const char *path);
 
 /* "a/b" in new memory; NULL when refused. */
 char *covey__path_join(const covey__env *env, const char *folder, const char *name);

@@ -1,0 +1,136 @@
+/* Atomic replacement: the new bytes go to PATH.new, which is synced and renamed over PATH, and the
+ * folder is synced. A reader sees the old bytes or the new ones, also after a power cut.
+ *
+ * The temporary has one fixed name, so a process that was killed leaves at most one, which the next
+ * replacement takes over. Writers of one path take turns by a lock on the temporary's inode:
+ *   1. Whoever holds the lock and finds that PATH.new still names the locked inode may write it.
+ *   2. Rename and unlink of PATH.new happen only under that lock.
+ * So a writer that waited while another renamed sees that the name moved on, and opens anew: it
+ * never writes into a file that already is PATH. */
+#include "base/file.h"
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static covey_status lock_temporary(int descriptor, const char *path, bool wait,
+                                   covey_error *error) {
+    int code;
+    do code = flock(descriptor, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
+    while (code != 0 && errno == EINTR);
+    if (code == 0) return COVEY_OK;
+    if (errno == EWOULDBLOCK) {
+        char shown[240];
+        return covey__fail(error, COVEY_ERROR_BUSY, "%s: another process is writing it",
+                           covey__printable(path, strlen(path), shown, sizeof shown));
+    }
+    /* a file system without locks: writers there are not kept apart */
+    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) return COVEY_OK;
+    return covey__fail_path(error, errno, "lock", path);
+}
+
+/* Opens and locks PATH.new once; `*same` says whether the name still leads to what was locked. */
+static covey_status try_begin(covey__replacement *replacement, bool wait, bool *same,
+                              covey_error *error) {
+    const char *temporary = replacement->temporary;
+    covey_status status =
+        covey__file_open(replacement->env, temporary, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600,
+                         &replacement->descriptor, error);
+    if (status != COVEY_OK) return status;
+    status = lock_temporary(replacement->descriptor, temporary, wait, error);
+    if (status != COVEY_OK) return status;
+    struct stat opened, named;
+    if (fstat(replacement->descriptor, &opened) != 0)
+        return covey__fail_path(error, errno, "stat", temporary);
+    *same = lstat(temporary, &named) == 0 && named.st_dev == opened.st_dev &&
+            named.st_ino == opened.st_ino;
+    return COVEY_OK;
+}
+
+static void close_all(covey__replacement *replacement) {
+    if (replacement->descriptor >= 0) close(replacement->descriptor);
+    replacement->descriptor = -1;
+    if (replacement->env == NULL) return;
+    covey__free(replacement->env, replacement->path);
+    covey__free(replacement->env, replacement->temporary);
+    replacement->path = NULL;
+    replacement->temporary = NULL;
+}
+
+covey_status covey__replace_begin(const covey__env *env, const char *path, bool wait,
+                                  covey__replacement *replacement, covey_error *error) {
+    *replacement = (covey__replacement){env, NULL, NULL, -1};
+    replacement->path = covey__strdup(env, path);
+    replacement->temporary = covey__format(env, "%s.new", path);
+    covey_status status = COVEY_OK;
+    if (replacement->path == NULL || replacement->temporary == NULL)
+        status = covey__no_memory(error, path, strlen(path) + sizeof ".new");
+    bool same = false;
+    while (status == COVEY_OK && !same) {
+        if (replacement->descriptor >= 0) close(replacement->descriptor);
+        replacement->descriptor = -1;
+        status = try_begin(replacement, wait, &same, error);
+    }
+    if (status == COVEY_OK) {
+        int fault = covey__fault(env, "truncate", replacement->temporary);
+        if (fault != 0 || ftruncate(replacement->descriptor, 0) != 0) {
+            status = covey__fail_path(error, fault != 0 ? fault : errno, "truncate",
+                                      replacement->temporary);
+            covey__replace_abort(replacement);
+        }
+    }
+    if (status != COVEY_OK) close_all(replacement);
+    return status;
+}
+
+/* The folder that holds `path`, in new memory. */
+static char *parent_of(const covey__env *env, const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) return covey__strdup(env, ".");
+    return covey__strndup(env, path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+covey_status covey__replace_commit(covey__replacement *replacement, covey_error *error) {
+    const covey__env *env = replacement->env;
+    char *folder = parent_of(env, replacement->path);
+    covey_status status = COVEY_OK;
+    if (folder == NULL)
+        status = covey__no_memory(error, replacement->path, strlen(replacement->path));
+    if (status == COVEY_OK)
+        status = covey__file_sync(env, replacement->descriptor, replacement->temporary, error);
+    if (status == COVEY_OK)
+        status = covey__file_rename(env, replacement->temporary, replacement->path, error);
+    if (status == COVEY_OK) {
+        /* the new bytes are in place; if this fails, a power cut may bring the old ones back */
+        status = covey__folder_sync(env, folder, error);
+        close_all(replacement);
+    } else {
+        covey__replace_abort(replacement);
+    }
+    covey__free(env, folder);
+    return status;
+}
+
+void covey__replace_abort(covey__replacement *replacement) {
+    if (replacement->descriptor < 0) return;
+    (void)unlink(replacement->temporary); /* if it fails, the next begin takes the file over */
+    close_all(replacement);
+}
+
+covey_status covey__file_replace(const covey__env *env, const char *path, const void *data,
+                                 size_t size, covey_error *error) {
+    covey__replacement replacement;
+    covey_status status = covey__replace_begin(env, path, true, &replacement, error);
+    if (status != COVEY_OK) return status;
+    status = covey__file_write_at(env, replacement.descriptor, replacement.temporary, 0, data, size,
+                                  error);
+    if (status != COVEY_OK) {
+        covey__replace_abort(&replacement);
+        return status;
+    }
+    return covey__replace_commit(&replacement, error);
+}
