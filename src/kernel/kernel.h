@@ -68,11 +68,13 @@ typedef struct covey__activations {
     covey__act kind;
     int32_t columns;
     int32_t tokens;
-    int32_t group; /* tokens laid out together; 1 means plain rows */
-    float *x;      /* ACT_F32: [tokens][columns up to a multiple of 16] */
-    int8_t *q;     /* quantized values */
-    float *d;      /* their scales */
-    int32_t *sums; /* their sums by 32 (Q32) or 16 (Q256) */
+    int32_t group;    /* tokens laid out together; 1 means plain rows */
+    float *x;         /* ACT_F32: [tokens][columns up to a multiple of 16] */
+    int8_t *q;        /* quantized values */
+    float *d;         /* their scales */
+    int32_t *bias[2]; /* what unsigned weights add too much: Q32 -8 and -128 times the sums by 32;
+                         Q256 -32 times the sums by 16 */
+    int16_t *sums16;  /* Q256: sums by 16, [tokens][columns / 16] */
 } covey__activations;
 
 /* Bytes that init needs, for `tokens` tokens and any smaller number of them. */

@@ -1,0 +1,100 @@
+/* The kernel tables, one an instruction set, and the way of a product to the function for its type:
+ * few tokens go one at a time over rows as they lie in the file, many go over unpacked tiles. */
+#include "kernel/parts.h"
+
+#if defined(__x86_64__)
+#define COVEY_X86 1
+#else
+#define COVEY_X86 0
+#endif
+
+static int op_index(uint32_t type) {
+    switch (type) {
+    case COVEY__KT_F32:
+        return COVEY__OP_F32;
+    case COVEY__KT_F16:
+        return COVEY__OP_F16;
+    case COVEY__KT_BF16:
+        return COVEY__OP_BF16;
+    case COVEY__KT_Q8_0:
+        return COVEY__OP_Q8_0;
+    case COVEY__KT_Q4_0:
+        return COVEY__OP_Q4_0;
+    default:
+        return COVEY__OP_Q6_K;
+    }
+}
+
+size_t covey__product_scratch_bytes(int32_t columns_max) {
+    /* A tile: 32 rows of bytes and their scales, at most 44 bytes a column (Q6_K); 8 rows of floats
+     * are fewer. */
+    return covey__pad16((size_t)columns_max + 256) * 48;
+}
+
+/* Rows that stay in the first cache while the second token passes over them. */
+#define ROW_BYTES_NEAR 16384
+
+static void run_plain(covey__matvec_fn matvec, const covey__product *p, int32_t r0, int32_t r1,
+                      const uint8_t *next) {
+    const covey__weights *w = p->w;
+    int32_t step = r1 - r0;
+    if (p->a->tokens > 1) step = (int32_t)(ROW_BYTES_NEAR / (w->row_bytes + 1) + 16) & ~15;
+    for (int32_t r = r0; r < r1; r += step) {
+        int32_t end = r1 - r < step ? r1 : r + step;
+        const uint8_t *after = (const uint8_t *)w->data + (size_t)end * w->row_bytes;
+        for (int32_t t = 0; t < p->a->tokens; t++) {
+            covey__act_row row = covey__act_row_get(p->a, t);
+            bool last = t == p->a->tokens - 1;
+            matvec(w, &row, r, end,
+                   !last       ? NULL
+                   : end == r1 ? next
+                               : after,
+                   p->out + (size_t)t * p->out_stride);
+        }
+    }
+}
+
+void covey__product_run(const covey__product_ops *ops, const covey__product *p, int32_t r0,
+                        int32_t r1, const void *next, void *scratch) {
+    const covey__product_ops *op = &ops[op_index(p->w->type)];
+    if (r0 >= r1) return;
+    if (p->a->group == 1 && p->a->tokens <= COVEY__PLAIN_MAX)
+        run_plain(op->matvec, p, r0, r1, next);
+    else
+        op->matmul(p, r0, r1, scratch);
+}
+
+#define OPS(isa)                                                                                   \
+    const covey__product_ops covey__product_ops_##isa[COVEY__OP_COUNT] = {                         \
+        {covey__matvec_f32_##isa, covey__matmul_float_##isa},                                      \
+        {covey__matvec_f16_##isa, covey__matmul_float_##isa},                                      \
+        {covey__matvec_bf16_##isa, covey__matmul_float_##isa},                                     \
+        {covey__matvec_q8_0_##isa, covey__matmul_q8_0_##isa},                                      \
+        {covey__matvec_q4_0_##isa, covey__matmul_q4_0_##isa},                                      \
+        {covey__matvec_q6_k_##isa, covey__matmul_q6_k_##isa},                                      \
+    };                                                                                             \
+    static void product_##isa(const covey__product *p, int32_t r0, int32_t r1, const void *next,   \
+                              void *scratch) {                                                     \
+        covey__product_run(covey__product_ops_##isa, p, r0, r1, next, scratch);                    \
+    }
+
+static void row(const covey__weights *w, int32_t r, float *out) {
+    const uint8_t *data = w->data;
+    covey__row_decode(w->type, data + (size_t)r * w->row_bytes, w->columns, out);
+}
+
+#define TABLE(id, set)                                                                             \
+    {                                                                                              \
+        .isa = (id), .activations = covey__activations_##set, .product = product_##set,            \
+        .attention = covey__attention_##set, .rms_norm = covey__rms_norm_##set,                    \
+        .rope = covey__rope_##set, .silu_mul = covey__silu_mul_##set, .add = covey__add_##set,     \
+        .scale = covey__scale_##set, .softmax = covey__softmax_##set, .row = row                   \
+    }
+
+OPS(scalar)
+static const covey__kernels scalar_kernels = TABLE(COVEY__ISA_SCALAR, scalar);
+
+const covey__kernels *covey__kernels_get(covey__isa isa) {
+    (void)isa;
+    return &scalar_kernels;
+}

@@ -1,0 +1,165 @@
+/* What the kernel's own files share: the layout of blocks and of activations, conversions, and the
+ * functions of each instruction set that kernels.c puts into tables. Nothing outside of src/kernel
+ * includes this. */
+#ifndef COVEY_KERNEL_PARTS_H
+#define COVEY_KERNEL_PARTS_H
+
+#include <string.h>
+
+#include "kernel/kernel.h"
+
+#if defined(__clang__)
+#define COVEY__UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define COVEY__UNROLL _Pragma("GCC unroll 16")
+#endif
+#define COVEY__INLINE   static inline __attribute__((always_inline))
+#define COVEY__NOINLINE __attribute__((noinline))
+
+/* Tokens that the packed layout interleaves, and the most that stay plain rows. */
+#define COVEY__GROUP      6
+#define COVEY__PLAIN_MAX  2
+#define COVEY__LANES      16 /* partial sums of a float reduction */
+#define COVEY__SCORE_ROWS 8  /* queries that attention works on together */
+
+/* Blocks as ggml lays them out (ggml-common.h): little-endian, without padding. */
+typedef struct covey__block_q8_0 {
+    uint16_t d;
+    int8_t q[32];
+} covey__block_q8_0;
+typedef struct covey__block_q4_0 {
+    uint16_t d;
+    uint8_t q[16]; /* low nibbles: values 0 to 15, high: 16 to 31 */
+} covey__block_q4_0;
+typedef struct covey__block_q6_k {
+    uint8_t low[128], high[64];
+    int8_t scales[16];
+    uint16_t d;
+} covey__block_q6_k;
+_Static_assert(sizeof(covey__block_q8_0) == 34, "block layout");
+_Static_assert(sizeof(covey__block_q4_0) == 18, "block layout");
+_Static_assert(sizeof(covey__block_q6_k) == 210, "block layout");
+
+COVEY__INLINE float covey__bits_to_f32(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+COVEY__INLINE uint32_t covey__f32_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits;
+}
+
+/* IEEE binary16 to binary32, exact. */
+COVEY__INLINE float covey__half(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t exponent = (half >> 10) & 31;
+    uint32_t fraction = half & 1023u;
+    if (exponent == 31) return covey__bits_to_f32(sign | 0x7f800000u | (fraction << 13));
+    if (exponent) return covey__bits_to_f32(sign | ((exponent + 112) << 23) | (fraction << 13));
+    return covey__bits_to_f32(sign | covey__f32_bits((float)fraction * 0x1p-24f));
+}
+
+COVEY__INLINE uint16_t covey__load_u16(const void *p) {
+    uint16_t value;
+    memcpy(&value, p, 2);
+    return value;
+}
+
+/* The end of every float reduction: lane i takes lane i + 8, then + 4, + 2, + 1. */
+COVEY__INLINE float covey__tree16(float p[COVEY__LANES]) {
+    for (int width = COVEY__LANES / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) p[i] = p[i] + p[i + width];
+    return p[0];
+}
+
+COVEY__INLINE size_t covey__pad16(size_t n) {
+    return (n + 15) & ~(size_t)15;
+}
+
+/* Where things lie in activations: `unit` counts 4 values, a block, or a sub-block of a token. */
+COVEY__INLINE size_t covey__act_at(const covey__activations *a, int32_t token, size_t unit,
+                                   size_t units) {
+    size_t group = (size_t)a->group;
+    size_t t = (size_t)token;
+    return (t / group * units + unit) * group + t % group;
+}
+COVEY__INLINE int32_t covey__act_block(covey__act kind) {
+    return kind == COVEY__ACT_Q256 ? 256 : 32;
+}
+
+/* One token's activations as plain rows. */
+typedef struct covey__act_row {
+    const float *x;
+    const int8_t *q;
+    const float *d;
+    const int32_t *bias[2];
+    const int16_t *sums16;
+} covey__act_row;
+covey__act_row covey__act_row_get(const covey__activations *a, int32_t token);
+
+/* Rows [r0, r1) for one token of plain layout; `out` is indexed by row. */
+typedef void (*covey__matvec_fn)(const covey__weights *w, const covey__act_row *a, int32_t r0,
+                                 int32_t r1, const uint8_t *next, float *out);
+/* Rows [r0, r1) for all tokens: packed layout, or plain for float activations. */
+typedef void (*covey__matmul_fn)(const covey__product *p, int32_t r0, int32_t r1, void *scratch);
+
+typedef struct covey__product_ops {
+    covey__matvec_fn matvec;
+    covey__matmul_fn matmul;
+} covey__product_ops;
+/* Index of a supported type in a table of product_ops, in the order of these names. */
+enum {
+    COVEY__OP_F32,
+    COVEY__OP_F16,
+    COVEY__OP_BF16,
+    COVEY__OP_Q8_0,
+    COVEY__OP_Q4_0,
+    COVEY__OP_Q6_K
+};
+#define COVEY__OP_COUNT 6
+
+void covey__product_run(const covey__product_ops *ops, const covey__product *p, int32_t r0,
+                        int32_t r1, const void *next, void *scratch);
+
+/* The inner functions, by instruction set: what kernel.h says of the table's members. */
+#define COVEY__DECLARE_VECTOR(isa)                                                                 \
+    void covey__activations_##isa(covey__activations *a, const float *x, size_t x_stride,          \
+                                  int32_t t0, int32_t t1);                                         \
+    void covey__attention_##isa(const covey__attention *a, void *scratch);                         \
+    void covey__rms_norm_##isa(const float *x, const float *w, int32_t n, float eps, float *out);  \
+    void covey__rope_##isa(float *x, int32_t heads, int32_t head_dim, int32_t dims,                \
+                           covey__rope_style style, const float *row);                             \
+    void covey__silu_mul_##isa(const float *gate, const float *up, size_t n, float *out);          \
+    void covey__add_##isa(float *x, const float *y, size_t n);                                     \
+    void covey__scale_##isa(float *x, float factor, size_t n);                                     \
+    void covey__softmax_##isa(float *x, size_t n);                                                 \
+    extern const covey__product_ops covey__product_ops_##isa[COVEY__OP_COUNT];
+COVEY__DECLARE_VECTOR(scalar)
+COVEY__DECLARE_VECTOR(avx2)
+COVEY__DECLARE_VECTOR(avx512)
+
+#define COVEY__DECLARE_MATVEC(type, isa)                                                           \
+    void covey__matvec_##type##_##isa(const covey__weights *w, const covey__act_row *a,            \
+                                      int32_t r0, int32_t r1, const uint8_t *next, float *out);
+#define COVEY__DECLARE_MATMUL(type, isa)                                                           \
+    void covey__matmul_##type##_##isa(const covey__product *p, int32_t r0, int32_t r1,             \
+                                      void *scratch);
+#define COVEY__DECLARE_PRODUCTS(isa)                                                               \
+    COVEY__DECLARE_MATVEC(f32, isa)                                                                \
+    COVEY__DECLARE_MATVEC(f16, isa)                                                                \
+    COVEY__DECLARE_MATVEC(bf16, isa)                                                               \
+    COVEY__DECLARE_MATVEC(q8_0, isa)                                                               \
+    COVEY__DECLARE_MATVEC(q4_0, isa)                                                               \
+    COVEY__DECLARE_MATVEC(q6_k, isa)                                                               \
+    COVEY__DECLARE_MATMUL(float, isa)                                                              \
+    COVEY__DECLARE_MATMUL(q8_0, isa)                                                               \
+    COVEY__DECLARE_MATMUL(q4_0, isa)                                                               \
+    COVEY__DECLARE_MATMUL(q6_k, isa)
+COVEY__DECLARE_PRODUCTS(scalar)
+COVEY__DECLARE_PRODUCTS(avx2)
+COVEY__DECLARE_PRODUCTS(avx512)
+
+#endif
