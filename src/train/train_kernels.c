@@ -1,0 +1,18 @@
+/* Training kernels in plain vectors of four floats, for any machine, and the choice of a table. */
+#include <math.h>
+
+#define LANES        4
+#define TILE_ROWS    4
+#define FMA(a, b, c) ((c) + (a) * (b))
+#define SQRT(x)      ((vf){sqrtf((x)[0]), sqrtf((x)[1]), sqrtf((x)[2]), sqrtf((x)[3])})
+#define TABLE        covey__train_kernels_generic
+#include "train/train_kernels_body.h"
+
+const covey__train_kernels *covey__train_kernels_get(covey__isa isa) {
+#if defined(__x86_64__)
+    if (isa == COVEY__ISA_AVX512) return &covey__train_kernels_avx512;
+    if (isa == COVEY__ISA_AVX2) return &covey__train_kernels_avx2;
+#endif
+    (void)isa;
+    return &covey__train_kernels_generic;
+}
