@@ -32,6 +32,7 @@ COVEY_API const char *covey_ensemble_name(const covey_ensemble *ensemble);
 COVEY_API const char *covey_ensemble_version(const covey_ensemble *ensemble);
 COVEY_API const char *covey_ensemble_variant(const covey_ensemble *ensemble);
 COVEY_API const char *covey_ensemble_digest(const covey_ensemble *ensemble); /* 64 hex digits */
+COVEY_API const char *covey_ensemble_folder(const covey_ensemble *ensemble); /* as it was opened */
 
 typedef struct covey_component {
     size_t size;

@@ -1,0 +1,124 @@
+/* covey_ensemble: a folder whose manifest was read and checked. It holds the manifest and the
+ * folder's path and keeps no file open, so that closing one never takes a file from a session that
+ * mapped it. Opening the model and running probes are library/ensemble_model.c's and
+ * library/probe.c's, since this layer may not know an engine. */
+#include "bundle/manifest.h"
+
+#include "base/error.h"
+#include "base/runtime.h"
+#include "base/sha256.h"
+#include "bundle/model_template.h"
+
+#include <string.h>
+
+struct covey_ensemble {
+    covey_runtime *runtime;
+    covey__manifest *manifest;
+    char *folder;
+    char (*digests)[65]; /* one a component, in hex */
+};
+
+static covey_status check(const covey__env *env, const covey__manifest *manifest,
+                          const char *folder, covey_check_depth depth, covey_error *error) {
+    covey__platform platform;
+    char os_version[32];
+    covey__platform_default(&platform, os_version);
+    covey_status status = covey__manifest_check_needs(manifest, &platform, error);
+    if (status == COVEY_OK)
+        status = covey__manifest_check_files(env, manifest, folder, depth, error);
+    if (status == COVEY_OK && depth >= COVEY_CHECK_DIGESTS)
+        status = covey__template_check(env, manifest, folder, error);
+    return status;
+}
+
+static covey_status make_strings(const covey__env *env, covey_ensemble *ensemble,
+                                 const char *folder, covey_error *error) {
+    const covey__manifest *manifest = ensemble->manifest;
+    ensemble->folder = covey__strdup(env, folder);
+    ensemble->digests = covey__calloc(env, manifest->component_count, sizeof *ensemble->digests);
+    if (ensemble->folder == NULL || ensemble->digests == NULL)
+        return covey__no_memory(error, "bundle: ensemble", strlen(folder));
+    for (size_t i = 0; i < manifest->component_count; i++)
+        covey__hex(manifest->components[i].sha256, 32, ensemble->digests[i]);
+    return COVEY_OK;
+}
+
+covey_status covey_ensemble_open(covey_runtime *runtime, const char *folder,
+                                 covey_check_depth depth, covey_ensemble **ensemble,
+                                 covey_error *error) {
+    if (runtime == NULL || folder == NULL || ensemble == NULL)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "bundle: runtime, folder and ensemble must not be NULL");
+    *ensemble = NULL;
+    const covey__env *env = covey__runtime_env(runtime);
+    covey_ensemble *made = covey__calloc(env, 1, sizeof *made);
+    if (made == NULL) return covey__no_memory(error, "bundle: ensemble", sizeof *made);
+    made->runtime = runtime;
+    covey_status status = covey__manifest_read(env, folder, &made->manifest, error);
+    if (status == COVEY_OK) status = make_strings(env, made, folder, error);
+    if (status == COVEY_OK) status = check(env, made->manifest, folder, depth, error);
+    if (status != COVEY_OK) {
+        covey_ensemble_close(made);
+        return status;
+    }
+    *ensemble = made;
+    return COVEY_OK;
+}
+
+void covey_ensemble_close(covey_ensemble *ensemble) {
+    if (ensemble == NULL) return;
+    const covey__env *env = covey__runtime_env(ensemble->runtime);
+    covey__manifest_free(ensemble->manifest);
+    covey__free(env, ensemble->folder);
+    covey__free(env, ensemble->digests);
+    covey__free(env, ensemble);
+}
+
+const char *covey_ensemble_name(const covey_ensemble *ensemble) {
+    return ensemble->manifest->name;
+}
+
+const char *covey_ensemble_version(const covey_ensemble *ensemble) {
+    return ensemble->manifest->version;
+}
+
+const char *covey_ensemble_variant(const covey_ensemble *ensemble) {
+    return ensemble->manifest->variant;
+}
+
+const char *covey_ensemble_digest(const covey_ensemble *ensemble) {
+    return ensemble->manifest->digest_hex;
+}
+
+const char *covey_ensemble_folder(const covey_ensemble *ensemble) {
+    return ensemble->folder;
+}
+
+size_t covey_ensemble_component_count(const covey_ensemble *ensemble) {
+    return ensemble->manifest->component_count;
+}
+
+covey_status covey_ensemble_component(const covey_ensemble *ensemble, size_t index,
+                                      covey_component *component, covey_error *error) {
+    if (component == NULL || component->size < sizeof(covey_component))
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "bundle: component.size must be set to sizeof(covey_component)");
+    if (index >= ensemble->manifest->component_count)
+        return covey__fail(error, COVEY_ERROR_NOT_FOUND,
+                           "bundle: there is no component %zu; the ensemble has %zu", index,
+                           ensemble->manifest->component_count);
+    const covey__component *found = &ensemble->manifest->components[index];
+    component->role = found->role;
+    component->file = found->file;
+    component->sha256 = ensemble->digests[index];
+    component->bytes = found->size;
+    return COVEY_OK;
+}
+
+const covey__manifest *covey__ensemble_manifest(const covey_ensemble *ensemble) {
+    return ensemble->manifest;
+}
+
+covey_runtime *covey__ensemble_runtime(const covey_ensemble *ensemble) {
+    return ensemble->runtime;
+}
