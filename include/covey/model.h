@@ -54,6 +54,7 @@ typedef struct covey_model_info {
     covey_token bos, eos;       /* -1 where the vocabulary has none */
     bool has_chat_template;
     int64_t load_ms; /* how long covey_model_open took */
+    bool adds_bos;   /* the vocabulary wants a prompt to begin with BOS */
 } covey_model_info;
 #define COVEY_MODEL_INFO_INIT                                                                      \
     { sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, false }

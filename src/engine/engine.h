@@ -1,0 +1,258 @@
+/* What the engine's files share: the model, the session, the pass over the weights.
+ *
+ * A model is immutable once open, but for its workspace, which one pass at a time uses under a
+ * lock. A session owns its KV pages, its logits and its tokens. A pass is one walk over the layers
+ * for a batch of rows (tokens); it is one job of the pool, with barriers between its phases.
+ *
+ *   model.c     open, describe, close        arch/NAME.c  what an architecture is made of
+ *   tensors.c   tensors by name into layers  vocabulary.c tokens and chat out of the metadata
+ *   workspace.c scratch that passes share    pass.c       the pass itself
+ *   session.c   KV pages, append, truncate   sampling.c   the next token
+ *   generate.c  text until something stops it */
+#ifndef COVEY_ENGINE_ENGINE_H
+#define COVEY_ENGINE_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <covey/session.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/runtime.h"
+#include "gguf/gguf.h"
+#include "kernel/kernel.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+
+/* ---- Models ---- */
+
+typedef struct covey__hyper {
+    int32_t layer_count;
+    int32_t width;
+    int32_t ffn_width;
+    int32_t head_count;
+    int32_t kv_head_count;
+    int32_t head_dim;
+    int32_t rope_dims;
+    int32_t vocabulary_size;
+    int32_t context_tokens;
+    float rms_epsilon;
+    double rope_base;
+    double rope_scale; /* positions are multiplied by it */
+    covey__rope_style rope_style;
+} covey__hyper;
+
+/* Matrices that read the same input: computed together, split over threads as one. */
+#define COVEY__GROUP_MAX 3
+typedef struct covey__group {
+    covey__weights matrices[COVEY__GROUP_MAX];
+    int32_t count;
+} covey__group;
+
+typedef struct covey__layer {
+    const float *attention_norm;
+    const float *ffn_norm;
+    covey__group qkv;              /* query, key, value */
+    covey__group attention_output; /* one matrix */
+    covey__group gate_up;          /* gate, up: of equal shape */
+    covey__group down;             /* one matrix */
+} covey__layer;
+
+/* The model's tensors beside its layers. */
+typedef struct covey__roots {
+    covey__weights token_embedding;
+    covey__group output; /* one matrix; the token embedding where it is tied */
+    const float *output_norm;
+    const float *rope_factors; /* NULL for none */
+} covey__roots;
+
+typedef struct covey__architecture covey__architecture;
+
+/* The inputs of a product, in each kind that some matrix wants. */
+typedef struct covey__input {
+    covey__activations kinds[COVEY__ACT_KINDS];
+} covey__input;
+
+/* Scratch of passes, for up to `batch` rows and `context` keys. */
+typedef struct covey__workspace {
+    pthread_mutex_t lock;
+    int32_t batch;
+    int32_t context;
+    size_t bytes;
+    void *base;       /* what to free */
+    float *x;         /* [batch][width]: the residual stream */
+    float *mixed;     /* [batch][width]: what a block adds to it */
+    float *q;         /* [batch][head_count * head_dim] */
+    float *k, *v;     /* [batch][kv_head_count * head_dim] */
+    float *attended;  /* [batch][head_count * head_dim] */
+    float *gate, *up; /* [batch][ffn_width] */
+    float *rope;      /* [batch][rope_dims] */
+    float *logits;    /* [COVEY__MANY_MAX][vocabulary_size] */
+    char *inputs;     /* activations */
+    char *threads;    /* thread_bytes each */
+    size_t thread_bytes;
+} covey__workspace;
+
+struct covey_model {
+    covey_runtime *runtime;
+    const covey__env *env;
+    covey__pool *pool;
+    const covey__kernels *kernels;
+    const covey__architecture *architecture;
+    covey__gguf *gguf;
+    covey__arena arena;
+    covey__hyper hyper;
+    covey__roots roots;
+    covey__layer *layers;
+    double *rope_frequencies;     /* [rope_dims / 2] */
+    bool kinds[COVEY__ACT_KINDS]; /* what the matrices want */
+    covey__tokenizer *tokenizer;
+    size_t token_bytes_max; /* of the longest token */
+    covey__template *chat;  /* NULL: none, or one that cannot be run */
+    covey_error chat_error; /* why it cannot */
+    const char *name;
+    const char *quantization;
+    uint64_t parameter_count;
+    uint64_t weight_bytes;
+    int64_t load_ms;
+    atomic_int references; /* the caller's and one a session */
+    covey__workspace workspace;
+};
+
+void covey__model_hold(covey_model *model);
+void covey__model_drop(covey_model *model);
+
+/* ---- Architectures: what differs between them ---- */
+
+typedef enum covey__dim {
+    COVEY__DIM_ONE,
+    COVEY__DIM_WIDTH,
+    COVEY__DIM_QUERY, /* head_count * head_dim */
+    COVEY__DIM_KV,    /* kv_head_count * head_dim */
+    COVEY__DIM_FFN,
+    COVEY__DIM_VOCABULARY,
+    COVEY__DIM_ROPE /* rope_dims / 2 */
+} covey__dim;
+
+typedef enum covey__slot_kind {
+    COVEY__SLOT_VECTOR, /* F32 values, copied and checked: a const float * */
+    COVEY__SLOT_MATRIX  /* stays in the file: a covey__weights */
+} covey__slot_kind;
+
+/* A tensor that an architecture has, and where it goes in covey__layer or covey__roots. */
+typedef struct covey__slot {
+    const char *name; /* of a layer's tensor: what follows "blk.N." */
+    covey__slot_kind kind;
+    covey__dim columns; /* GGUF's first dimension */
+    covey__dim rows;    /* COVEY__DIM_ONE for a vector */
+    size_t offset;
+    bool optional;
+} covey__slot;
+
+struct covey__architecture {
+    const char *name;
+    covey_status (*read_hyper)(const covey__gguf *gguf, covey__hyper *hyper, covey_error *error);
+    const covey__slot *roots;
+    size_t root_count;
+    const covey__slot *layer;
+    size_t layer_slot_count;
+};
+extern const covey__architecture covey__arch_llama;
+
+/* Fills model->roots and model->layers; refuses what is absent, unknown or of another shape. */
+covey_status covey__tensors_load(covey_model *model, covey_error *error) COVEY_MUST_USE;
+/* The name of the first tensor with a NaN or an infinity, with its row; false when all are
+ * finite. Reads every weight: only for an error's message. */
+bool covey__tensors_find_non_finite(const covey_model *model, char *name, size_t name_size,
+                                    int32_t *row);
+
+/* ---- Vocabulary ---- */
+
+/* Fills model->tokenizer and model->chat. A chat template that this library cannot run does not
+ * keep the model from opening: covey_model_render_chat says then what it lacks. */
+covey_status covey__vocabulary_load(covey_model *model, covey_error *error) COVEY_MUST_USE;
+void covey__vocabulary_free(covey_model *model);
+
+/* ---- Workspace ---- */
+
+#define COVEY__MANY_MAX 64 /* sessions in one pass; rows of logits that the workspace holds */
+
+uint64_t covey__workspace_bytes(const covey_model *model, int32_t batch, int32_t context);
+/* Makes room for at least so much; keeps what is there when it is enough. */
+covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t context,
+                                      covey_error *error) COVEY_MUST_USE;
+void covey__workspace_free(covey_model *model);
+/* `size` bytes, 64-byte aligned and untouched, so that what is never used costs nothing. */
+void *covey__reserve(const covey__env *env, size_t size, void **base);
+
+/* ---- Sessions ---- */
+
+#define COVEY__STOP_STRINGS_MAX 32   /* stop strings of one generation */
+#define COVEY__TEXT_HELD_MAX    1024 /* bytes of one, and so of text held back for it */
+
+struct covey_session {
+    covey_model *model;
+    int32_t context;
+    int32_t batch;
+    size_t token_count;
+    covey_token *tokens; /* [context] */
+    float *logits;       /* [vocabulary_size] */
+    bool has_logits;
+    int32_t page_count;
+    int32_t pages_ready; /* zeroed once; the others are untouched memory */
+    float **pages;
+    void *pages_base;
+    size_t page_floats;
+    atomic_bool cancelled;
+    struct covey__candidate *candidates; /* [vocabulary_size], for sampling */
+    uint8_t *seen;                       /* a bit a token, all zero between calls */
+    char *text;                          /* [text_capacity], for generation */
+    size_t text_capacity;
+};
+
+/* The tokens held now, borrowed until the session changes. */
+const covey_token *covey__session_tokens(const covey_session *session, size_t *token_count);
+/* Takes the flag back: true once after each covey_session_cancel. */
+bool covey__session_take_cancel(covey_session *session);
+
+/* ---- The pass ---- */
+
+/* Consecutive tokens of one session in a batch. */
+typedef struct covey__run {
+    covey_session *session;
+    int32_t first; /* row in the batch */
+    int32_t count;
+    int32_t position; /* of the first */
+} covey__run;
+
+typedef struct covey__pass {
+    covey_model *model;
+    const covey_token *tokens; /* one a row */
+    int32_t rows;
+    const covey__run *runs;
+    int32_t run_count;
+    int32_t logit_first; /* rows whose logits are wanted: none, the last one, or all */
+    int32_t logit_rows;
+    float *logits; /* [logit_rows][vocabulary_size] */
+} covey__pass;
+
+/* Runs under the workspace's lock, which the caller holds. Sessions change in their pages alone.
+ * COVEY_ERROR_CANCELLED when a run's session was cancelled, COVEY_ERROR_NUMERIC names the layer. */
+covey_status covey__pass_run(const covey__pass *pass, covey_error *error) COVEY_MUST_USE;
+
+/* ---- Sampling ---- */
+
+typedef struct covey__candidate {
+    float logit;
+    covey_token token;
+} covey__candidate;
+
+covey_status covey__sampling_check(const covey_sampling *sampling,
+                                   covey_error *error) COVEY_MUST_USE;
+/* One token from `count` finite logits. `seen` has a bit a token, all zero, and is left so. */
+covey_token covey__sample(const covey_sampling *sampling, const float *logits, size_t count,
+                          const covey_token *history, size_t history_count,
+                          covey__candidate *candidates, uint8_t *seen);
+
+#endif

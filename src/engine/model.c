@@ -1,0 +1,177 @@
+/* Opening a model: map the GGUF, read the vocabulary, read and check the hyperparameters, find the
+ * tensors. No weight is read here, so that opening takes the vocabulary's time and no more. A model
+ * is counted: each session holds it, and it closes with the last of them. */
+#include "engine/engine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MODEL_ARENA_MAX ((size_t)256 << 20)
+
+static const covey__architecture *const architectures[] = {&covey__arch_llama};
+
+static covey_status map_source(const covey__env *env, const covey_model_source *source,
+                               covey__map *map, covey_error *error) {
+    int given = (source->path != NULL) + (source->descriptor >= 0) + (source->memory != NULL);
+    if (given != 1)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "expected one of path, descriptor and memory, found %d", given);
+    if (source->path) return covey__map_path(env, source->path, map, error);
+    if (source->descriptor >= 0)
+        return covey__map_descriptor(env, source->descriptor, source->descriptor_offset,
+                                     source->descriptor_length, map, error);
+    *map = (covey__map){source->memory, source->memory_size, NULL, 0};
+    return COVEY_OK;
+}
+
+static covey_status find_architecture(covey_model *model, covey_error *error) {
+    covey__gguf_text name;
+    covey_status status = covey__gguf_string(model->gguf, "general.architecture", &name, error);
+    if (status != COVEY_OK) return status;
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
+        const char *known = architectures[i]->name;
+        if (strlen(known) != name.size || memcmp(known, name.data, name.size) != 0) continue;
+        model->architecture = architectures[i];
+        return COVEY_OK;
+    }
+    char shown[64];
+    return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                       "general.architecture: \"%s\" is not supported; supported is \"llama\"",
+                       covey__printable(name.data, name.size, shown, sizeof shown));
+}
+
+static covey_status check_vocabulary(const covey_model *model, covey_error *error) {
+    char key[80];
+    uint64_t stated = 0;
+    snprintf(key, sizeof key, "%s.vocab_size", model->architecture->name);
+    if (!covey__gguf_has(model->gguf, key)) return COVEY_OK;
+    covey_status status = covey__gguf_u64(model->gguf, key, 1, INT32_MAX, &stated, error);
+    if (status != COVEY_OK) return status;
+    if (stated == (uint64_t)model->hyper.vocabulary_size) return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_FORMAT,
+                       "%s: %" PRIu64 " differs from the %" PRId32 " entries of "
+                       "tokenizer.ggml.tokens",
+                       key, stated, model->hyper.vocabulary_size);
+}
+
+static covey_status set_name(covey_model *model, covey_error *error) {
+    covey__gguf_text name = {"", 0};
+    if (covey__gguf_has(model->gguf, "general.name") &&
+        covey__gguf_string(model->gguf, "general.name", &name, NULL) != COVEY_OK)
+        name = (covey__gguf_text){"", 0};
+    model->name = covey__arena_strndup(&model->arena, name.data, name.size);
+    return model->name ? COVEY_OK : covey__no_memory(error, "the model's name", name.size);
+}
+
+static covey_status set_rope(covey_model *model, covey_error *error) {
+    const covey__hyper *hyper = &model->hyper;
+    const float *factors = model->roots.rope_factors;
+    size_t count = (size_t)hyper->rope_dims / 2;
+    for (size_t i = 0; factors && i < count; i++)
+        if (!(factors[i] > 0.0f))
+            return covey__fail(error, COVEY_ERROR_FORMAT,
+                               "tensor \"rope_freqs.weight\": expected positive factors, found %g "
+                               "at %zu",
+                               (double)factors[i], i);
+    model->rope_frequencies = covey__arena_calloc(&model->arena, count, sizeof(double));
+    if (!model->rope_frequencies) return covey__no_memory(error, "frequencies", count * 8);
+    covey__rope_frequencies(hyper->rope_base, hyper->rope_dims, hyper->rope_scale, factors,
+                            model->rope_frequencies);
+    return COVEY_OK;
+}
+
+static covey_status load(covey_model *model, const covey_model_source *source, covey_error *error) {
+    covey__map map;
+    covey_status status = map_source(model->env, source, &map, error);
+    if (status == COVEY_OK) status = covey__gguf_open(model->env, &map, &model->gguf, error);
+    if (status == COVEY_OK) status = find_architecture(model, error);
+    if (status == COVEY_OK)
+        status = model->architecture->read_hyper(model->gguf, &model->hyper, error);
+    if (status == COVEY_OK) status = covey__vocabulary_load(model, error);
+    if (status == COVEY_OK) status = check_vocabulary(model, error);
+    if (status == COVEY_OK) status = covey__tensors_load(model, error);
+    if (status == COVEY_OK) status = set_rope(model, error);
+    if (status == COVEY_OK) status = set_name(model, error);
+    return status;
+}
+
+static void destroy(covey_model *model) {
+    const covey__env *env = model->env;
+    covey__workspace_free(model);
+    covey__vocabulary_free(model);
+    covey__arena_free(&model->arena);
+    covey__gguf_close(model->gguf);
+    pthread_mutex_destroy(&model->workspace.lock);
+    covey__free(env, model);
+}
+
+covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *source,
+                              covey_model **model, covey_error *error) {
+    if (!runtime || !source || !model)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "model: runtime, source and model must be given");
+    *model = NULL;
+    covey_model_source full = COVEY_MODEL_SOURCE_INIT;
+    memcpy(&full, source, source->size < sizeof full ? source->size : sizeof full);
+    int64_t start = covey__monotonic_us();
+    const covey__env *env = covey__runtime_env(runtime);
+    covey_model *opened = covey__calloc(env, 1, sizeof *opened);
+    if (!opened) return covey__no_memory(error, "model", sizeof *opened);
+    if (pthread_mutex_init(&opened->workspace.lock, NULL) != 0) {
+        covey__free(env, opened);
+        return covey__no_memory(error, "model: lock", sizeof(pthread_mutex_t));
+    }
+    opened->runtime = runtime;
+    opened->env = env;
+    opened->pool = covey__runtime_pool(runtime);
+    opened->kernels = covey__kernels_get((covey__isa)covey__runtime_isa_level(runtime));
+    atomic_init(&opened->references, 1);
+    covey__arena_init(&opened->arena, env, MODEL_ARENA_MAX);
+    covey__fp_state fp = covey__fp_enter();
+    covey_status status = load(opened, &full, error);
+    covey__fp_leave(fp);
+    if (status != COVEY_OK) {
+        destroy(opened);
+        return covey__prefix(error, status, "model");
+    }
+    opened->load_ms = (covey__monotonic_us() - start + 999) / 1000;
+    covey__log(env, COVEY_LOG_INFO, "engine", "opened %s, %s, in %" PRId64 " ms",
+               opened->architecture->name, opened->quantization, opened->load_ms);
+    *model = opened;
+    return COVEY_OK;
+}
+
+void covey__model_hold(covey_model *model) {
+    atomic_fetch_add(&model->references, 1);
+}
+
+void covey__model_drop(covey_model *model) {
+    if (atomic_fetch_sub(&model->references, 1) == 1) destroy(model);
+}
+
+void covey_model_close(covey_model *model) {
+    if (model) covey__model_drop(model);
+}
+
+void covey_model_describe(const covey_model *model, covey_model_info *info) {
+    covey__tokenizer_specials specials = covey__tokenizer_specials_of(model->tokenizer);
+    covey_model_info full = COVEY_MODEL_INFO_INIT;
+    full.size = info->size;
+    full.architecture = model->architecture->name;
+    full.name = model->name;
+    full.quantization = model->quantization;
+    full.parameter_count = model->parameter_count;
+    full.weight_bytes = model->weight_bytes;
+    full.vocabulary_size = model->hyper.vocabulary_size;
+    full.context_tokens_max = model->hyper.context_tokens;
+    full.layer_count = model->hyper.layer_count;
+    full.embedding_width = model->hyper.width;
+    full.arithmetic_version = COVEY__ARITHMETIC_VERSION;
+    full.bos = specials.bos;
+    full.eos = specials.eos;
+    full.has_chat_template = model->chat != NULL;
+    full.load_ms = model->load_ms;
+    full.adds_bos = specials.add_bos;
+    memcpy(info, &full, info->size < sizeof full ? info->size : sizeof full);
+}

@@ -1,0 +1,219 @@
+/* The glue between a GGUF's metadata and the text layer, which knows nothing of files: tokens,
+ * scores, types and merges into a tokenizer, and the chat template into a compiled one. Metadata
+ * keys: github.com/ggml-org/ggml docs/gguf.md. Also the public functions of a model that speak of
+ * text. */
+#include "engine/engine.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define TOKENS_MAX (1u << 22)
+#define MERGES_MAX (1u << 24)
+
+/* Arrays that live while the tokenizer is built. */
+typedef struct vocabulary_parts {
+    const covey__env *env;
+    covey__text *tokens, *merges;
+    float *scores;
+    int32_t *types;
+} vocabulary_parts;
+
+static covey__text as_text(covey__gguf_text text) {
+    return (covey__text){text.data, text.size};
+}
+
+static covey_status read_string(const covey__gguf *gguf, const char *key, covey__text *out,
+                                covey_error *error) {
+    covey__gguf_text text = {"", 0};
+    *out = (covey__text){"", 0};
+    if (!covey__gguf_has(gguf, key)) return COVEY_OK;
+    covey_status status = covey__gguf_string(gguf, key, &text, error);
+    if (status == COVEY_OK) *out = as_text(text);
+    return status;
+}
+
+static covey_status read_strings(const covey__env *env, const covey__gguf *gguf, const char *key,
+                                 size_t count_max, covey__text **out, size_t *count,
+                                 covey_error *error) {
+    covey__gguf_kind kind;
+    covey_status status = covey__gguf_array(gguf, key, &kind, count, error);
+    if (status != COVEY_OK) return status;
+    if (kind != COVEY__GGUF_STRING)
+        return covey__fail(error, COVEY_ERROR_FORMAT, "%s: expected an array of strings", key);
+    if (*count > count_max)
+        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)count_max, (int64_t)*count,
+                                 "%s: expected at most %zu strings, found %zu", key, count_max,
+                                 *count);
+    *out = covey__calloc(env, *count ? *count : 1, sizeof **out);
+    if (!*out) return covey__no_memory(error, key, *count * sizeof **out);
+    for (size_t i = 0; i < *count; i++) (*out)[i] = as_text(covey__gguf_array_string(gguf, key, i));
+    return COVEY_OK;
+}
+
+static covey_status read_token(const covey__gguf *gguf, const char *key, size_t token_count,
+                               int32_t *out, covey_error *error) {
+    *out = -1;
+    if (!covey__gguf_has(gguf, key)) return COVEY_OK;
+    uint64_t value = 0;
+    /* Some writers put 2^32 - 1 for "none". */
+    covey_status status = covey__gguf_u64(gguf, key, 0, UINT32_MAX, &value, error);
+    if (status != COVEY_OK) return status;
+    if (value == UINT32_MAX) return COVEY_OK;
+    if (value >= token_count)
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "%s: expected an id below %zu, found %" PRIu64, key, token_count, value);
+    *out = (int32_t)value;
+    return COVEY_OK;
+}
+
+static covey_status read_flag(const covey__gguf *gguf, const char *key, bool absent, bool *out,
+                              covey_error *error) {
+    *out = absent;
+    if (!covey__gguf_has(gguf, key)) return COVEY_OK;
+    return covey__gguf_bool(gguf, key, out, error);
+}
+
+static covey_status read_arrays(const covey__gguf *gguf, vocabulary_parts *parts,
+                                covey__vocabulary *words, covey_error *error) {
+    covey_status status = read_strings(parts->env, gguf, "tokenizer.ggml.tokens", TOKENS_MAX,
+                                       &parts->tokens, &words->token_count, error);
+    if (status == COVEY_OK && covey__gguf_has(gguf, "tokenizer.ggml.merges"))
+        status = read_strings(parts->env, gguf, "tokenizer.ggml.merges", MERGES_MAX, &parts->merges,
+                              &words->merge_count, error);
+    if (status == COVEY_OK && covey__gguf_has(gguf, "tokenizer.ggml.scores")) {
+        parts->scores = covey__calloc(parts->env, words->token_count, sizeof *parts->scores);
+        if (!parts->scores) return covey__no_memory(error, "scores", words->token_count);
+        status = covey__gguf_array_f32(gguf, "tokenizer.ggml.scores", parts->scores,
+                                       words->token_count, error);
+    }
+    if (status == COVEY_OK && covey__gguf_has(gguf, "tokenizer.ggml.token_type")) {
+        parts->types = covey__calloc(parts->env, words->token_count, sizeof *parts->types);
+        if (!parts->types) return covey__no_memory(error, "token types", words->token_count);
+        status = covey__gguf_array_i32(gguf, "tokenizer.ggml.token_type", parts->types,
+                                       words->token_count, error);
+    }
+    words->tokens = parts->tokens;
+    words->merges = parts->merges;
+    words->scores = parts->scores;
+    words->types = parts->types;
+    return status;
+}
+
+static covey_status read_specials(const covey__gguf *gguf, covey__vocabulary *words,
+                                  covey_error *error) {
+    struct {
+        const char *key;
+        int32_t *out;
+    } ids[] = {
+        {"tokenizer.ggml.bos_token_id", &words->bos},
+        {"tokenizer.ggml.eos_token_id", &words->eos},
+        {"tokenizer.ggml.eot_token_id", &words->eot},
+        {"tokenizer.ggml.eom_token_id", &words->eom},
+        {"tokenizer.ggml.unknown_token_id", &words->unknown},
+        {"tokenizer.ggml.padding_token_id", &words->padding},
+    };
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        covey_status status = read_token(gguf, ids[i].key, words->token_count, ids[i].out, error);
+        if (status != COVEY_OK) return status;
+    }
+    bool sentencepiece = words->model.size == 5 && memcmp(words->model.data, "llama", 5) == 0;
+    covey_status status = read_flag(gguf, "tokenizer.ggml.add_space_prefix", sentencepiece,
+                                    &words->add_space_prefix, error);
+    if (status == COVEY_OK)
+        status =
+            read_flag(gguf, "tokenizer.ggml.add_bos_token", sentencepiece, &words->add_bos, error);
+    return status;
+}
+
+static covey_status load_tokenizer(covey_model *model, covey_error *error) {
+    const covey__gguf *gguf = model->gguf;
+    covey__vocabulary words = COVEY__VOCABULARY_INIT;
+    vocabulary_parts parts = {.env = model->env};
+    covey_status status = read_string(gguf, "tokenizer.ggml.model", &words.model, error);
+    if (status == COVEY_OK)
+        status = read_string(gguf, "tokenizer.ggml.pre", &words.pretokenizer, error);
+    if (status == COVEY_OK) status = read_arrays(gguf, &parts, &words, error);
+    if (status == COVEY_OK) status = read_specials(gguf, &words, error);
+    if (status == COVEY_OK)
+        status = covey__tokenizer_new(model->env, &words, &model->tokenizer, error);
+    model->hyper.vocabulary_size = (int32_t)words.token_count;
+    for (size_t i = 0; status == COVEY_OK && i < words.token_count; i++)
+        if (words.tokens[i].size > model->token_bytes_max)
+            model->token_bytes_max = words.tokens[i].size;
+    covey__free(parts.env, parts.tokens);
+    covey__free(parts.env, parts.merges);
+    covey__free(parts.env, parts.scores);
+    covey__free(parts.env, parts.types);
+    return status;
+}
+
+covey_status covey__vocabulary_load(covey_model *model, covey_error *error) {
+    covey_status status = load_tokenizer(model, error);
+    if (status != COVEY_OK) return status;
+    covey__text text;
+    status = read_string(model->gguf, "tokenizer.chat_template", &text, error);
+    if (status != COVEY_OK) return status;
+    if (text.size == 0) {
+        covey__fail(&model->chat_error, COVEY_ERROR_UNSUPPORTED,
+                    "the model has no chat template: give it a prompt as plain text");
+        return COVEY_OK;
+    }
+    status =
+        covey__template_compile(model->env, text.data, text.size, &model->chat, &model->chat_error);
+    if (status != COVEY_ERROR_NO_MEMORY) return COVEY_OK;
+    if (error) *error = model->chat_error;
+    return status;
+}
+
+void covey__vocabulary_free(covey_model *model) {
+    covey__template_free(model->chat);
+    covey__tokenizer_free(model->tokenizer);
+    model->chat = NULL;
+    model->tokenizer = NULL;
+}
+
+covey_status covey_model_tokenize(const covey_model *model, const char *text, size_t text_size,
+                                  bool parse_special, covey_token *tokens, size_t capacity,
+                                  size_t *token_count, covey_error *error) {
+    size_t count = 0;
+    if (!model || (!text && text_size > 0) || (!tokens && capacity > 0))
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "model: tokenize: model, text and tokens must be given");
+    covey_status status = covey__tokenizer_encode(model->tokenizer, text ? text : "", text_size,
+                                                  parse_special, tokens, capacity, &count, error);
+    if (token_count) *token_count = count;
+    return status == COVEY_OK ? status : covey__prefix(error, status, "model: tokenize");
+}
+
+size_t covey_model_token_bytes(const covey_model *model, covey_token token, bool special,
+                               char *bytes, size_t capacity) {
+    if (!model) return 0;
+    return covey__tokenizer_bytes_of(model->tokenizer, token, special, bytes, bytes ? capacity : 0);
+}
+
+bool covey_model_token_is_end(const covey_model *model, covey_token token) {
+    return model && covey__tokenizer_is_end(model->tokenizer, token);
+}
+
+covey_status covey_model_render_chat(const covey_model *model, const covey_message *messages,
+                                     size_t message_count, bool add_generation_prompt,
+                                     covey_token *tokens, size_t capacity, size_t *token_count,
+                                     covey_error *error) {
+    size_t count = 0;
+    if (!model || (!messages && message_count > 0) || (!tokens && capacity > 0))
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "model: chat: model, messages and tokens must be given");
+    if (!model->chat) {
+        if (error) *error = model->chat_error;
+        return covey__prefix(error, model->chat_error.status, "model: chat template");
+    }
+    covey__template_input input = COVEY__TEMPLATE_INPUT_INIT;
+    input.messages = messages;
+    input.message_count = message_count;
+    input.add_generation_prompt = add_generation_prompt;
+    input.now_ms = covey__now_ms(model->env);
+    covey_status status = covey__template_encode(model->chat, model->tokenizer, &input, tokens,
+                                                 capacity, &count, error);
+    if (token_count) *token_count = count;
+    return status == COVEY_OK ? status : covey__prefix(error, status, "model: chat template");
+}

@@ -1,0 +1,119 @@
+/* The scratch of passes: one block of memory for each model, which all its sessions share, since
+ * the pool computes one pass at a time. It is reserved when a session opens, for as many rows and
+ * keys as that session may ask for, and never in the token loop. Its pages are touched only as far
+ * as passes use them. */
+#include "engine/engine.h"
+
+#include <string.h>
+
+typedef struct carver {
+    char *base; /* NULL: only count */
+    uint64_t at;
+} carver;
+
+static void *carve(carver *cursor, uint64_t bytes) {
+    void *out = cursor->base ? cursor->base + cursor->at : NULL;
+    cursor->at += (bytes + 63) & ~(uint64_t)63;
+    return out;
+}
+
+static uint64_t floats(int32_t rows, int64_t columns) {
+    return (uint64_t)rows * (uint64_t)columns * sizeof(float);
+}
+
+static int32_t max_i32(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
+static uint64_t thread_bytes(const covey_model *model, int32_t context) {
+    const covey__hyper *hyper = &model->hyper;
+    int32_t query = hyper->head_count * hyper->head_dim;
+    int32_t columns = max_i32(max_i32(hyper->width, hyper->ffn_width), query);
+    size_t product = covey__product_scratch_bytes(columns);
+    size_t attention = covey__attention_scratch_bytes(hyper->head_dim, context);
+    uint64_t bytes = (product > attention ? product : attention) + 63;
+    return (bytes & ~(uint64_t)63) + ((floats(1, hyper->width) + 127) & ~(uint64_t)63);
+}
+
+/* Bytes of the inputs of products: each width in each kind, for a whole batch and for one row. */
+static uint64_t input_bytes(const covey_model *model, int32_t batch) {
+    const covey__hyper *hyper = &model->hyper;
+    const int32_t columns[] = {hyper->width, hyper->head_count * hyper->head_dim, hyper->ffn_width};
+    uint64_t bytes = 0;
+    for (int kind = 0; kind < COVEY__ACT_KINDS; kind++)
+        for (int i = 0; i < 3 && model->kinds[kind]; i++) {
+            if (kind == COVEY__ACT_Q256 && columns[i] % 256 != 0) continue;
+            if (kind == COVEY__ACT_Q32 && columns[i] % 32 != 0) continue;
+            bytes += (covey__activations_bytes((covey__act)kind, columns[i], batch) + 63) & ~63u;
+            bytes += (covey__activations_bytes((covey__act)kind, columns[i], 1) + 63) & ~63u;
+        }
+    return bytes;
+}
+
+/* Lays the workspace out from `base`, or only counts when it is NULL. */
+static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context, char *base,
+                        covey__workspace *w) {
+    const covey__hyper *hyper = &model->hyper;
+    int64_t query = (int64_t)hyper->head_count * hyper->head_dim;
+    int64_t kv = (int64_t)hyper->kv_head_count * hyper->head_dim;
+    carver at = {base, 0};
+    w->x = carve(&at, floats(batch, hyper->width));
+    w->mixed = carve(&at, floats(batch, hyper->width));
+    w->q = carve(&at, floats(batch, query));
+    w->k = carve(&at, floats(batch, kv));
+    w->v = carve(&at, floats(batch, kv));
+    w->attended = carve(&at, floats(batch, query));
+    w->gate = carve(&at, floats(batch, hyper->ffn_width));
+    w->up = carve(&at, floats(batch, hyper->ffn_width));
+    w->rope = carve(&at, floats(batch, hyper->rope_dims));
+    w->logits = carve(&at, floats(COVEY__MANY_MAX, hyper->vocabulary_size));
+    w->inputs = carve(&at, input_bytes(model, batch));
+    w->thread_bytes = thread_bytes(model, context);
+    w->threads = carve(&at, w->thread_bytes * (uint64_t)covey__pool_threads(model->pool));
+    return at.at;
+}
+
+uint64_t covey__workspace_bytes(const covey_model *model, int32_t batch, int32_t context) {
+    covey__workspace unused;
+    return lay_out(model, batch, context, NULL, &unused);
+}
+
+void *covey__reserve(const covey__env *env, size_t size, void **base) {
+    size_t padded;
+    *base = covey__add_size(size, 63, &padded) ? covey__alloc(env, padded) : NULL;
+    return *base ? (void *)(((uintptr_t)*base + 63) & ~(uintptr_t)63) : NULL;
+}
+
+static covey_status grow(covey_model *model, int32_t batch, int32_t context, covey_error *error) {
+    covey__workspace *w = &model->workspace;
+    if (batch < w->batch) batch = w->batch;
+    if (context < w->context) context = w->context;
+    uint64_t bytes = covey__workspace_bytes(model, batch, context);
+    void *base = NULL;
+    char *start = bytes <= SIZE_MAX ? covey__reserve(model->env, (size_t)bytes, &base) : NULL;
+    if (!start) return covey__no_memory(error, "scratch of passes", (size_t)bytes);
+    covey__free(model->env, w->base);
+    w->base = base;
+    w->bytes = (size_t)bytes;
+    w->batch = batch;
+    w->context = context;
+    lay_out(model, batch, context, start, w);
+    return COVEY_OK;
+}
+
+covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t context,
+                                      covey_error *error) {
+    covey__workspace *w = &model->workspace;
+    covey_status status = COVEY_OK;
+    pthread_mutex_lock(&w->lock);
+    if (batch > w->batch || context > w->context) status = grow(model, batch, context, error);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+void covey__workspace_free(covey_model *model) {
+    covey__free(model->env, model->workspace.base);
+    model->workspace.base = NULL;
+    model->workspace.batch = 0;
+    model->workspace.context = 0;
+}
