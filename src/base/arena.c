@@ -33,10 +33,15 @@ void covey__arena_free(covey__arena *arena) {
     arena->bytes = 0;
 }
 
+static bool beyond_cap(const covey__arena *arena, size_t size) {
+    size_t left = arena->bytes_max - arena->bytes;
+    return left < HEADER_BYTES || size > left - HEADER_BYTES;
+}
+
 /* A new zeroed block of at least `size` bytes; NULL when memory or the cap says no. */
 static covey__arena_block *add_block(covey__arena *arena, size_t size) {
+    if (beyond_cap(arena, size)) return NULL;
     size_t left = arena->bytes_max - arena->bytes;
-    if (left < HEADER_BYTES || size > left - HEADER_BYTES) return NULL;
     covey__arena_block *current = arena->blocks;
     size_t capacity = current != NULL ? 2 * current->capacity : BLOCK_BYTES_FIRST;
     if (capacity > BLOCK_BYTES_MOST) capacity = BLOCK_BYTES_MOST;
@@ -84,4 +89,13 @@ char *covey__arena_strndup(covey__arena *arena, const char *text, size_t size) {
     if (copy == NULL) return NULL;
     if (size > 0) memcpy(copy, text, size);
     return copy;
+}
+
+covey_status covey__arena_fail(const covey__arena *arena, size_t size, covey_error *error,
+                               const char *what) {
+    if (!beyond_cap(arena, size)) return covey__no_memory(error, what, size);
+    int64_t bound = arena->bytes_max > INT64_MAX ? INT64_MAX : (int64_t)arena->bytes_max;
+    return covey__fail_sizes(error, COVEY_ERROR_LIMIT, bound, (int64_t)arena->bytes,
+                             "%s: would take more than the limit of %zu bytes of memory", what,
+                             arena->bytes_max);
 }

@@ -17,5 +17,8 @@ void covey__arena_free(covey__arena *arena);
 void *covey__arena_alloc(covey__arena *arena, size_t size);
 void *covey__arena_calloc(covey__arena *arena, size_t count, size_t size);
 char *covey__arena_strndup(covey__arena *arena, const char *text, size_t size);
+/* Why the arena just refused `size` bytes for `what`: LIMIT or NO_MEMORY. */
+covey_status covey__arena_fail(const covey__arena *arena, size_t size, covey_error *error,
+                               const char *what);
 
 #endif

@@ -45,7 +45,7 @@ static void set_message(covey_error *error, covey_status status, const char *for
     memcpy(error->message, text, strlen(text) + 1);
 }
 
-covey_status covey__fail(covey_error *error, covey_status status, const char *format, ...) {
+covey_status(covey__fail)(covey_error *error, covey_status status, const char *format, ...) {
     assert(status != COVEY_OK);
     if (error != NULL) {
         va_list args;
@@ -84,7 +84,7 @@ static const char *errno_text(int errno_value, char *space, size_t size) {
 #endif
 }
 
-covey_status covey__fail_errno(covey_error *error, int errno_value, const char *format, ...) {
+covey_status(covey__fail_errno)(covey_error *error, int errno_value, const char *format, ...) {
     covey_status status = status_of_errno(errno_value);
     if (error == NULL) return status;
     va_list args;
@@ -108,8 +108,8 @@ covey_status covey__fail_errno(covey_error *error, int errno_value, const char *
     return status;
 }
 
-covey_status covey__fail_sizes(covey_error *error, covey_status status, int64_t expected,
-                               int64_t found, const char *format, ...) {
+covey_status(covey__fail_sizes)(covey_error *error, covey_status status, int64_t expected,
+                                int64_t found, const char *format, ...) {
     assert(status != COVEY_OK);
     if (error != NULL) {
         va_list args;
@@ -141,7 +141,7 @@ covey_status covey__prefix(covey_error *error, covey_status status, const char *
     return status;
 }
 
-covey_status covey__no_memory(covey_error *error, const char *what, size_t bytes) {
+covey_status(covey__no_memory)(covey_error *error, const char *what, size_t bytes) {
     return covey__fail_sizes(error, COVEY_ERROR_NO_MEMORY, 0,
                              bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes,
                              "%s: no memory for %zu bytes", what, bytes);

@@ -26,6 +26,17 @@ covey_status covey__prefix(covey_error *error, covey_status status, const char *
 
 covey_status covey__no_memory(covey_error *error, const char *what, size_t bytes);
 
+/* Tells the compiler that a failure is never COVEY_OK, so that it can follow which results are set
+ * behind a checked call (and does not warn of ones that are not). */
+static inline covey_status covey__not_ok(covey_status status) {
+    if (status == COVEY_OK) __builtin_unreachable();
+    return status;
+}
+#define covey__fail(...)       covey__not_ok(covey__fail(__VA_ARGS__))
+#define covey__fail_errno(...) covey__not_ok(covey__fail_errno(__VA_ARGS__))
+#define covey__fail_sizes(...) covey__not_ok(covey__fail_sizes(__VA_ARGS__))
+#define covey__no_memory(...)  covey__not_ok(covey__no_memory(__VA_ARGS__))
+
 /* Copies text from outside into a message so that it is one line of printable ASCII or UTF-8 of at
  * most `capacity - 1` bytes; returns `out`. */
 const char *covey__printable(const char *text, size_t size, char *out, size_t capacity);
