@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CONTEXT_DEFAULT 4096
+#define CONTEXT_MAX     (1 << 22)
 #define BATCH_DEFAULT   512
 #define BATCH_MAX       4096
 #define EACH_ROWS       64
@@ -26,16 +27,17 @@ static covey_status make_plan(const covey_model *model, const covey_session_opti
     if (options) memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
     const covey__hyper *hyper = &model->hyper;
     int32_t trained = hyper->context_tokens;
-    if (full.context_tokens < 0 || full.batch_tokens < 0 || full.batch_tokens > BATCH_MAX)
+    if (full.context_tokens < 0 || full.context_tokens > CONTEXT_MAX || full.batch_tokens < 0 ||
+        full.batch_tokens > BATCH_MAX)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "expected context_tokens from 0 and batch_tokens from 0 to %d, found "
-                           "%" PRId32 " and %" PRId32,
-                           BATCH_MAX, full.context_tokens, full.batch_tokens);
+                           "expected context_tokens from 0 to %d and batch_tokens from 0 to %d, "
+                           "found %" PRId32 " and %" PRId32,
+                           CONTEXT_MAX, BATCH_MAX, full.context_tokens, full.batch_tokens);
     if (full.context_tokens > trained)
-        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, trained, full.context_tokens,
-                                 "the model was trained for a context of %" PRId32
-                                 " tokens, %" PRId32 " were asked for",
-                                 trained, full.context_tokens);
+        covey__log(model->env, COVEY_LOG_WARN, "engine",
+                   "a context of %" PRId32 " tokens is longer than the %" PRId32
+                   " that the model was trained for",
+                   full.context_tokens, trained);
     out->context = full.context_tokens;
     if (out->context == 0) out->context = trained < CONTEXT_DEFAULT ? trained : CONTEXT_DEFAULT;
     out->batch = full.batch_tokens ? full.batch_tokens : BATCH_DEFAULT;

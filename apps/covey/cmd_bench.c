@@ -1,0 +1,232 @@
+/* covey bench: speed and memory of a model on this device. Tokens are random, as in any run of the
+ * same seed; a first round warms up and is not counted; the medians of the others are printed. */
+#include "covey/commands.h"
+
+#include <covey/session.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define SESSIONS_MAX 32
+#define REPEATS_MAX  64
+#define FIRST_TOKENS 16
+#define TOKENS_MAX   (1 << 20)
+#define STATUS_USAGE 2
+
+typedef struct bench {
+    const char *path;
+    int prompt, decode, threads, repeats, sessions;
+    bool json;
+    covey_model *model;
+    covey_model_info info;
+    covey_session *open[SESSIONS_MAX];
+    covey_token *tokens;
+    double first_token_ms;
+    double prefill[REPEATS_MAX], generate[REPEATS_MAX];
+} bench;
+
+static const char usage[] =
+    "usage: covey bench MODEL [-p PROMPT_TOKENS] [-n DECODE_TOKENS] [-t THREADS] [-r REPEATS]\n"
+    "                   [-s SESSIONS] [--json]\n"
+    "\n"
+    "Measures prefill and decode of a GGUF model with random tokens.\n"
+    "\n"
+    "  -p N      tokens of the prompt, 0 to skip (512)\n"
+    "  -n N      tokens decoded one at a time, 0 to skip (64)\n"
+    "  -t N      threads; 0: one a core (0)\n"
+    "  -r N      rounds, of which the median counts (3)\n"
+    "  -s N      sessions, prefilled apart and decoded together, one pass a step (1)\n"
+    "  --json    one JSON object\n"
+    "\n"
+    "example: covey bench model.gguf -p 512 -n 64 -t 2 -r 3 --json\n";
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+static int failed(const covey_error *error) {
+    fprintf(stderr, "covey bench: %s\n", error->message);
+    return 1;
+}
+
+static bool read_number(const char *option, const char *text, int min, int max, int *out) {
+    char *end = NULL;
+    errno = 0;
+    long value = text ? strtol(text, &end, 10) : 0;
+    if (text && *text && !*end && !errno && value >= min && value <= max) {
+        *out = (int)value;
+        return true;
+    }
+    fprintf(stderr, "covey bench: %s: expected a number from %d to %d, found \"%s\"\n", option, min,
+            max, text ? text : "");
+    return false;
+}
+
+static bool read_options(bench *b, int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        bool ok = true;
+        if (!strcmp(option, "--json")) {
+            b->json = true;
+            continue;
+        }
+        if (option[0] != '-' && !b->path) {
+            b->path = option;
+            continue;
+        }
+        if (!strcmp(option, "-p"))
+            ok = read_number(option, value, 0, TOKENS_MAX, &b->prompt);
+        else if (!strcmp(option, "-n"))
+            ok = read_number(option, value, 0, TOKENS_MAX, &b->decode);
+        else if (!strcmp(option, "-t"))
+            ok = read_number(option, value, 0, 256, &b->threads);
+        else if (!strcmp(option, "-r"))
+            ok = read_number(option, value, 1, REPEATS_MAX, &b->repeats);
+        else if (!strcmp(option, "-s"))
+            ok = read_number(option, value, 1, SESSIONS_MAX, &b->sessions);
+        else {
+            fprintf(stderr, "covey bench: unknown option \"%s\"; see covey bench --help\n", option);
+            ok = false;
+        }
+        if (!ok) return false;
+        i++;
+    }
+    if (!b->path) fputs(usage, stderr);
+    return b->path != NULL;
+}
+
+static covey_token random_token(const bench *b) {
+    return rand() % b->info.vocabulary_size;
+}
+
+static covey_status prefill_all(bench *b, covey_error *error) {
+    for (int s = 0; s < b->sessions && b->prompt > 0; s++) {
+        for (int i = 0; i < b->prompt; i++) b->tokens[i] = random_token(b);
+        covey_status status = covey_session_append(b->open[s], b->tokens, (size_t)b->prompt, error);
+        if (status != COVEY_OK) return status;
+    }
+    return COVEY_OK;
+}
+
+static covey_status decode_all(bench *b, covey_error *error) {
+    for (int i = 0; i < b->decode; i++) {
+        for (int s = 0; s < b->sessions; s++) b->tokens[s] = random_token(b);
+        covey_status status =
+            covey_session_append_many(b->open, b->tokens, (size_t)b->sessions, error);
+        if (status != COVEY_OK) return status;
+    }
+    return COVEY_OK;
+}
+
+/* Round -1 warms up. */
+static covey_status run_round(bench *b, int round, covey_error *error) {
+    covey_status status = COVEY_OK;
+    srand((unsigned)(7 + round));
+    for (int s = 0; s < b->sessions && status == COVEY_OK; s++)
+        status = covey_session_truncate(b->open[s], 0, error);
+    double start = now_s();
+    if (status == COVEY_OK) status = prefill_all(b, error);
+    double middle = now_s();
+    if (status == COVEY_OK) status = decode_all(b, error);
+    double end = now_s();
+    if (round < 0 || status != COVEY_OK) return status;
+    b->prefill[round] = b->prompt * b->sessions / (middle - start);
+    b->generate[round] = b->decode * b->sessions / (end - middle);
+    return COVEY_OK;
+}
+
+/* From nothing to the first token of a short prompt: open, prefill, draw. */
+static covey_status open_model(bench *b, covey_runtime *runtime, covey_error *error) {
+    double start = now_s();
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    source.path = b->path;
+    covey_status status = covey_model_open(runtime, &source, &b->model, error);
+    if (status != COVEY_OK) return status;
+    b->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
+    covey_model_describe(b->model, &b->info);
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    int room = b->prompt + b->decode + 8;
+    options.context_tokens = room > FIRST_TOKENS + 1 ? room : FIRST_TOKENS + 1;
+    for (int s = 0; s < b->sessions && status == COVEY_OK; s++)
+        status = covey_session_open(b->model, &options, &b->open[s], error);
+    covey_token first[FIRST_TOKENS], drawn;
+    for (int i = 0; i < FIRST_TOKENS; i++) first[i] = (i * 7919 + 11) % b->info.vocabulary_size;
+    if (status == COVEY_OK) status = covey_session_append(b->open[0], first, FIRST_TOKENS, error);
+    if (status == COVEY_OK) status = covey_session_sample(b->open[0], NULL, &drawn, error);
+    b->first_token_ms = (now_s() - start) * 1e3;
+    return status;
+}
+
+static void print_result(const bench *b, const covey_runtime *runtime) {
+    struct rusage usage_now;
+    getrusage(RUSAGE_SELF, &usage_now);
+    double rss = (double)usage_now.ru_maxrss / 1024.0;
+    double prefill = b->prompt ? b->prefill[b->repeats / 2] : 0.0;
+    double decode = b->decode ? b->generate[b->repeats / 2] : 0.0;
+    const char *isa = covey_runtime_isa(runtime);
+    int threads = (int)covey_runtime_threads(runtime);
+    if (b->json) {
+        printf("{\"engine\":\"covey %s\",\"threads\":%d,\"isa\":\"%s\",\"quantization\":\"%s\","
+               "\"load_ms\":%lld,\"first_token_ms\":%.1f,\"prefill_tokens\":%d,"
+               "\"prefill_tps\":%.2f,\"decode_tokens\":%d,\"sessions\":%d,\"decode_tps\":%.2f,"
+               "\"peak_rss_mib\":%.1f}\n",
+               covey_version(), threads, isa, b->info.quantization, (long long)b->info.load_ms,
+               b->first_token_ms, b->prompt, prefill, b->decode, b->sessions, decode, rss);
+        return;
+    }
+    printf("%s, %s, %d threads, %s\n", b->path, b->info.quantization, threads, isa);
+    printf("  load           %8lld ms\n", (long long)b->info.load_ms);
+    printf("  first token    %8.1f ms, from nothing, after %d tokens\n", b->first_token_ms,
+           FIRST_TOKENS);
+    printf("  prefill        %8.1f tokens/s, %d tokens\n", prefill, b->prompt);
+    printf("  decode         %8.1f tokens/s, %d tokens, sessions: %d\n", decode, b->decode,
+           b->sessions);
+    printf("  peak memory    %8.1f MiB\n", rss);
+}
+
+static covey_status run_bench(bench *b, covey_runtime *runtime, covey_error *error) {
+    covey_status status = open_model(b, runtime, error);
+    for (int r = -1; r < b->repeats && status == COVEY_OK; r++) status = run_round(b, r, error);
+    if (status != COVEY_OK) return status;
+    qsort(b->prefill, (size_t)b->repeats, sizeof *b->prefill, by_value);
+    qsort(b->generate, (size_t)b->repeats, sizeof *b->generate, by_value);
+    print_result(b, runtime);
+    return COVEY_OK;
+}
+
+int covey_cmd_bench(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return fputs(usage, stdout) < 0;
+    bench b = {.prompt = 512, .decode = 64, .repeats = 3, .sessions = 1};
+    if (!read_options(&b, argc, argv)) return STATUS_USAGE;
+    covey_error error = {.message = ""};
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.threads = b.threads;
+    covey_runtime *runtime = NULL;
+    if (covey_runtime_open(&options, &runtime, &error) != COVEY_OK) return failed(&error);
+    size_t room = (size_t)(b.prompt > b.sessions ? b.prompt : b.sessions);
+    b.tokens = malloc(room * sizeof *b.tokens);
+    covey_status status = COVEY_ERROR_NO_MEMORY;
+    if (b.tokens)
+        status = run_bench(&b, runtime, &error);
+    else
+        snprintf(error.message, sizeof error.message, "no memory for the tokens");
+    for (int s = 0; s < b.sessions; s++) covey_session_close(b.open[s]);
+    covey_model_close(b.model);
+    covey_runtime_close(runtime);
+    free(b.tokens);
+    return status == COVEY_OK ? 0 : failed(&error);
+}

@@ -1,0 +1,325 @@
+/* covey inspect: what a model makes of text and tokens, for comparing engines and checking files.
+ */
+#include "covey/commands.h"
+
+#include <covey/session.h>
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATUS_USAGE 2
+#define TEXT_MAX     ((size_t)1 << 30)
+
+static const char usage[] =
+    "usage: covey inspect tokens MODEL [--special] < TEXT\n"
+    "       covey inspect logits MODEL OUT [-t THREADS] TOKEN...\n"
+    "       covey inspect perplexity MODEL FILE [--window TOKENS] [-t THREADS]\n"
+    "       covey inspect model MODEL\n"
+    "\n"
+    "tokens      reads text on standard input and prints token ids on one line, without BOS;\n"
+    "            --special makes control tokens of their text\n"
+    "logits      writes the logits after the last token as raw little-endian float32\n"
+    "perplexity  prints JSON: windows that do not overlap, each after BOS, all positions (256)\n"
+    "model       prints what the file says of itself, as JSON\n"
+    "\n"
+    "example: echo 'Once upon a time' | covey inspect tokens model.gguf\n";
+
+typedef struct inspect {
+    const char *verb;
+    const char *positional[3]; /* MODEL, OUT or FILE */
+    int positional_count;
+    const char **tokens; /* of logits, borrowed from argv */
+    int token_count;
+    int threads, window;
+    bool special;
+    covey_runtime *runtime;
+    covey_model *model;
+    covey_model_info info;
+} inspect;
+
+static int complain(const char *what, const char *found) {
+    fprintf(stderr, "covey inspect: %s, found \"%s\"; see covey inspect --help\n", what, found);
+    return STATUS_USAGE;
+}
+
+static int failed(const covey_error *error) {
+    fprintf(stderr, "covey inspect: %s\n", error->message);
+    return 1;
+}
+
+static bool to_int(const char *text, long min, long max, int *out) {
+    char *end = NULL;
+    errno = 0;
+    long value = text ? strtol(text, &end, 10) : 0;
+    if (!text || !*text || *end || errno || value < min || value > max) return false;
+    *out = (int)value;
+    return true;
+}
+
+/* Reads all of a stream; the caller frees. NULL, with a message, on failure. */
+static char *read_all(FILE *file, size_t *size) {
+    size_t capacity = 1 << 16;
+    char *text = malloc(capacity);
+    *size = 0;
+    for (size_t got; text && (got = fread(text + *size, 1, capacity - *size, file)) > 0;) {
+        *size += got;
+        if (*size < capacity) continue;
+        char *larger = capacity < TEXT_MAX ? realloc(text, capacity *= 2) : NULL;
+        if (!larger) free(text);
+        text = larger;
+    }
+    if (text && ferror(file)) {
+        free(text);
+        text = NULL;
+    }
+    if (!text) fprintf(stderr, "covey inspect: cannot read the text\n");
+    return text;
+}
+
+static covey_token *tokenize(const inspect *in, const char *text, size_t size, size_t *count,
+                             covey_error *error) {
+    size_t capacity = size + 16;
+    covey_token *tokens = malloc(capacity * sizeof *tokens);
+    covey_status status = tokens ? COVEY_OK : COVEY_ERROR_NO_MEMORY;
+    if (!tokens) snprintf(error->message, sizeof error->message, "no memory for the tokens");
+    if (status == COVEY_OK)
+        status = covey_model_tokenize(in->model, text, size, in->special, tokens, capacity, count,
+                                      error);
+    if (status == COVEY_OK) return tokens;
+    free(tokens);
+    return NULL;
+}
+
+static int inspect_tokens(const inspect *in) {
+    covey_error error = {.message = ""};
+    size_t size, count = 0;
+    char *text = read_all(stdin, &size);
+    if (!text) return 1;
+    covey_token *tokens = tokenize(in, text, size, &count, &error);
+    free(text);
+    if (!tokens) return failed(&error);
+    for (size_t i = 0; i < count; i++) printf("%s%d", i ? " " : "", (int)tokens[i]);
+    puts("");
+    free(tokens);
+    return 0;
+}
+
+static int write_floats(const char *path, const float *values, size_t count) {
+    FILE *file = fopen(path, "wb");
+    bool ok = file != NULL;
+    for (size_t i = 0; i < count && ok; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        unsigned char bytes[4] = {(unsigned char)bits, (unsigned char)(bits >> 8),
+                                  (unsigned char)(bits >> 16), (unsigned char)(bits >> 24)};
+        ok = fwrite(bytes, 1, 4, file) == 4;
+    }
+    if (file && fclose(file) != 0) ok = false;
+    if (!ok) fprintf(stderr, "covey inspect: cannot write %s: %s\n", path, strerror(errno));
+    return ok ? 0 : 1;
+}
+
+static int inspect_logits(const inspect *in) {
+    covey_error error = {.message = ""};
+    covey_token *tokens = malloc((size_t)in->token_count * sizeof *tokens);
+    if (!tokens) return 1;
+    for (int i = 0; i < in->token_count; i++)
+        if (!to_int(in->tokens[i], 0, INT32_MAX, &tokens[i])) {
+            free(tokens);
+            return complain("expected a token id", in->tokens[i]);
+        }
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    options.context_tokens = in->token_count;
+    covey_session *session = NULL;
+    covey_status status = covey_session_open(in->model, &options, &session, &error);
+    if (status == COVEY_OK)
+        status = covey_session_append(session, tokens, (size_t)in->token_count, &error);
+    size_t count = 0;
+    const float *logits = status == COVEY_OK ? covey_session_logits(session, &count) : NULL;
+    int result = logits ? write_floats(in->positional[1], logits, count) : failed(&error);
+    covey_session_close(session);
+    free(tokens);
+    return result;
+}
+
+typedef struct window_sum {
+    const covey_token *targets;
+    double loss;
+    size_t count;
+} window_sum;
+
+static covey_status add_loss(void *user, size_t index, const float *logits, size_t logit_count) {
+    window_sum *sum = user;
+    double most = (double)logits[0], total = 0.0;
+    for (size_t i = 1; i < logit_count; i++)
+        if ((double)logits[i] > most) most = (double)logits[i];
+    for (size_t i = 0; i < logit_count; i++) total += exp((double)logits[i] - most);
+    sum->loss += log(total) + most - (double)logits[sum->targets[index]];
+    sum->count++;
+    return COVEY_OK;
+}
+
+/* Each window's input is BOS and the window but its last token; its target is the window. */
+static covey_status add_windows(const inspect *in, covey_session *session,
+                                const covey_token *tokens, size_t count, window_sum *sum,
+                                covey_error *error) {
+    size_t window = (size_t)in->window;
+    covey_token *input = malloc(window * sizeof *input);
+    covey_status status = input ? COVEY_OK : COVEY_ERROR_NO_MEMORY;
+    for (size_t at = 0; at + window <= count && status == COVEY_OK; at += window) {
+        input[0] = in->info.bos >= 0 ? in->info.bos : 0;
+        memcpy(input + 1, tokens + at, (window - 1) * sizeof *input);
+        sum->targets = tokens + at;
+        status = covey_session_truncate(session, 0, error);
+        if (status == COVEY_OK)
+            status = covey_session_append_each(session, input, window, error, add_loss, sum);
+    }
+    free(input);
+    return status;
+}
+
+static int inspect_perplexity(const inspect *in) {
+    covey_error error = {.message = "no memory"};
+    FILE *file = fopen(in->positional[1], "rb");
+    if (!file) {
+        fprintf(stderr, "covey inspect: cannot open %s: %s\n", in->positional[1], strerror(errno));
+        return 1;
+    }
+    size_t size, count = 0;
+    char *text = read_all(file, &size);
+    fclose(file);
+    if (!text) return 1;
+    covey_token *tokens = tokenize(in, text, size, &count, &error);
+    free(text);
+    if (!tokens) return failed(&error);
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    options.context_tokens = in->window;
+    covey_session *session = NULL;
+    window_sum sum = {NULL, 0.0, 0};
+    covey_status status = covey_session_open(in->model, &options, &session, &error);
+    if (status == COVEY_OK) status = add_windows(in, session, tokens, count, &sum, &error);
+    covey_session_close(session);
+    free(tokens);
+    if (status != COVEY_OK) return failed(&error);
+    if (sum.count == 0) {
+        fprintf(stderr, "covey inspect: the text has %zu tokens, one window takes %d\n", count,
+                in->window);
+        return 1;
+    }
+    printf("{\"perplexity\":%.6f,\"tokens\":%zu,\"window\":%d}\n",
+           exp(sum.loss / (double)sum.count), sum.count, in->window);
+    return 0;
+}
+
+/* A string of the file as JSON. */
+static void print_string(const char *text) {
+    putchar('"');
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < 0x20)
+            printf("\\u%04x", c);
+        else
+            putchar(c);
+    }
+    putchar('"');
+}
+
+static int inspect_model(const inspect *in) {
+    const covey_model_info *info = &in->info;
+    printf("{\"name\":");
+    print_string(info->name);
+    printf(",\"architecture\":\"%s\",\"quantization\":\"%s\",\"parameters\":%llu,"
+           "\"weight_bytes\":%llu,\"vocabulary\":%d,\"context\":%d,\"layers\":%d,\"width\":%d,"
+           "\"bos\":%d,\"eos\":%d,\"chat_template\":%s,\"arithmetic_version\":%d,"
+           "\"load_ms\":%lld}\n",
+           info->architecture, info->quantization, (unsigned long long)info->parameter_count,
+           (unsigned long long)info->weight_bytes, (int)info->vocabulary_size,
+           (int)info->context_tokens_max, (int)info->layer_count, (int)info->embedding_width,
+           (int)info->bos, (int)info->eos, info->has_chat_template ? "true" : "false",
+           (int)info->arithmetic_version, (long long)info->load_ms);
+    return 0;
+}
+
+typedef struct verb {
+    const char *name;
+    int positional_count;
+    bool takes_tokens;
+    int (*run)(const inspect *in);
+} verb;
+
+static const verb verbs[] = {
+    {"tokens", 1, false, inspect_tokens},
+    {"logits", 2, true, inspect_logits},
+    {"perplexity", 2, false, inspect_perplexity},
+    {"model", 1, false, inspect_model},
+};
+
+static int read_options(inspect *in, const verb *verb, int argc, char **argv) {
+    for (int i = 2; i < argc; i++) {
+        const char *word = argv[i];
+        if (!strcmp(word, "--special")) {
+            in->special = true;
+        } else if (!strcmp(word, "-t")) {
+            const char *value = ++i < argc ? argv[i] : "";
+            if (!to_int(value, 0, 256, &in->threads))
+                return complain("-t: expected a number from 0 to 256", value);
+        } else if (!strcmp(word, "--window")) {
+            const char *value = ++i < argc ? argv[i] : "";
+            if (!to_int(value, 1, 1 << 20, &in->window))
+                return complain("--window: expected a number of tokens from 1", value);
+        } else if (word[0] == '-') {
+            return complain("expected a known option", word);
+        } else if (in->positional_count < verb->positional_count) {
+            in->positional[in->positional_count++] = word;
+        } else if (verb->takes_tokens) {
+            in->tokens[in->token_count++] = word;
+        } else {
+            return complain("expected no further argument", word);
+        }
+    }
+    if (in->positional_count == verb->positional_count &&
+        (in->token_count > 0 || !verb->takes_tokens))
+        return 0;
+    fputs(usage, stderr);
+    return STATUS_USAGE;
+}
+
+static int run_verb(inspect *in, const verb *verb) {
+    covey_error error = {.message = ""};
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.threads = in->threads;
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    source.path = in->positional[0];
+    covey_status status = covey_runtime_open(&options, &in->runtime, &error);
+    if (status == COVEY_OK) status = covey_model_open(in->runtime, &source, &in->model, &error);
+    if (status == COVEY_OK) covey_model_describe(in->model, &in->info);
+    int result = status == COVEY_OK ? verb->run(in) : failed(&error);
+    covey_model_close(in->model);
+    covey_runtime_close(in->runtime);
+    return result;
+}
+
+int covey_cmd_inspect(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return fputs(usage, stdout) < 0;
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return STATUS_USAGE;
+    }
+    inspect in = {.verb = argv[1], .window = 256, .info = COVEY_MODEL_INFO_INIT};
+    const verb *found = NULL;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(verbs[i].name, argv[1])) found = &verbs[i];
+    if (!found) return complain("expected tokens, logits, perplexity or model", argv[1]);
+    in.tokens = calloc((size_t)argc, sizeof *in.tokens);
+    if (!in.tokens) return 1;
+    int status = read_options(&in, found, argc, argv);
+    if (status == 0) status = run_verb(&in, found);
+    free(in.tokens);
+    return status;
+}
