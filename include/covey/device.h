@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* A tier by what a device can sustain. */
+/* A tier by what a device can sustain. Half of the memory that it has counts as being for models;
+ * memory that is free at the moment does not move a device between tiers. */
 typedef enum covey_device_class {
     COVEY_CLASS_TINY = 0,   /* under 1 GiB for models, or a scalar CPU */
     COVEY_CLASS_SMALL = 1,  /* from 1 GiB */
@@ -35,6 +36,11 @@ typedef struct covey_device_facts {
     int32_t thermal_percent;
     covey_device_class device_class;
 } covey_device_facts;
+#define COVEY_DEVICE_FACTS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(covey_device_facts), "", "", "", "", "", -1, -1, -1, -1, -1, -1,                    \
+            COVEY_NETWORK_UNKNOWN, -1, COVEY_CLASS_TINY                                            \
+    }
 
 /* `state_dir` names the file system whose space is told; NULL leaves it unknown. */
 COVEY_API COVEY_MUST_USE covey_status covey_device_read(covey_runtime *runtime,

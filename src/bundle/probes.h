@@ -51,8 +51,8 @@ void covey__probes_free(covey__probes *probes); /* NULL is allowed */
 /* An empty set to be filled from its arena. */
 covey_status covey__probes_new(const covey__env *env, covey__probes **probes,
                                covey_error *error) COVEY_MUST_USE;
-/* Adds task probes from JSON lines: {"messages": [...] or "prompt": "...", "expect": ...,
- * "match": ..., "name": ...}. Errors name the line. */
+/* Adds task probes from JSON lines: {"messages": [...] or "prompt" or "user": "...", "expect" or
+ * "assistant": ..., "match": ..., "name": ...}. Errors name the line. */
 covey_status covey__probes_add_lines(covey__probes *probes, const char *text, size_t size,
                                      covey_error *error) COVEY_MUST_USE;
 

@@ -13,14 +13,14 @@
 static covey_status line_messages(covey__arena *arena, const covey__json *node,
                                   covey__task_probe *probe, covey_error *error) {
     const covey__json *list;
-    bool short_form = covey__json_get(node, "prompt") != NULL;
-    if (short_form) {
+    const char *short_form = covey__json_get(node, "prompt") != NULL ? "prompt" : "user";
+    if (covey__json_get(node, short_form) != NULL) {
         covey_message *message = covey__arena_calloc(arena, 1, sizeof *message);
         if (message == NULL) return covey__no_memory(error, "message", sizeof *message);
         message->role = "user";
         probe->messages = message;
         probe->message_count = 1;
-        return covey__json_string(node, "prompt", "prompt", &message->content, error);
+        return covey__json_string(node, short_form, short_form, &message->content, error);
     }
     covey_status status =
         covey__json_member(node, "messages", "messages", COVEY__JSON_ARRAY, &list, error);
@@ -44,11 +44,12 @@ static covey_status line_messages(covey__arena *arena, const covey__json *node,
 /* "expect" is a string, or any other JSON value, which then is compared as JSON. */
 static covey_status line_expect(covey__arena *arena, const covey__json *node,
                                 covey__task_probe *probe, covey_error *error) {
-    const covey__json *expect = covey__json_get(node, "expect");
+    const char *name = covey__json_get(node, "expect") != NULL ? "expect" : "assistant";
+    const covey__json *expect = covey__json_get(node, name);
     const char *match = NULL;
     if (expect == NULL) return covey__fail(error, COVEY_ERROR_FORMAT, "expect: is missing");
     if (expect->kind == COVEY__JSON_STRING) {
-        covey_status status = covey__json_string(node, "expect", "expect", &probe->expect, error);
+        covey_status status = covey__json_string(node, name, name, &probe->expect, error);
         if (status != COVEY_OK) return status;
     } else {
         covey__buffer text;

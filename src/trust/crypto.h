@@ -1,4 +1,4 @@
-/* Signatures and randomness through the environment's crypto table, and its first maker. Bytes are
+/* Signatures and randomness through the environment's crypto table. Bytes are
  * never signed bare: a domain string and a NUL stand before them, so that a signature over one kind
  * of document can never be shown as one over another. */
 #ifndef COVEY_TRUST_CRYPTO_H
@@ -8,9 +8,6 @@
 
 /* What may be signed. Each is signed as DOMAIN NUL BYTES. */
 #define COVEY__DOMAIN_RELEASE "covey-release-v1"
-
-/* Ed25519 and random bytes by OpenSSL's libcrypto. Static memory; any thread. */
-const covey_crypto *covey__crypto_openssl(void);
 
 /* A private key (its RFC 8032 seed) with its public half. */
 typedef struct covey__key {

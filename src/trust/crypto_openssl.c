@@ -1,7 +1,7 @@
 /* The first maker of the crypto table: Ed25519 and random bytes by OpenSSL's libcrypto (3.0 or
  * newer). Nothing above this file knows OpenSSL; an app may hand in a table of its own (runtime.h).
  * It holds no state: every call makes the key object that it needs and frees it. */
-#include "trust/crypto.h"
+#include "trust/crypto_openssl.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
