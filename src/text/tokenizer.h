@@ -34,7 +34,8 @@ typedef struct covey__vocabulary {
     int32_t bos, eos, eot, eom, unknown, padding; /* -1: none */
     bool add_space_prefix; /* SentencePiece: a space before the text; GGUF's default is true */
     bool add_bos;
-    bool special_strip_right; /* a special token swallows the white space behind it (Phi-3) */
+    bool special_strip_right; /* specials but BOS, EOS, unknown and padding swallow the white space
+                                 behind them (Phi-3) */
 } covey__vocabulary;
 #define COVEY__VOCABULARY_INIT                                                                     \
     ((covey__vocabulary){.bos = -1, .eos = -1, .eot = -1, .eom = -1, .unknown = -1, .padding = -1})

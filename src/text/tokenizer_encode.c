@@ -208,6 +208,12 @@ static bool is_ascii_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+static bool strips_right(const covey__tokenizer *t, int32_t id) {
+    const covey__tokenizer_specials *s = &t->specials_of;
+    return t->special_strip_right && id != s->bos && id != s->eos && id != s->unknown &&
+           id != s->padding;
+}
+
 static covey_status encode_all(encoder *e, const char *text, size_t size, trust *of) {
     const covey__tokenizer *t = e->tokenizer;
     size_t from = 0;
@@ -226,7 +232,7 @@ static covey_status encode_all(encoder *e, const char *text, size_t size, trust 
         }
         emit(e, (int32_t)special->id);
         at += special->size;
-        while (t->special_strip_right && at < size && is_ascii_space(text[at])) {
+        while (strips_right(t, (int32_t)special->id) && at < size && is_ascii_space(text[at])) {
             at++;
         }
         from = at;
