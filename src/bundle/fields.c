@@ -9,7 +9,16 @@
 #include "bundle/manifest.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+
+void covey__field_path(char out[COVEY__FIELD_PATH_SIZE], const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(out, COVEY__FIELD_PATH_SIZE, format, list);
+    va_end(list);
+}
 
 covey_status covey__field_digest(const covey__json *object, const char *name, const char *path,
                                  uint8_t out[32], covey_error *error) {

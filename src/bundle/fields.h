@@ -7,6 +7,11 @@
 /* Largest integer that every JSON reader keeps exactly. */
 #define COVEY__JSON_INTEGER_MAX ((INT64_C(1) << 53) - 1)
 
+/* Where a field stands, for messages: "components[2].size". What does not fit is cut. */
+#define COVEY__FIELD_PATH_SIZE 128
+void covey__field_path(char out[COVEY__FIELD_PATH_SIZE], const char *format, ...)
+    COVEY_PRINTF(2, 3);
+
 /* A member of 64 lower-case hex digits. */
 covey_status covey__field_digest(const covey__json *object, const char *name, const char *path,
                                  uint8_t out[32], covey_error *error) COVEY_MUST_USE;

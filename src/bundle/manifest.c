@@ -35,10 +35,10 @@ static bool role_known(const char *role) {
 
 static covey_status parse_base(const covey__json *node, const char *path, covey__component *out,
                                covey_error *error) {
-    char field[96];
+    char field[COVEY__FIELD_PATH_SIZE];
     bool is_adapter = strcmp(out->role, "adapter") == 0;
     out->has_base = covey__json_get(node, "base_sha256") != NULL;
-    snprintf(field, sizeof field, "%s.base_sha256", path);
+    covey__field_path(field, "%s.base_sha256", path);
     if (out->has_base && !is_adapter)
         return covey__fail(error, COVEY_ERROR_FORMAT, "%s: only adapters have a base", field);
     if (!is_adapter) return COVEY_OK;
@@ -47,13 +47,13 @@ static covey_status parse_base(const covey__json *node, const char *path, covey_
 
 static covey_status parse_role(const covey__json *node, const char *path, covey__component *out,
                                covey_error *error) {
-    char field[96], shown[64];
-    snprintf(field, sizeof field, "%s.optional", path);
+    char field[COVEY__FIELD_PATH_SIZE], shown[64];
+    covey__field_path(field, "%s.optional", path);
     if (covey__json_get(node, "optional") != NULL) {
         covey_status status = covey__json_bool(node, "optional", field, &out->optional, error);
         if (status != COVEY_OK) return status;
     }
-    snprintf(field, sizeof field, "%s.role", path);
+    covey__field_path(field, "%s.role", path);
     covey_status status = covey__field_name(node, "role", field, &out->role, error);
     if (status != COVEY_OK) return status;
     if (!role_known(out->role) && !out->optional)
@@ -66,13 +66,13 @@ static covey_status parse_role(const covey__json *node, const char *path, covey_
 
 static covey_status parse_component(const covey__json *node, size_t number, covey__component *out,
                                     covey_error *error) {
-    char path[64], field[96], shown[64];
-    snprintf(path, sizeof path, "components[%zu]", number);
+    char path[COVEY__FIELD_PATH_SIZE], field[COVEY__FIELD_PATH_SIZE], shown[64];
+    covey__field_path(path, "components[%zu]", number);
     if (node->kind != COVEY__JSON_OBJECT)
         return covey__fail(error, COVEY_ERROR_FORMAT, "%s: an object expected", path);
     covey_status status = parse_role(node, path, out, error);
     if (status != COVEY_OK) return status;
-    snprintf(field, sizeof field, "%s.file", path);
+    covey__field_path(field, "%s.file", path);
     status = covey__json_string(node, "file", field, &out->file, error);
     if (status != COVEY_OK) return status;
     if (!covey__component_name_valid(out->file))
@@ -81,10 +81,10 @@ static covey_status parse_component(const covey__json *node, size_t number, cove
                            "digits, '.', '_', '-' expected",
                            field,
                            covey__printable(out->file, strlen(out->file), shown, sizeof shown));
-    snprintf(field, sizeof field, "%s.size", path);
+    covey__field_path(field, "%s.size", path);
     status = covey__field_size(node, "size", field, &out->size, error);
     if (status != COVEY_OK) return status;
-    snprintf(field, sizeof field, "%s.sha256", path);
+    covey__field_path(field, "%s.sha256", path);
     status = covey__field_digest(node, "sha256", field, out->sha256, error);
     if (status != COVEY_OK) return status;
     return parse_base(node, path, out, error);
@@ -121,10 +121,10 @@ static covey_status parse_os(covey__manifest *manifest, const covey__json *needs
     manifest->os = covey__arena_calloc(&manifest->arena, list->size, sizeof *manifest->os);
     if (manifest->os == NULL) return covey__no_memory(error, "needs.os", list->size);
     for (const covey__json *node = list->child; node != NULL; node = node->next) {
-        char path[96];
+        char path[COVEY__FIELD_PATH_SIZE];
         if (node->name_size != strlen(node->name) || !covey__ensemble_name_valid(node->name))
             return covey__fail(error, COVEY_ERROR_FORMAT, "needs.os: a system's name is not valid");
-        snprintf(path, sizeof path, "needs.os.%s", node->name);
+        covey__field_path(path, "needs.os.%s", node->name);
         covey__os_range *range = &manifest->os[manifest->os_count++];
         range->os = node->name;
         status = covey__field_range(list, node->name, path, &range->range, error);

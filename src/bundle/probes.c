@@ -64,31 +64,31 @@ static covey_status parse_logits(covey__arena *arena, const covey__json *node, c
 
 static covey_status parse_bits(covey__arena *arena, const covey__json *node, size_t number,
                                covey__bits_probe *probe, covey_error *error) {
-    char path[64];
+    char path[COVEY__FIELD_PATH_SIZE];
     int64_t arithmetic;
-    snprintf(path, sizeof path, "bits[%zu].name", number);
+    covey__field_path(path, "bits[%zu].name", number);
     covey_status status = covey__field_name(node, "name", path, &probe->name, error);
-    snprintf(path, sizeof path, "bits[%zu].arithmetic_version", number);
+    covey__field_path(path, "bits[%zu].arithmetic_version", number);
     if (status == COVEY_OK)
         status =
             covey__json_i64(node, "arithmetic_version", path, 1, INT32_MAX, &arithmetic, error);
     if (status != COVEY_OK) return status;
     probe->arithmetic_version = (int32_t)arithmetic;
-    snprintf(path, sizeof path, "bits[%zu].prompt", number);
+    covey__field_path(path, "bits[%zu].prompt", number);
     status = parse_tokens(arena, node, "prompt", path, &probe->prompt, &probe->prompt_count, error);
     if (status != COVEY_OK) return status;
-    snprintf(path, sizeof path, "bits[%zu].tokens", number);
+    covey__field_path(path, "bits[%zu].tokens", number);
     status = parse_tokens(arena, node, "tokens", path, &probe->tokens, &probe->token_count, error);
     if (status != COVEY_OK) return status;
-    snprintf(path, sizeof path, "bits[%zu].logits_sha256", number);
+    covey__field_path(path, "bits[%zu].logits_sha256", number);
     return parse_logits(arena, node, path, probe, error);
 }
 
 static covey_status parse_messages(covey__arena *arena, const covey__json *node, const char *path,
                                    covey__task_probe *probe, covey_error *error) {
     const covey__json *list;
-    char field[96];
-    snprintf(field, sizeof field, "%s.messages", path);
+    char field[COVEY__FIELD_PATH_SIZE];
+    covey__field_path(field, "%s.messages", path);
     covey_status status =
         covey__field_list(node, "messages", field, MESSAGE_COUNT_MAX, &list, error);
     if (status != COVEY_OK) return status;
@@ -96,9 +96,9 @@ static covey_status parse_messages(covey__arena *arena, const covey__json *node,
     if (messages == NULL) return covey__no_memory(error, field, list->size * sizeof *messages);
     size_t i = 0;
     for (const covey__json *item = list->child; item != NULL; item = item->next, i++) {
-        snprintf(field, sizeof field, "%s.messages[%zu].role", path, i);
+        covey__field_path(field, "%s.messages[%zu].role", path, i);
         status = covey__json_string(item, "role", field, &messages[i].role, error);
-        snprintf(field, sizeof field, "%s.messages[%zu].content", path, i);
+        covey__field_path(field, "%s.messages[%zu].content", path, i);
         if (status == COVEY_OK)
             status = covey__json_string(item, "content", field, &messages[i].content, error);
         if (status != COVEY_OK) return status;
@@ -111,10 +111,10 @@ static covey_status parse_messages(covey__arena *arena, const covey__json *node,
 static covey_status parse_match(const covey__json *node, const char *path, covey__match *match,
                                 covey_error *error) {
     const char *text;
-    char field[96];
+    char field[COVEY__FIELD_PATH_SIZE];
     *match = COVEY__MATCH_EXACT;
     if (covey__json_get(node, "match") == NULL) return COVEY_OK;
-    snprintf(field, sizeof field, "%s.match", path);
+    covey__field_path(field, "%s.match", path);
     covey_status status = covey__json_string(node, "match", field, &text, error);
     if (status != COVEY_OK) return status;
     if (strcmp(text, "json") == 0) {
@@ -142,11 +142,11 @@ static covey_status check_expect(const covey__env *env, const char *path,
 
 static covey_status parse_task(covey__arena *arena, const covey__json *node, const char *path,
                                covey__task_probe *probe, covey_error *error) {
-    char field[96];
-    snprintf(field, sizeof field, "%s.name", path);
+    char field[COVEY__FIELD_PATH_SIZE];
+    covey__field_path(field, "%s.name", path);
     covey_status status = covey__field_name(node, "name", field, &probe->name, error);
     if (status == COVEY_OK) status = parse_messages(arena, node, path, probe, error);
-    snprintf(field, sizeof field, "%s.expect", path);
+    covey__field_path(field, "%s.expect", path);
     if (status == COVEY_OK)
         status = covey__json_string(node, "expect", field, &probe->expect, error);
     if (status == COVEY_OK) status = parse_match(node, path, &probe->match, error);
@@ -192,8 +192,8 @@ static covey_status parse_task_list(covey__probes *probes, const covey__json *ro
     probes->tasks = covey__arena_calloc(&probes->arena, list->size, sizeof *probes->tasks);
     if (probes->tasks == NULL) return covey__no_memory(error, "task.items", list->size);
     for (const covey__json *node = list->child; node != NULL; node = node->next) {
-        char path[48];
-        snprintf(path, sizeof path, "task.items[%zu]", probes->task_count);
+        char path[COVEY__FIELD_PATH_SIZE];
+        covey__field_path(path, "task.items[%zu]", probes->task_count);
         status = parse_task(&probes->arena, node, path, &probes->tasks[probes->task_count], error);
         if (status != COVEY_OK) return status;
         probes->task_count++;

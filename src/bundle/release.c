@@ -19,13 +19,13 @@ static covey_status parse_blob(const covey__json *node, const char *name, const 
                                uint64_t size_max, uint8_t sha256[32], uint64_t *size,
                                covey_error *error) {
     const covey__json *blob;
-    char field[96];
-    snprintf(field, sizeof field, "%s.%s", path, name);
+    char field[COVEY__FIELD_PATH_SIZE];
+    covey__field_path(field, "%s.%s", path, name);
     covey_status status = covey__json_member(node, name, field, COVEY__JSON_OBJECT, &blob, error);
     if (status != COVEY_OK) return status;
-    snprintf(field, sizeof field, "%s.%s.sha256", path, name);
+    covey__field_path(field, "%s.%s.sha256", path, name);
     status = covey__field_digest(blob, "sha256", field, sha256, error);
-    snprintf(field, sizeof field, "%s.%s.size", path, name);
+    covey__field_path(field, "%s.%s.size", path, name);
     if (status == COVEY_OK) status = covey__field_size(blob, "size", field, size, error);
     if (status == COVEY_OK && *size > size_max)
         return covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)size_max, (int64_t)*size,
@@ -37,8 +37,8 @@ static covey_status parse_blob(const covey__json *node, const char *name, const 
 static covey_status parse_classes(covey__arena *arena, const covey__json *node, const char *path,
                                   covey__release_variant *variant, covey_error *error) {
     const covey__json *list;
-    char field[96];
-    snprintf(field, sizeof field, "%s.classes", path);
+    char field[COVEY__FIELD_PATH_SIZE];
+    covey__field_path(field, "%s.classes", path);
     covey_status status = covey__field_list(node, "classes", field, CLASS_COUNT_MAX, &list, error);
     if (status != COVEY_OK) return status;
     variant->classes = covey__arena_calloc(arena, list->size, sizeof *variant->classes);
@@ -54,12 +54,12 @@ static covey_status parse_classes(covey__arena *arena, const covey__json *node, 
 
 static covey_status parse_component(const covey__json *node, const char *path,
                                     covey__release_component *out, covey_error *error) {
-    char field[96];
-    snprintf(field, sizeof field, "%s.sha256", path);
+    char field[COVEY__FIELD_PATH_SIZE];
+    covey__field_path(field, "%s.sha256", path);
     covey_status status = covey__field_digest(node, "sha256", field, out->sha256, error);
-    snprintf(field, sizeof field, "%s.size", path);
+    covey__field_path(field, "%s.size", path);
     if (status == COVEY_OK) status = covey__field_size(node, "size", field, &out->size, error);
-    snprintf(field, sizeof field, "%s.stored_size", path);
+    covey__field_path(field, "%s.stored_size", path);
     if (status == COVEY_OK)
         status = covey__field_size(node, "stored_size", field, &out->stored_size, error);
     if (status == COVEY_OK && out->stored_size > out->size)
@@ -73,8 +73,8 @@ static covey_status parse_component(const covey__json *node, const char *path,
 static covey_status parse_components(covey__arena *arena, const covey__json *node, const char *path,
                                      covey__release_variant *variant, covey_error *error) {
     const covey__json *list;
-    char field[96];
-    snprintf(field, sizeof field, "%s.components", path);
+    char field[COVEY__FIELD_PATH_SIZE];
+    covey__field_path(field, "%s.components", path);
     covey_status status =
         covey__field_list(node, "components", field, COVEY__COMPONENT_COUNT_MAX, &list, error);
     if (status != COVEY_OK) return status;
@@ -82,7 +82,7 @@ static covey_status parse_components(covey__arena *arena, const covey__json *nod
     if (variant->components == NULL) return covey__no_memory(error, field, list->size);
     for (const covey__json *item = list->child; item != NULL; item = item->next) {
         size_t number = variant->component_count++;
-        snprintf(field, sizeof field, "%s.components[%zu]", path, number);
+        covey__field_path(field, "%s.components[%zu]", path, number);
         status = parse_component(item, field, &variant->components[number], error);
         if (status != COVEY_OK) return status;
     }
@@ -91,9 +91,9 @@ static covey_status parse_components(covey__arena *arena, const covey__json *nod
 
 static covey_status parse_variant(covey__release *release, const covey__json *node, size_t number,
                                   covey__release_variant *variant, covey_error *error) {
-    char path[48], field[96];
-    snprintf(path, sizeof path, "variants[%zu]", number);
-    snprintf(field, sizeof field, "%s.variant", path);
+    char path[COVEY__FIELD_PATH_SIZE], field[COVEY__FIELD_PATH_SIZE];
+    covey__field_path(path, "variants[%zu]", number);
+    covey__field_path(field, "%s.variant", path);
     covey_status status = covey__field_name(node, "variant", field, &variant->variant, error);
     for (size_t i = 0; status == COVEY_OK && i < number; i++)
         if (strcmp(release->variants[i].variant, variant->variant) == 0)

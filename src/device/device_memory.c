@@ -64,7 +64,7 @@ static void one_group(const char *root, const group_files *files, const char *fo
 /* `path` is the group's, as /proc/self/cgroup says it; its folders up to the mount are visited. */
 static void group_and_parents(const char *root, const group_files *files, const char *path,
                               covey_device_facts *facts) {
-    char folder[PATH_MAX];
+    char folder[1100];
     size_t top = strlen(files->mount);
     /* A path that leaves the hierarchy (a foreign namespace) says nothing about folders here. */
     if (strstr(path, "..") != NULL) path = "";
