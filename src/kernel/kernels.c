@@ -26,9 +26,10 @@ static int op_index(uint32_t type) {
 }
 
 size_t covey__product_scratch_bytes(int32_t columns_max) {
-    /* A tile: 32 rows of bytes and their scales, at most 44 bytes a column (Q6_K); 8 rows of floats
-     * are fewer. */
-    return covey__pad16((size_t)columns_max + 256) * 48;
+    /* A tile of quantized weights, or 4 rows of floats (4 * 4 bytes a column), or one token's plain
+     * row: the greatest of them. */
+    size_t rows = (covey__pad16((size_t)columns_max) + 64) * 16;
+    return rows > COVEY__TILE_SCRATCH ? rows : COVEY__TILE_SCRATCH;
 }
 
 /* Rows that stay in the first cache while the second token passes over them. */
@@ -94,7 +95,15 @@ static void row(const covey__weights *w, int32_t r, float *out) {
 OPS(scalar)
 static const covey__kernels scalar_kernels = TABLE(COVEY__ISA_SCALAR, scalar);
 
+#if COVEY_X86
+OPS(avx512)
+static const covey__kernels avx512_kernels = TABLE(COVEY__ISA_AVX512, avx512);
+#endif
+
 const covey__kernels *covey__kernels_get(covey__isa isa) {
+#if COVEY_X86
+    if (isa == COVEY__ISA_AVX512) return &avx512_kernels;
+#endif
     (void)isa;
     return &scalar_kernels;
 }

@@ -21,6 +21,8 @@
 #define COVEY__PLAIN_MAX  2
 #define COVEY__LANES      16 /* partial sums of a float reduction */
 #define COVEY__SCORE_ROWS 8  /* queries that attention works on together */
+/* A tile's bytes: 32 rows of 1,024 columns, scales of sub-blocks and of blocks. */
+#define COVEY__TILE_SCRATCH (1024 * 32 + 1024 / 16 * 128 + 1024 / 32 * 128)
 
 /* Blocks as ggml lays them out (ggml-common.h): little-endian, without padding. */
 typedef struct covey__block_q8_0 {

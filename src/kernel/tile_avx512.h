@@ -1,0 +1,170 @@
+/* Products over tiles with AVX-512 VNNI: 32 rows by up to 6 tokens, rows in the lanes. A type's
+ * file unpacks 32 rows into a tile of unsigned bytes, [columns / 4][32 rows][4], and float scales,
+ * [blocks][32]; the walk over rows, columns and token groups is here. A tile covers TILE_COLUMNS
+ * columns so that it stays in the first cache; between two such stretches the outputs hold the
+ * accumulators, which changes no bit. */
+#ifndef COVEY_KERNEL_TILE_AVX512_H
+#define COVEY_KERNEL_TILE_AVX512_H
+
+#include "kernel/lanes_avx512.h"
+
+#define COVEY__TILE_COLUMNS 1024
+#define COVEY__TILE_ROWS    32
+
+typedef struct covey__tile {
+    uint8_t q[COVEY__TILE_COLUMNS * COVEY__TILE_ROWS];
+    int32_t sub[COVEY__TILE_COLUMNS / 16 * COVEY__TILE_ROWS]; /* Q6_K: scales of sub-blocks */
+    float d[COVEY__TILE_COLUMNS / 32 * COVEY__TILE_ROWS];
+} covey__tile;
+_Static_assert(sizeof(covey__tile) <= COVEY__TILE_SCRATCH, "scratch");
+
+/* A stretch of one token group's activations, and where its outputs go. */
+typedef struct covey__stretch {
+    const int8_t *q;
+    const float *d;
+    const int32_t *bias;
+    float *out;
+    size_t out_stride;
+    int32_t columns;
+    bool first; /* else the accumulators are continued from `out` */
+    __mmask16 m0, m1;
+} covey__stretch;
+
+typedef void (*covey__tile_unpack_fn)(const covey__weights *w, int32_t r, int32_t end, int32_t k0,
+                                      int32_t columns, covey__tile *tile);
+typedef void (*covey__tile_fn)(const covey__tile *tile, const covey__stretch *s);
+
+typedef struct covey__tile_ops {
+    covey__tile_unpack_fn unpack;
+    covey__tile_fn multiply[COVEY__GROUP + 1]; /* by the number of tokens */
+    int32_t block, sub;                        /* columns a scale and columns a bias */
+    int32_t bias;                              /* which of the activations' two */
+} covey__tile_ops;
+
+COVEY__INLINE void covey__accumulators_get(const covey__stretch *s, __m512 f[COVEY__GROUP][2],
+                                           const int tokens) {
+    COVEY__UNROLL
+    for (int t = 0; t < tokens; t++) {
+        const float *out = s->out + (size_t)t * s->out_stride;
+        f[t][0] = s->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(s->m0, out);
+        f[t][1] = s->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(s->m1, out + 16);
+    }
+}
+
+COVEY__INLINE void covey__accumulators_put(const covey__stretch *s, __m512 f[COVEY__GROUP][2],
+                                           const int tokens) {
+    COVEY__UNROLL
+    for (int t = 0; t < tokens; t++) {
+        float *out = s->out + (size_t)t * s->out_stride;
+        _mm512_mask_storeu_ps(out, s->m0, f[t][0]);
+        _mm512_mask_storeu_ps(out + 16, s->m1, f[t][1]);
+    }
+}
+
+/* `steps` times 4 columns of 32 rows by `tokens` tokens, added to x. */
+COVEY__INLINE void covey__tile_dots(const uint8_t *w, const int8_t *q, __m512i x[COVEY__GROUP][2],
+                                    const int steps, const int tokens) {
+    COVEY__UNROLL
+    for (int k = 0; k < steps; k++) {
+        __m512i w0 = covey__load512(w + 128 * k), w1 = covey__load512(w + 128 * k + 64);
+        COVEY__UNROLL
+        for (int t = 0; t < tokens; t++) {
+            __m512i a = covey__spread32(q + 4 * (COVEY__GROUP * k + t));
+            x[t][0] = _mm512_dpbusd_epi32(x[t][0], w0, a);
+            x[t][1] = _mm512_dpbusd_epi32(x[t][1], w1, a);
+        }
+    }
+}
+
+/* Blocks of 32 with one scale: Q8_0 and Q4_0. */
+COVEY__INLINE void covey__tile_q32(const covey__tile *tile, const covey__stretch *s,
+                                   const int tokens) {
+    __m512 f[COVEY__GROUP][2];
+    covey__accumulators_get(s, f, tokens);
+    const int8_t *q = s->q;
+    const float *d = s->d;
+    const int32_t *bias = s->bias;
+    for (int32_t b = 0; b < s->columns / 32; b++) {
+        __m512i x[COVEY__GROUP][2];
+        COVEY__UNROLL
+        for (int t = 0; t < tokens; t++) x[t][0] = x[t][1] = _mm512_set1_epi32(bias[t]);
+        covey__tile_dots(tile->q + 1024 * (size_t)b, q, x, 8, tokens);
+        __m512 d0 = _mm512_loadu_ps(tile->d + 32 * b), d1 = _mm512_loadu_ps(tile->d + 32 * b + 16);
+        COVEY__UNROLL
+        for (int t = 0; t < tokens; t++) {
+            __m512 dx = _mm512_set1_ps(d[t]);
+            __m512 y0 = _mm512_mul_ps(_mm512_cvtepi32_ps(x[t][0]), _mm512_mul_ps(d0, dx));
+            __m512 y1 = _mm512_mul_ps(_mm512_cvtepi32_ps(x[t][1]), _mm512_mul_ps(d1, dx));
+            f[t][0] = _mm512_add_ps(f[t][0], y0);
+            f[t][1] = _mm512_add_ps(f[t][1], y1);
+        }
+        q += 32 * COVEY__GROUP;
+        d += COVEY__GROUP;
+        bias += COVEY__GROUP;
+    }
+    covey__accumulators_put(s, f, tokens);
+}
+
+/* A type's functions for 1 to 6 tokens, and their table, from its inline `body`. */
+#define COVEY__TILE_MULTIPLY(body, tokens)                                                         \
+    static COVEY__NOINLINE void multiply_##tokens(const covey__tile *tile,                         \
+                                                  const covey__stretch *s) {                       \
+        body(tile, s, tokens);                                                                     \
+    }
+#define COVEY__TILE_OPS(body, unpack, block, sub, bias)                                            \
+    COVEY__TILE_MULTIPLY(body, 1)                                                                  \
+    COVEY__TILE_MULTIPLY(body, 2)                                                                  \
+    COVEY__TILE_MULTIPLY(body, 3)                                                                  \
+    COVEY__TILE_MULTIPLY(body, 4)                                                                  \
+    COVEY__TILE_MULTIPLY(body, 5)                                                                  \
+    COVEY__TILE_MULTIPLY(body, 6)                                                                  \
+    static const covey__tile_ops ops = {                                                           \
+        (unpack),                                                                                  \
+        {NULL, multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6},            \
+        (block),                                                                                   \
+        (sub),                                                                                     \
+        (bias)};
+
+/* All token groups against one tile; the rows two tiles on are prefetched a slice a group. */
+COVEY__INLINE void covey__tile_groups(const covey__tile_ops *ops, const covey__product *p,
+                                      covey__stretch s, int32_t r, int32_t k0, int32_t end,
+                                      const covey__tile *tile) {
+    const covey__activations *a = p->a;
+    size_t k = (size_t)a->columns, from = (size_t)k0;
+    int32_t groups = (a->tokens + COVEY__GROUP - 1) / COVEY__GROUP;
+    int32_t ahead = r + 2 * COVEY__TILE_ROWS < end ? r + 2 * COVEY__TILE_ROWS : r;
+    size_t share = (size_t)s.columns * COVEY__TILE_ROWS * p->w->row_bytes / k;
+    size_t slice = (share / (size_t)groups + 63) & ~(size_t)63;
+    const char *data = p->w->data;
+    data += (size_t)ahead * p->w->row_bytes + share / COVEY__TILE_COLUMNS * (size_t)k0;
+    for (int32_t g = 0; g < groups; g++, data += slice) {
+        size_t group = (size_t)g;
+        for (size_t at = 0; at < slice; at += 64) _mm_prefetch(data + at, _MM_HINT_T1);
+        int32_t tokens = a->tokens - g * COVEY__GROUP;
+        s.q = a->q + (group * k + from) * COVEY__GROUP;
+        s.d = a->d + (group * k + from) / (size_t)ops->block * COVEY__GROUP;
+        s.bias = a->bias[ops->bias] + (group * k + from) / (size_t)ops->sub * COVEY__GROUP;
+        s.out = p->out + group * COVEY__GROUP * p->out_stride + r;
+        ops->multiply[tokens < COVEY__GROUP ? tokens : COVEY__GROUP](tile, &s);
+    }
+}
+
+static void covey__tile_run(const covey__tile_ops *ops, const covey__product *p, int32_t r0,
+                            int32_t r1, void *scratch) {
+    covey__stretch s;
+    memset(&s, 0, sizeof s);
+    s.out_stride = p->out_stride;
+    for (int32_t r = r0; r < r1; r += COVEY__TILE_ROWS) {
+        s.m0 = covey__mask16(r1 - r);
+        s.m1 = covey__mask16(r1 - r - 16);
+        for (int32_t k0 = 0; k0 < p->w->columns; k0 += COVEY__TILE_COLUMNS) {
+            int32_t left = p->w->columns - k0;
+            s.columns = left < COVEY__TILE_COLUMNS ? left : COVEY__TILE_COLUMNS;
+            s.first = k0 == 0;
+            ops->unpack(p->w, r, r1, k0, s.columns, scratch);
+            covey__tile_groups(ops, p, s, r, k0, r1, scratch);
+        }
+    }
+}
+
+#endif
