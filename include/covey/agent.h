@@ -87,7 +87,9 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_step(covey_agent *agent, int64
                                                        covey_error *error);
 
 /* The ensemble to serve now: current, or the built-in one. It is checked as every start must
- * (manifest, seals, needs); one that fails is left for the previous. Close it when its last
+ * (manifest, seals, needs); one that fails is left for the previous. A trial commits
+ * once it served: at the next step, or when the agent is closed, in the process that opened it. One
+ * that was opened three times and never got there is left. Close the ensemble when its last
  * conversation ends. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_current(covey_agent *agent,
                                                           covey_ensemble **ensemble,

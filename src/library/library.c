@@ -1,7 +1,7 @@
 /* The defaults of a runtime: what base may not know of, OpenSSL and libcurl, is filled in here. */
 #include "base/runtime.h"
 #include "transport/transport_curl.h"
-#include "trust/crypto_openssl.h"
+#include "trust/crypto.h"
 
 #include <string.h>
 

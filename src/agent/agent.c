@@ -1,0 +1,553 @@
+/* The agent: opening a state folder, the step, and what its owner may ask. The machine (machine.c)
+ * decides what happens; this file gives it events, stores what it says before anything else is
+ * done, and performs phases one by one.
+ *
+ * One process at a time changes the folder: `lock` is held for a step, never between steps. The
+ * state is read anew at each step, for another process may have moved on. */
+#include "agent/agent_parts.h"
+
+#include "base/error.h"
+#include "base/runtime.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Small help -------------------------------------------------------------------------------
+ */
+
+char *covey__agent_path(const covey_agent *agent, const char *format, ...) {
+    char name[320];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    if (size < 0 || (size_t)size >= sizeof name) return NULL;
+    return covey__path_join(agent->env, agent->state_dir, name);
+}
+
+void covey__agent_tell(const covey_agent *agent, const char *phase, const char *release,
+                       uint64_t done, uint64_t total, const char *format, ...) {
+    char message[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    covey__log(agent->env, COVEY_LOG_DEBUG, "agent", "%s %s: %s", phase, release, message);
+    if (!agent->options.event) return;
+    covey_agent_event event = {sizeof event, phase, release, message, done, total};
+    agent->options.event(agent->options.event_user, &event);
+}
+
+uint64_t covey__agent_random(const covey_agent *agent) {
+    uint64_t value = 0;
+    if (covey__random(agent->env, &value, sizeof value, NULL))
+        value = (uint64_t)covey__monotonic_us() * UINT64_C(0x9e3779b97f4a7c15);
+    return value;
+}
+
+void covey__agent_release(const covey_agent *agent, char out[132]) {
+    covey__release_name(out, agent->state.update.name, agent->state.update.version);
+}
+
+covey_status covey__agent_fault(const covey_agent *agent, const char *point, covey_error *error) {
+    int failed = covey__fault(agent->env, point, agent->state_dir);
+    return failed ? covey__fail_errno(error, failed, "%s", point) : COVEY_OK;
+}
+
+covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event,
+                                covey__agent_actions *actions, covey_error *error) {
+    event->now_ms = covey__now_ms(agent->env);
+    event->random = covey__agent_random(agent);
+    covey__agent_state *next = covey__alloc(agent->env, sizeof *next);
+    if (!next) return covey__no_memory(error, "the agent's state", sizeof *next);
+    *next = agent->state;
+    covey_status status = COVEY_OK;
+    if (covey__machine(next, event, actions)) {
+        status = covey__agent_fault(agent, "agent.state", error);
+        if (!status) status = covey__state_save(agent->env, agent->state_dir, next, error);
+        if (!status) agent->state = *next;
+    }
+    covey__free(agent->env, next);
+    if (status || !actions->forget_update) return status;
+    covey__fetching_free(agent);
+    covey_error ignored;
+    if (covey__agent_clean(agent, &ignored))
+        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot clean up: %s", ignored.message);
+    return COVEY_OK;
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------
+ */
+
+static covey_status copy_options(covey_agent *agent, const covey_agent_options *options,
+                                 covey_error *error) {
+    memcpy(&agent->options, options,
+           options->size < sizeof agent->options ? options->size : sizeof agent->options);
+    if (!agent->options.state_dir)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "agent: no state folder is named");
+    agent->state_dir = covey__strdup(agent->env, agent->options.state_dir);
+    agent->app_version = covey__strdup(
+        agent->env, agent->options.app_version ? agent->options.app_version : "0.0.0");
+    if (agent->options.builtin_dir)
+        agent->builtin_dir = covey__strdup(agent->env, agent->options.builtin_dir);
+    if (!agent->state_dir || !agent->app_version ||
+        (agent->options.builtin_dir && !agent->builtin_dir))
+        return covey__no_memory(error, "the agent", 0);
+    return COVEY_OK;
+}
+
+/* A state that cannot be read must not keep the device from answering: it is put aside, and the
+ * device is as new. */
+static covey_status load_state(covey_agent *agent, covey_error *error) {
+    covey_status status = covey__state_load(agent->env, agent->state_dir, &agent->state, error);
+    if (status != COVEY_ERROR_FORMAT) return status;
+    char *path = covey__agent_path(agent, "state.json");
+    char *aside = covey__agent_path(agent, "state.json.damaged");
+    status = path && aside ? covey__file_rename(agent->env, path, aside, error)
+                           : covey__no_memory(error, "a path", 0);
+    covey__log(agent->env, COVEY_LOG_ERROR, "agent",
+               "state.json was damaged and is put aside; enroll this device again");
+    covey__free(agent->env, path);
+    covey__free(agent->env, aside);
+    if (!status) status = covey__state_load(agent->env, agent->state_dir, &agent->state, error);
+    return status;
+}
+
+static covey_status open_builtin(covey_agent *agent, covey_error *error) {
+    if (!agent->builtin_dir) return COVEY_OK;
+    covey_status status = covey_ensemble_open(agent->runtime, agent->builtin_dir,
+                                              COVEY_CHECK_MANIFEST, &agent->builtin, error);
+    return status ? covey__prefix(error, status, "agent: the built-in ensemble") : COVEY_OK;
+}
+
+covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options *options,
+                               covey_agent **agent, covey_error *error) {
+    const covey__env *env = covey__runtime_env(runtime);
+    int lock = -1;
+    *agent = NULL;
+    covey_agent *made = covey__calloc(env, 1, sizeof *made);
+    if (!made) return covey__no_memory(error, "the agent", sizeof *made);
+    made->runtime = runtime;
+    made->env = env;
+    made->fetching.descriptor = -1;
+    covey_status status = copy_options(made, options, error);
+    if (!status) status = covey__folder_make(env, made->state_dir, error);
+    if (!status) status = load_state(made, error);
+    if (!status) status = open_builtin(made, error);
+    if (status) {
+        covey_agent_close(made);
+        return status;
+    }
+    memcpy(made->shown_digest, made->state.current.digest, sizeof made->shown_digest);
+    char *path = covey__agent_path(made, "lock");
+    if (path && !covey__lock_take(env, path, false, &lock, NULL)) {
+        covey_error ignored;
+        if (covey__agent_clean(made, &ignored))
+            covey__log(env, COVEY_LOG_WARN, "agent", "cannot clean up: %s", ignored.message);
+        covey__lock_drop(lock);
+    }
+    covey__free(env, path);
+    *agent = made;
+    return COVEY_OK;
+}
+
+/* What served here without harm has proved itself. */
+static covey_status commit_served(covey_agent *agent, covey_error *error) {
+    const covey__agent_slot *current = &agent->state.current;
+    covey__agent_actions actions;
+    if (!current->trial || strcmp(agent->served_digest, current->digest)) return COVEY_OK;
+    covey__agent_event_in event = {.kind = COVEY__EVENT_CURRENT_GOOD};
+    char release[132];
+    covey__release_name(release, current->name, current->version);
+    covey_status status = covey__agent_fault(agent, "agent.commit", error);
+    if (!status) status = covey__agent_event(agent, &event, &actions, error);
+    if (!status) covey__agent_tell(agent, "commit", release, 0, 0, "it served; it stays");
+    return status;
+}
+
+void covey_agent_close(covey_agent *agent) {
+    if (!agent) return;
+    const covey__env *env = agent->env;
+    if (agent->served_digest[0] && agent->state.current.trial) {
+        int lock = -1;
+        covey_error ignored;
+        char *path = covey__agent_path(agent, "lock");
+        if (path && !covey__lock_take(env, path, false, &lock, NULL)) {
+            if (!covey__state_load(env, agent->state_dir, &agent->state, &ignored) &&
+                commit_served(agent, &ignored))
+                covey__log(env, COVEY_LOG_WARN, "agent", "cannot commit: %s", ignored.message);
+            covey__lock_drop(lock);
+        }
+        covey__free(env, path);
+    }
+    covey__fetching_free(agent);
+    covey_ensemble_close(agent->builtin);
+    covey__free(env, agent->state_dir);
+    covey__free(env, agent->builtin_dir);
+    covey__free(env, agent->app_version);
+    covey__free(env, agent);
+}
+
+/* ---- The phases -------------------------------------------------------------------------------
+ */
+
+/* What a failure of a phase means for the update. */
+static covey__event_kind meaning(covey__phase phase, covey_status status,
+                                 const covey_error *error) {
+    switch (status) {
+    case COVEY_ERROR_BUSY:
+    case COVEY_ERROR_NO_SPACE:
+        return COVEY__EVENT_WAITING;
+    case COVEY_ERROR_UNSUPPORTED:
+    case COVEY_ERROR_DENIED:
+    case COVEY_ERROR_REFUSED:
+    case COVEY_ERROR_NUMERIC:
+        return COVEY__EVENT_REFUSED;
+    case COVEY_ERROR_FORMAT:
+        return phase == COVEY__PHASE_FETCH ? COVEY__EVENT_FAILED : COVEY__EVENT_REFUSED;
+    case COVEY_ERROR_MISMATCH:
+        if (phase == COVEY__PHASE_PLAN) return COVEY__EVENT_REFUSED;
+        return phase == COVEY__PHASE_FETCH ? COVEY__EVENT_FAILED : COVEY__EVENT_DAMAGED;
+    case COVEY_ERROR_NOT_FOUND:
+        return phase >= COVEY__PHASE_VERIFY ? COVEY__EVENT_DAMAGED : COVEY__EVENT_FAILED;
+    case COVEY_ERROR_REMOTE:
+        /* Gone for good: asking again would only be a burden. */
+        return error->found == 404 || error->found == 410 ? COVEY__EVENT_REFUSED
+                                                          : COVEY__EVENT_FAILED;
+    default:
+        return COVEY__EVENT_FAILED;
+    }
+}
+
+static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *done,
+                              covey__agent_event_in *event, char proof[128], covey_error *error) {
+    covey__agent_actions actions;
+    covey__agent_event_in start = {.kind = COVEY__EVENT_PROBE_START};
+    covey_status status;
+    *done = true;
+    switch (agent->state.update.phase) {
+    case COVEY__PHASE_PLAN:
+        status = covey__agent_plan(agent, error);
+        return status ? status : covey__agent_may_fetch(agent, error);
+    case COVEY__PHASE_FETCH:
+        status = covey__agent_fetch(agent, deadline_us, done, error);
+        event->bytes = (int64_t)agent->fetching.bytes_done;
+        event->elapsed_ms = (covey__monotonic_us() - agent->fetching.started_us) / 1000;
+        return status;
+    case COVEY__PHASE_VERIFY:
+        return covey__agent_verify(agent, error);
+    case COVEY__PHASE_STAGE:
+        return covey__agent_stage(agent, error);
+    case COVEY__PHASE_PROBE:
+        status = covey__agent_event(agent, &start, &actions, error);
+        if (status || agent->state.update.phase != COVEY__PHASE_PROBE) {
+            *done = false;
+            return status;
+        }
+        covey__agent_proof(agent, proof);
+        event->proved = proof;
+        return covey__agent_probe(agent, error);
+    case COVEY__PHASE_ACTIVATE:
+        covey__agent_proof(agent, proof);
+        event->proved = proof;
+        return covey__agent_fault(agent, "agent.activate", error);
+    default:
+        *done = false;
+        return COVEY_OK;
+    }
+}
+
+static void tell_outcome(covey_agent *agent, covey__phase phase, const char *release,
+                         const covey__agent_event_in *event) {
+    const covey__fetching *fetching = &agent->fetching;
+    const char *name = covey__phase_name(phase);
+    uint64_t done = (uint64_t)event->bytes;
+    if (event->kind != COVEY__EVENT_DONE)
+        covey__agent_tell(agent, name, release, 0, 0, "%s: %s",
+                          event->kind == COVEY__EVENT_REFUSED   ? "refused"
+                          : event->kind == COVEY__EVENT_DAMAGED ? "damaged"
+                          : event->kind == COVEY__EVENT_WAITING ? "waiting"
+                                                                : "failed",
+                          event->message ? event->message : "");
+    else if (phase == COVEY__PHASE_PLAN)
+        covey__agent_tell(agent, name, release, 0, fetching->bytes_total,
+                          "%" PRIu64 " bytes to fetch", fetching->bytes_total);
+    else if (phase == COVEY__PHASE_FETCH)
+        covey__agent_tell(agent, name, release, done, fetching->bytes_total,
+                          "%" PRIu64 " bytes fetched, %" PRIu64 " were here", done,
+                          fetching->bytes_local);
+    else
+        covey__agent_tell(agent, name, release, 0, 0, "done in %" PRId64 " ms", event->elapsed_ms);
+}
+
+/* One phase, or a part of the fetch. */
+static covey_status advance(covey_agent *agent, int64_t deadline_us, covey_error *error) {
+    covey__phase phase = agent->state.update.phase;
+    covey__agent_event_in event = {.kind = COVEY__EVENT_DONE};
+    covey__agent_actions actions;
+    covey_error why = {0};
+    char release[132], proof[128];
+    bool done = false;
+    int64_t start_us = covey__monotonic_us();
+    covey__agent_release(agent, release);
+    covey_status status = run_phase(agent, deadline_us, &done, &event, proof, &why);
+    if (!status && !done) return COVEY_OK;
+    if (phase != COVEY__PHASE_FETCH) event.elapsed_ms = (covey__monotonic_us() - start_us) / 1000;
+    if (status) {
+        event.kind = meaning(phase, status, &why);
+        event.message = why.message;
+        if (event.kind == COVEY__EVENT_DAMAGED && phase >= COVEY__PHASE_STAGE) {
+            status = covey__agent_unstage(agent, error);
+            if (status) return status;
+        }
+        covey__fetching_free(agent);
+    } else if (phase == COVEY__PHASE_PLAN) {
+        memcpy(agent->state.update.digest, agent->fetching.digest, 65);
+        snprintf(agent->state.update.variant, sizeof agent->state.update.variant, "%s",
+                 agent->fetching.variant->variant);
+        agent->state.update.fetch_bytes = (int64_t)agent->fetching.bytes_total;
+    }
+    covey_status stored = covey__agent_event(agent, &event, &actions, error);
+    if (!stored) tell_outcome(agent, phase, release, &event);
+    return stored;
+}
+
+/* ---- The step ---------------------------------------------------------------------------------
+ */
+
+/* The library, the system or the instruction set is another than when the current ensemble was
+ * proved. */
+static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *error) {
+    covey__agent_actions actions;
+    covey_probe_result result = COVEY_PROBE_RESULT_INIT;
+    covey_ensemble *ensemble = NULL;
+    covey_error why = {0};
+    char proof[128], release[132];
+    if (!agent->state.current.digest[0] || !agent->options.probe) return COVEY_OK;
+    covey__agent_proof(agent, proof);
+    if (!strcmp(proof, agent->state.current.proved)) return COVEY_OK;
+    *acted = true;
+    covey__release_name(release, agent->state.current.name, agent->state.current.version);
+    covey_status status = covey__slot_open(agent, &agent->state.current, &ensemble, &why);
+    if (!status) status = agent->options.probe(agent->options.probe_user, ensemble, &result, &why);
+    covey_ensemble_close(ensemble);
+    bool good = !status;
+    if (status == COVEY_ERROR_NO_MEMORY || status == COVEY_ERROR_CANCELLED) return COVEY_OK;
+    covey__agent_event_in event = {.kind =
+                                       good ? COVEY__EVENT_CURRENT_GOOD : COVEY__EVENT_CURRENT_BAD,
+                                   .proved = good ? proof : NULL,
+                                   .message = good ? NULL : why.message};
+    bool trial = agent->state.current.trial;
+    if (good && trial) { /* it passes here, but it still has to serve */
+        snprintf(agent->state.current.proved, sizeof agent->state.current.proved, "%s", proof);
+        return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+    }
+    status = covey__agent_event(agent, &event, &actions, error);
+    if (!status)
+        covey__agent_tell(agent, good ? "probe" : "return", release, 0, 0, "%s",
+                          good ? "proved again after a change of the system" : why.message);
+    return status;
+}
+
+static bool checkin_due(const covey_agent *agent, int64_t now_ms) {
+    const covey__agent_state *state = &agent->state;
+    /* A clock that was set back must not put the next check-in off for years. */
+    return now_ms >= state->next_checkin_ms ||
+           state->next_checkin_ms > now_ms + 2 * state->poll_ms + COVEY__RETRY_MAX_MS;
+}
+
+static covey_status check_in(covey_agent *agent, covey_error *error) {
+    covey_error why = {0};
+    covey__agent_tell(agent, "check-in", "", 0, 0, "asking %s", agent->state.url);
+    covey_status status = covey__agent_fault(agent, "agent.check-in", &why);
+    if (!status) status = covey__agent_checkin(agent, &why);
+    int64_t now_ms = covey__now_ms(agent->env);
+    covey__agent_state *state = &agent->state;
+    if (status) {
+        state->checkin_failures++;
+        int64_t delay = covey__retry_delay(state->checkin_failures + 2, covey__agent_random(agent));
+        state->next_checkin_ms = now_ms + delay;
+        snprintf(state->checkin_message, sizeof state->checkin_message, "%.255s", why.message);
+        covey__agent_tell(agent, "check-in", "", 0, 0, "failed: %s", why.message);
+    } else {
+        int64_t jitter = state->poll_ms / 10 + 1;
+        state->checkin_failures = 0;
+        state->checkin_message[0] = 0;
+        state->last_checkin_ms = now_ms;
+        state->next_checkin_ms = now_ms + state->poll_ms - jitter +
+                                 (int64_t)(covey__agent_random(agent) % (uint64_t)(2 * jitter));
+    }
+    return covey__state_save(agent->env, agent->state_dir, state, error);
+}
+
+static covey_status send_reports(covey_agent *agent, covey_error *error) {
+    covey_error why = {0};
+    covey_status status = covey__agent_fault(agent, "agent.report", &why);
+    if (!status) status = covey__agent_send_reports(agent, &why);
+    if (!status) return COVEY_OK;
+    agent->state.next_report_ms =
+        covey__now_ms(agent->env) + covey__retry_delay(6, covey__agent_random(agent));
+    return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+}
+
+/* One thing that is due. `*acted` says whether there was one. */
+static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now, bool *retry_now,
+                        bool *acted, covey_error *error) {
+    covey__agent_state *state = &agent->state;
+    int64_t now_ms = covey__now_ms(agent->env);
+    *acted = false;
+    if (state->url[0] && (*check_now || checkin_due(agent, now_ms))) {
+        *check_now = false;
+        *acted = true;
+        return check_in(agent, error);
+    }
+    if (state->current.trial && !strcmp(agent->served_digest, state->current.digest)) {
+        *acted = true;
+        return commit_served(agent, error);
+    }
+    int64_t retry_at = state->update.retry_at_ms;
+    bool due = now_ms >= retry_at || retry_at > now_ms + 2 * COVEY__RETRY_MAX_MS || *retry_now;
+    if (state->update.phase != COVEY__PHASE_NONE && due) {
+        if (retry_at) *retry_now = false;
+        *acted = true;
+        return advance(agent, deadline_us, error);
+    }
+    covey_status status = prove_again(agent, acted, error);
+    if (status || *acted) return status;
+    if (state->url[0] && state->outbox_count && now_ms >= state->next_report_ms) {
+        *acted = true;
+        return send_reports(agent, error);
+    }
+    return COVEY_OK;
+}
+
+static void fill_outcome(covey_agent *agent, bool acted, covey_agent_outcome *outcome) {
+    const covey__agent_state *state = &agent->state;
+    int64_t now_ms = covey__now_ms(agent->env);
+    covey_agent_outcome full = COVEY_AGENT_OUTCOME_INIT;
+    full.size = outcome->size;
+    if (acted) {
+        full.state = COVEY_AGENT_WORKING;
+    } else if (!state->url[0]) {
+        full.state = COVEY_AGENT_UNENROLLED;
+        full.next_step_ms = COVEY__AGENT_POLL_DEFAULT_MS;
+        snprintf(full.message, sizeof full.message, "This device knows no control plane.");
+    } else {
+        bool updating = state->update.phase != COVEY__PHASE_NONE;
+        int64_t next = state->next_checkin_ms;
+        if (updating && state->update.retry_at_ms < next) next = state->update.retry_at_ms;
+        if (state->outbox_count && state->next_report_ms < next) next = state->next_report_ms;
+        full.state = updating ? COVEY_AGENT_WAITING : COVEY_AGENT_IDLE;
+        full.next_step_ms = next > now_ms ? next - now_ms : 0;
+        if (updating)
+            snprintf(full.message, sizeof full.message, "%s@%s waits in %s: %.160s",
+                     state->update.name, state->update.version,
+                     covey__phase_name(state->update.phase), state->last.message);
+        else if (state->checkin_message[0])
+            snprintf(full.message, sizeof full.message, "The last check-in failed: %.200s",
+                     state->checkin_message);
+        else
+            snprintf(full.message, sizeof full.message, "Nothing to do.");
+    }
+    full.current_changed = strcmp(agent->shown_digest, state->current.digest) != 0;
+    memcpy(agent->shown_digest, state->current.digest, sizeof agent->shown_digest);
+    memcpy(outcome, &full, outcome->size < sizeof full ? outcome->size : sizeof full);
+}
+
+/* A full disk or a failing one is a reason to wait, not an error of the caller's. */
+static covey_status as_outcome(covey_agent *agent, covey_status status,
+                               covey_agent_outcome *outcome, const covey_error *why,
+                               covey_error *error) {
+    if (status != COVEY_ERROR_NO_SPACE && status != COVEY_ERROR_IO &&
+        status != COVEY_ERROR_NO_MEMORY) {
+        if (error) *error = *why;
+        return status;
+    }
+    fill_outcome(agent, false, outcome);
+    outcome->state = COVEY_AGENT_WAITING;
+    outcome->next_step_ms = 60000;
+    snprintf(outcome->message, sizeof outcome->message, "%.255s", why->message);
+    covey__fetching_free(agent);
+    return COVEY_OK;
+}
+
+covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms, bool check_now,
+                              covey_agent_outcome *outcome, covey_error *error) {
+    int64_t deadline_us = covey__monotonic_us() + budget_ms * 1000;
+    covey_error why = {0};
+    int lock = -1;
+    bool acted = false, retry_now = check_now;
+    char *path = covey__agent_path(agent, "lock");
+    if (!path) return covey__no_memory(error, "a path", 0);
+    covey_status status = covey__lock_take(agent->env, path, false, &lock, &why);
+    covey__free(agent->env, path);
+    if (status == COVEY_ERROR_BUSY) {
+        fill_outcome(agent, false, outcome);
+        outcome->state = COVEY_AGENT_WAITING;
+        outcome->next_step_ms = 1000;
+        snprintf(outcome->message, sizeof outcome->message,
+                 "Another process is updating this device.");
+        return COVEY_OK;
+    }
+    if (status) return as_outcome(agent, status, outcome, &why, error);
+    char before[65];
+    memcpy(before, agent->fetching.digest, sizeof before);
+    status = load_state(agent, &why);
+    if (!status && before[0] && strcmp(before, agent->state.update.digest))
+        covey__fetching_free(agent);
+    do {
+        if (!status) status = act(agent, deadline_us, &check_now, &retry_now, &acted, &why);
+    } while (!status && acted && covey__monotonic_us() < deadline_us);
+    covey__lock_drop(lock);
+    if (status) return as_outcome(agent, status, outcome, &why, error);
+    fill_outcome(agent, acted, outcome);
+    return COVEY_OK;
+}
+
+/* ---- What the owner may ask -------------------------------------------------------------------
+ */
+
+covey_status covey_agent_rollback(covey_agent *agent, covey_error *error) {
+    covey__agent_actions actions;
+    covey__agent_event_in event = {.kind = COVEY__EVENT_ROLLBACK,
+                                   .message = "its user went back from it"};
+    int lock = -1;
+    char *path = covey__agent_path(agent, "lock");
+    if (!path) return covey__no_memory(error, "a path", 0);
+    covey_status status = covey__lock_take(agent->env, path, true, &lock, error);
+    covey__free(agent->env, path);
+    if (status) return status;
+    status = load_state(agent, error);
+    if (!status && !agent->state.current.digest[0])
+        status = covey__fail(error, COVEY_ERROR_NOT_FOUND,
+                             "rollback: the built-in ensemble serves; there is nothing before it");
+    if (!status && !agent->state.previous.digest[0] && !agent->builtin)
+        status = covey__fail(error, COVEY_ERROR_NOT_FOUND,
+                             "rollback: there is neither a previous nor a built-in ensemble");
+    if (!status) status = covey__agent_event(agent, &event, &actions, error);
+    covey__lock_drop(lock);
+    return status;
+}
+
+covey_status covey_agent_status(covey_agent *agent, char **json, covey_error *error) {
+    covey__buffer out;
+    *json = NULL;
+    covey__agent_state *fresh = covey__alloc(agent->env, sizeof *fresh);
+    if (!fresh) return covey__no_memory(error, "the status", sizeof *fresh);
+    covey_status status = covey__state_load(agent->env, agent->state_dir, fresh, error);
+    if (!status) agent->state = *fresh;
+    covey__free(agent->env, fresh);
+    if (status) return status;
+    covey__buffer_init(&out, agent->env, 1u << 20);
+    status = covey__state_write_status(agent, &out, error);
+    if (!status) *json = covey__buffer_take(&out, NULL);
+    covey__buffer_free(&out);
+    return status;
+}
+
+void covey_agent_free_text(covey_agent *agent, char *json) {
+    covey__free(agent->env, json);
+}

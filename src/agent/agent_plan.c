@@ -1,0 +1,331 @@
+/* From a target to a plan: the release document, its signature, the manifest, the chunk indexes,
+ * each fetched once, stored, and checked every time it is read, since a process may have died or a
+ * disk erred in between. Then what is here already is set against what is needed: chunks of
+ * installed ensembles, whatever file they moved to. */
+#include "agent/agent_parts.h"
+
+#include "base/error.h"
+#include "base/sha256.h"
+#include "delta/chunk_maker.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SPACE_MARGIN (16u << 20) /* left free beyond what an update needs */
+
+/* ---- Small files of the update ----------------------------------------------------------------
+ */
+
+/* The blob from `path`, or from the network when it is absent or not what it should be. */
+static covey_status stored_blob(covey_agent *agent, const char *path, const uint8_t sha256[32],
+                                uint64_t size, covey__buffer *out, covey_error *error) {
+    uint8_t digest[32];
+    if (covey__file_exists(path) && !covey__file_read(agent->env, path, out, NULL)) {
+        covey__sha256_of(out->data ? out->data : "", out->size, digest);
+        if (out->size == size && !memcmp(digest, sha256, 32)) return COVEY_OK;
+    }
+    covey__buffer_clear(out);
+    covey_status status = covey__agent_get_blob(agent, sha256, size, out, error);
+    if (!status) status = covey__file_replace(agent->env, path, out->data, out->size, error);
+    return status;
+}
+
+static covey_status check_signature(covey_agent *agent, const covey__buffer *document,
+                                    covey_error *error) {
+    covey__trusted_keys trusted = {0};
+    covey_status status = COVEY_OK;
+    for (int32_t i = 0; !status && i < agent->state.release_key_count; i++)
+        status = covey__trusted_add(&trusted, agent->state.release_keys[i], error);
+    covey__buffer signature;
+    covey__buffer_init(&signature, agent->env, COVEY__SIGNATURE_BYTES_MAX);
+    char *path = covey__agent_path(agent, "update/signature.json");
+    if (!status && !path) status = covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__file_read(agent->env, path, &signature, error);
+    if (!status)
+        status = covey__signature_check(agent->env, COVEY__DOMAIN_RELEASE, document->data,
+                                        document->size, signature.data, signature.size, &trusted,
+                                        NULL, error);
+    covey__free(agent->env, path);
+    covey__buffer_free(&signature);
+    return status;
+}
+
+static covey_status read_release(covey_agent *agent, covey_error *error) {
+    covey__fetching *fetching = &agent->fetching;
+    const covey__agent_update *update = &agent->state.update;
+    uint8_t digest[32];
+    covey__buffer text;
+    covey__buffer_init(&text, agent->env, COVEY__RELEASE_BYTES_MAX);
+    char *path = covey__agent_path(agent, "update/release.json");
+    covey_status status = COVEY_OK;
+    if (!path) status = covey__no_memory(error, "a path", 0);
+    if (!status && !covey__unhex(update->release_digest, 64, digest, 32))
+        status = covey__fail(error, COVEY_ERROR_FORMAT, "the release's digest is malformed");
+    if (!status)
+        status = stored_blob(agent, path, digest, (uint64_t)update->release_size, &text, error);
+    if (!status) status = check_signature(agent, &text, error);
+    if (!status)
+        status = covey__release_parse(agent->env, text.data, text.size, &fetching->release, error);
+    if (!status && (strcmp(fetching->release->name, update->name) ||
+                    strcmp(fetching->release->version, update->version)))
+        status = covey__fail(
+            error, COVEY_ERROR_MISMATCH, "release: the document is of %s@%s, not of %s@%s",
+            fetching->release->name, fetching->release->version, update->name, update->version);
+    covey__free(agent->env, path);
+    covey__buffer_free(&text);
+    return status;
+}
+
+static covey_status choose_variant(covey_agent *agent, covey_error *error) {
+    covey__fetching *fetching = &agent->fetching;
+    covey_device_facts facts = {.size = sizeof facts};
+    covey_status status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
+    if (status) return status;
+    const char *name = covey_device_class_name(facts.device_class);
+    fetching->variant = covey__release_choose(fetching->release, name);
+    if (!fetching->variant)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "release %s@%s has no variant for devices of class %s",
+                           fetching->release->name, fetching->release->version, name);
+    covey__hex(fetching->variant->manifest_sha256, 32, fetching->digest);
+    return COVEY_OK;
+}
+
+static covey_status read_manifest(covey_agent *agent, covey_error *error) {
+    covey__fetching *fetching = &agent->fetching;
+    covey__buffer text;
+    covey__buffer_init(&text, agent->env, COVEY__MANIFEST_BYTES_MAX);
+    char *folder = covey__agent_path(agent, "update/%s", fetching->digest);
+    char *path = covey__agent_path(agent, "update/%s/%s", fetching->digest, COVEY__MANIFEST_FILE);
+    covey_status status = folder && path ? covey__folder_make(agent->env, folder, error)
+                                         : covey__no_memory(error, "a path", 0);
+    if (!status)
+        status = stored_blob(agent, path, fetching->variant->manifest_sha256,
+                             fetching->variant->manifest_size, &text, error);
+    if (!status)
+        status =
+            covey__manifest_parse(agent->env, text.data, text.size, &fetching->manifest, error);
+    if (!status)
+        status = covey__release_check_manifest(fetching->release, fetching->variant,
+                                               fetching->manifest, error);
+    covey__free(agent->env, folder);
+    covey__free(agent->env, path);
+    covey__buffer_free(&text);
+    return status;
+}
+
+static covey_status check_needs(covey_agent *agent, covey_error *error) {
+    covey__platform platform;
+    covey_device_facts facts = {.size = sizeof facts};
+    char os_version[32];
+    covey_status status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
+    if (status) return status;
+    covey__platform_default(&platform, os_version);
+    platform.app_version = agent->app_version;
+    platform.memory_total_bytes = facts.memory_total_bytes;
+    return covey__manifest_check_needs(agent->fetching.manifest, &platform, error);
+}
+
+static covey_status read_indexes(covey_agent *agent, covey_error *error) {
+    covey__fetching *fetching = &agent->fetching;
+    size_t count = fetching->manifest->component_count;
+    fetching->indexes = covey__calloc(agent->env, count, sizeof *fetching->indexes);
+    fetching->plans = covey__calloc(agent->env, count, sizeof *fetching->plans);
+    if (!fetching->indexes || !fetching->plans) return covey__no_memory(error, "indexes", count);
+    covey_status status = COVEY_OK;
+    covey__buffer bytes;
+    covey__buffer_init(&bytes, agent->env, COVEY__INDEX_BYTES_MAX);
+    for (size_t i = 0; !status && i < count; i++) {
+        const covey__release_component *component = &fetching->variant->components[i];
+        char *path = covey__agent_path(agent, "update/%zu.index", i);
+        if (!path) status = covey__no_memory(error, "a path", 0);
+        covey__buffer_clear(&bytes);
+        if (!status)
+            status = stored_blob(agent, path, component->index_sha256, component->index_size,
+                                 &bytes, error);
+        if (!status)
+            status = covey__chunk_index_parse(agent->env, bytes.data, bytes.size,
+                                              &fetching->indexes[i], error);
+        if (!status) status = covey__release_check_index(component, fetching->indexes[i], error);
+        if (status)
+            covey__prefix(error, status, "component \"%s\": its index",
+                          fetching->manifest->components[i].file);
+        covey__free(agent->env, path);
+    }
+    covey__buffer_free(&bytes);
+    return status;
+}
+
+/* ---- What is here -----------------------------------------------------------------------------
+ */
+
+/* One file as a source; `index_path` is read, or the index is made of the file and stored there.
+ * What cannot be used is left out: it would only have saved bytes. */
+static void add_source(covey_agent *agent, const char *path, const char *index_path) {
+    covey__fetching *fetching = &agent->fetching;
+    covey__chunk_index *index = NULL;
+    if (covey__chunk_index_read(agent->env, index_path, &index, NULL)) {
+        if (covey__chunk_index_make(agent->env, path, &index, NULL, NULL, NULL)) return;
+        covey__buffer bytes;
+        covey__buffer_init(&bytes, agent->env, COVEY__INDEX_BYTES_MAX);
+        if (!covey__chunk_index_write(index, &bytes, NULL) &&
+            covey__file_replace(agent->env, index_path, bytes.data, bytes.size, NULL))
+            covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot keep an index; made again");
+        covey__buffer_free(&bytes);
+    }
+    size_t n = fetching->source_count;
+    char *copy = covey__strdup(agent->env, path);
+    if (!copy) {
+        covey__chunk_index_free(index);
+        return;
+    }
+    fetching->source_paths[n] = copy;
+    fetching->source_indexes[n] = index;
+    fetching->sources[n] = (covey__chunk_source){.path = copy, .index = index};
+    fetching->source_count = n + 1;
+}
+
+static void add_folder(covey_agent *agent, const char *folder, const char *index_folder) {
+    covey__manifest *manifest = NULL;
+    if (covey__manifest_read(agent->env, folder, &manifest, NULL)) return;
+    if (covey__folder_make(agent->env, index_folder, NULL)) {
+        covey__manifest_free(manifest);
+        return;
+    }
+    for (size_t i = 0; i < manifest->component_count; i++) {
+        if (agent->fetching.source_count == 3 * COVEY__COMPONENT_COUNT_MAX) break;
+        char *path = covey__path_join(agent->env, folder, manifest->components[i].file);
+        char *index = covey__format(agent->env, "%s/%zu", index_folder, i);
+        if (path && index) add_source(agent, path, index);
+        covey__free(agent->env, path);
+        covey__free(agent->env, index);
+    }
+    covey__manifest_free(manifest);
+}
+
+static covey_status find_sources(covey_agent *agent, covey_error *error) {
+    covey__fetching *fetching = &agent->fetching;
+    size_t max = 3 * COVEY__COMPONENT_COUNT_MAX;
+    fetching->sources = covey__calloc(agent->env, max, sizeof *fetching->sources);
+    fetching->source_paths = covey__calloc(agent->env, max, sizeof *fetching->source_paths);
+    fetching->source_indexes = covey__calloc(agent->env, max, sizeof *fetching->source_indexes);
+    if (!fetching->sources || !fetching->source_paths || !fetching->source_indexes)
+        return covey__no_memory(error, "the list of files here", max);
+    const covey__agent_slot *slots[] = {&agent->state.current, &agent->state.previous};
+    for (int i = 0; i < 2; i++) {
+        if (!slots[i]->digest[0]) continue;
+        char *folder = covey__agent_path(agent, "ensembles/%s", slots[i]->digest);
+        char *index = covey__agent_path(agent, "ensembles/%s.index", slots[i]->digest);
+        if (folder && index) add_folder(agent, folder, index);
+        covey__free(agent->env, folder);
+        covey__free(agent->env, index);
+    }
+    if (agent->builtin) {
+        char *index =
+            covey__agent_path(agent, "cache/%s.index", covey_ensemble_digest(agent->builtin));
+        if (index) add_folder(agent, agent->builtin_dir, index);
+        covey__free(agent->env, index);
+    }
+    return COVEY_OK;
+}
+
+/* ---- The whole --------------------------------------------------------------------------------
+ */
+
+void covey__fetching_free(covey_agent *agent) {
+    covey__fetching *fetching = &agent->fetching;
+    size_t count = fetching->manifest ? fetching->manifest->component_count : 0;
+    if (fetching->ready && fetching->descriptor >= 0) close(fetching->descriptor);
+    for (size_t i = 0; i < count; i++) {
+        if (fetching->plans) covey__chunk_plan_free(fetching->plans[i]);
+        if (fetching->indexes) covey__chunk_index_free(fetching->indexes[i]);
+    }
+    for (size_t i = 0; i < fetching->source_count; i++) {
+        covey__chunk_index_free(fetching->source_indexes[i]);
+        covey__free(agent->env, fetching->source_paths[i]);
+    }
+    covey__free(agent->env, fetching->plans);
+    covey__free(agent->env, fetching->indexes);
+    covey__free(agent->env, fetching->sources);
+    covey__free(agent->env, fetching->source_paths);
+    covey__free(agent->env, fetching->source_indexes);
+    covey__manifest_free(fetching->manifest);
+    covey__release_free(fetching->release);
+    memset(fetching, 0, sizeof *fetching);
+    fetching->descriptor = -1;
+}
+
+covey_status covey__agent_plan(covey_agent *agent, covey_error *error) {
+    covey__fetching *fetching = &agent->fetching;
+    covey__fetching_free(agent);
+    covey_status status = covey__agent_fault(agent, "agent.plan", error);
+    if (!status) status = read_release(agent, error);
+    if (!status) status = choose_variant(agent, error);
+    if (!status) status = read_manifest(agent, error);
+    if (!status) status = check_needs(agent, error);
+    if (!status) status = read_indexes(agent, error);
+    if (!status) status = find_sources(agent, error);
+    for (size_t i = 0; !status && i < fetching->manifest->component_count; i++) {
+        status = covey__chunk_plan_make(agent->env, fetching->indexes[i], fetching->sources,
+                                        fetching->source_count, &fetching->plans[i], error);
+        if (!status) fetching->bytes_total += fetching->plans[i]->fetch_bytes;
+    }
+    if (status) {
+        covey__fetching_free(agent);
+        return covey__prefix(error, status, "plan");
+    }
+    fetching->started_us = covey__monotonic_us();
+    fetching->ready = true;
+    return COVEY_OK;
+}
+
+/* Bytes of the update's files that are not on the disk yet. */
+static uint64_t bytes_to_come(covey_agent *agent) {
+    const covey__fetching *fetching = &agent->fetching;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < fetching->manifest->component_count; i++) {
+        uint64_t here = 0;
+        const covey__component *component = &fetching->manifest->components[i];
+        char *path = covey__agent_path(agent, "update/%s/%s", fetching->digest, component->file);
+        if (path && covey__file_exists(path) && covey__file_size(agent->env, path, &here, NULL))
+            here = 0;
+        covey__free(agent->env, path);
+        if (here < component->size) bytes += component->size - here;
+    }
+    return bytes;
+}
+
+covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) {
+    covey__policy policy;
+    covey__policy_decision decision;
+    covey_device_facts facts = {.size = sizeof facts};
+    covey__policy_init(&policy);
+    covey__buffer text;
+    covey__buffer_init(&text, agent->env, COVEY__POLICY_BYTES_MAX);
+    char *path = covey__agent_path(agent, "policy.json");
+    covey_status status = path ? COVEY_OK : covey__no_memory(error, "a path", 0);
+    if (!status && covey__file_exists(path)) {
+        status = covey__file_read(agent->env, path, &text, error);
+        if (!status)
+            status = covey__policy_parse(agent->env, text.data ? text.data : "", text.size, &policy,
+                                         error);
+    }
+    if (!status) status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
+    covey__free(agent->env, path);
+    covey__buffer_free(&text);
+    if (status) return status;
+    covey__policy_may_fetch(&policy, &facts, agent->fetching.bytes_total, &decision);
+    if (!decision.allowed)
+        return covey__fail(error, COVEY_ERROR_BUSY, "%s (%s)", decision.reason, decision.rule);
+    uint64_t needed = bytes_to_come(agent);
+    if (facts.storage_available_bytes >= 0 &&
+        needed + SPACE_MARGIN > (uint64_t)facts.storage_available_bytes && needed)
+        return covey__fail_sizes(error, COVEY_ERROR_NO_SPACE, (int64_t)(needed + SPACE_MARGIN),
+                                 facts.storage_available_bytes,
+                                 "the update needs %" PRIu64 " bytes and %u of margin, and %" PRId64
+                                 " are free; free some, and it goes on by itself",
+                                 needed, SPACE_MARGIN, facts.storage_available_bytes);
+    return COVEY_OK;
+}

@@ -1,0 +1,120 @@
+/* The ensemble to serve. Readers need no lock: state.json is replaced whole, and an ensemble's
+ * folder is never changed once it has its name. What cannot be opened is passed over, first for the
+ * previous ensemble, then for the built-in one. */
+#include "agent/agent_parts.h"
+
+#include "base/error.h"
+#include "bundle/seal.h"
+
+#include <string.h>
+
+covey_status covey__slot_check_needs(const covey_agent *agent, const covey_ensemble *ensemble,
+                                     covey_error *error) {
+    covey__platform platform;
+    covey_device_facts facts = {.size = sizeof facts};
+    char os_version[32];
+    covey_status status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
+    if (status) return status;
+    covey__platform_default(&platform, os_version);
+    platform.app_version = agent->app_version;
+    platform.memory_total_bytes = facts.memory_total_bytes;
+    return covey__manifest_check_needs(covey__ensemble_manifest(ensemble), &platform, error);
+}
+
+/* The seal tells in microseconds that nothing changed. Where it does not, every byte is hashed, and
+ * a right ensemble is sealed anew (a restored backup has other inodes). */
+static covey_status check_seal(covey_agent *agent, const char *folder,
+                               const covey__manifest *manifest, covey_error *error) {
+    covey__buffer seal;
+    covey__buffer_init(&seal, agent->env, COVEY__SEAL_BYTES_MAX);
+    char *path = covey__format(agent->env, "%s.seal", folder);
+    covey_status status = path ? COVEY_OK : covey__no_memory(error, "a path", 0);
+    bool whole = false;
+    if (!status)
+        whole = !covey__file_read(agent->env, path, &seal, NULL) &&
+                !covey__seal_check(agent->env, manifest, folder, seal.data ? seal.data : "",
+                                   seal.size, NULL);
+    if (!status && !whole) {
+        status =
+            covey__manifest_check_files(agent->env, manifest, folder, COVEY_CHECK_DIGESTS, error);
+        covey__buffer_clear(&seal);
+        if (!status && !covey__seal_make(agent->env, manifest, folder, &seal, NULL) &&
+            covey__file_replace(agent->env, path, seal.data, seal.size, NULL))
+            covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot seal %s again", folder);
+    }
+    covey__free(agent->env, path);
+    covey__buffer_free(&seal);
+    return status;
+}
+
+covey_status covey__slot_open(covey_agent *agent, const covey__agent_slot *slot,
+                              covey_ensemble **ensemble, covey_error *error) {
+    char *folder = covey__agent_path(agent, "ensembles/%s", slot->digest);
+    if (!folder) return covey__no_memory(error, "a path", 0);
+    *ensemble = NULL;
+    covey_status status =
+        covey_ensemble_open(agent->runtime, folder, COVEY_CHECK_MANIFEST, ensemble, error);
+    if (!status && strcmp(covey_ensemble_digest(*ensemble), slot->digest))
+        status = covey__fail(error, COVEY_ERROR_MISMATCH, "its manifest was changed");
+    if (!status) status = check_seal(agent, folder, covey__ensemble_manifest(*ensemble), error);
+    if (!status) status = covey__slot_check_needs(agent, *ensemble, error);
+    if (status) {
+        covey_ensemble_close(*ensemble);
+        *ensemble = NULL;
+        covey__prefix(error, status, "%s@%s", slot->name, slot->version);
+    }
+    covey__free(agent->env, folder);
+    return status;
+}
+
+/* Current, then previous: with the lock, what fails is left for good; without it, for this time. */
+static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemble **ensemble,
+                                   covey_error *error) {
+    covey_status status = COVEY_ERROR_NOT_FOUND;
+    covey__agent_actions actions;
+    for (int tries = 0; tries < 2; tries++) {
+        const covey__agent_slot *slot =
+            tries && !locked ? &agent->state.previous : &agent->state.current;
+        if (!slot->digest[0]) return COVEY_ERROR_NOT_FOUND;
+        covey__agent_event_in event = {.kind = COVEY__EVENT_TRIAL_START};
+        if (locked && covey__agent_event(agent, &event, &actions, error))
+            locked = false; /* a full disk must not keep it from serving */
+        if (!slot->digest[0]) return COVEY_ERROR_NOT_FOUND;
+        status = covey__slot_open(agent, slot, ensemble, error);
+        if (!status) {
+            memcpy(agent->served_digest, slot->digest, sizeof agent->served_digest);
+            return COVEY_OK;
+        }
+        covey__log(agent->env, COVEY_LOG_ERROR, "agent", "cannot use %s@%s: %s", slot->name,
+                   slot->version, error ? error->message : "");
+        if (!locked) continue;
+        event = (covey__agent_event_in){.kind = COVEY__EVENT_CURRENT_BAD,
+                                        .message = error ? error->message : NULL};
+        covey_error ignored;
+        if (covey__agent_event(agent, &event, &actions, &ignored)) locked = false;
+    }
+    return status;
+}
+
+covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
+                                 covey_error *error) {
+    covey_error why = {0};
+    int lock = -1;
+    *ensemble = NULL;
+    char *path = covey__agent_path(agent, "lock");
+    if (!path) return covey__no_memory(error, "a path", 0);
+    bool locked = !covey__lock_take(agent->env, path, false, &lock, NULL);
+    covey__free(agent->env, path);
+    covey__agent_state fresh;
+    if (!covey__state_load(agent->env, agent->state_dir, &fresh, &why)) agent->state = fresh;
+    covey_status status = open_installed(agent, locked, ensemble, &why);
+    if (locked) covey__lock_drop(lock);
+    if (!status) return COVEY_OK;
+    if (agent->builtin_dir)
+        return covey_ensemble_open(agent->runtime, agent->builtin_dir, COVEY_CHECK_MANIFEST,
+                                   ensemble, error);
+    return covey__fail(error, COVEY_ERROR_NOT_FOUND,
+                       "agent: no ensemble is installed in %s and none is built in%s%s",
+                       agent->state_dir, why.message[0] ? ": " : "; enroll this device and update",
+                       why.message);
+}

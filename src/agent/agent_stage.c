@@ -1,0 +1,173 @@
+/* From fetched files to a proved ensemble. Each function is one phase and can be done again after
+ * it was cut anywhere. */
+#include "agent/agent_parts.h"
+
+#include "base/error.h"
+#include "bundle/seal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+covey_status covey__agent_verify(covey_agent *agent, covey_error *error) {
+    covey__manifest *manifest = NULL;
+    char *folder = covey__agent_path(agent, "update/%s", agent->state.update.digest);
+    covey_status status = folder ? COVEY_OK : covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__agent_fault(agent, "agent.verify", error);
+    if (!status) status = covey__manifest_read(agent->env, folder, &manifest, error);
+    if (!status)
+        status =
+            covey__manifest_check_files(agent->env, manifest, folder, COVEY_CHECK_DIGESTS, error);
+    covey__manifest_free(manifest);
+    covey__free(agent->env, folder);
+    return status ? covey__prefix(error, status, "verify") : COVEY_OK;
+}
+
+/* The indexes go along: they tell the next update what is here. */
+static covey_status move_indexes(covey_agent *agent, size_t count, covey_error *error) {
+    covey_status status = COVEY_OK;
+    char *folder = covey__agent_path(agent, "ensembles/%s.index", agent->state.update.digest);
+    status = folder ? covey__folder_make(agent->env, folder, error)
+                    : covey__no_memory(error, "a path", 0);
+    for (size_t i = 0; !status && i < count; i++) {
+        char *from = covey__agent_path(agent, "update/%zu.index", i);
+        char *to = covey__format(agent->env, "%s/%zu", folder, i);
+        if (!from || !to)
+            status = covey__no_memory(error, "a path", 0);
+        else if (covey__file_exists(from))
+            status = covey__file_rename(agent->env, from, to, error);
+        covey__free(agent->env, from);
+        covey__free(agent->env, to);
+    }
+    covey__free(agent->env, folder);
+    return status;
+}
+
+static covey_status write_seal(covey_agent *agent, const char *folder, covey_error *error) {
+    covey__manifest *manifest = NULL;
+    covey__buffer seal;
+    covey__buffer_init(&seal, agent->env, COVEY__SEAL_BYTES_MAX);
+    char *path = covey__format(agent->env, "%s.seal", folder);
+    covey_status status = path ? covey__manifest_read(agent->env, folder, &manifest, error)
+                               : covey__no_memory(error, "a path", 0);
+    if (!status) status = move_indexes(agent, manifest->component_count, error);
+    if (!status) status = covey__seal_make(agent->env, manifest, folder, &seal, error);
+    if (!status) status = covey__file_replace(agent->env, path, seal.data, seal.size, error);
+    covey__manifest_free(manifest);
+    covey__free(agent->env, path);
+    covey__buffer_free(&seal);
+    return status;
+}
+
+covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
+    const char *digest = agent->state.update.digest;
+    char *ensembles = covey__agent_path(agent, "ensembles");
+    char *from = covey__agent_path(agent, "update/%s", digest);
+    char *to = covey__agent_path(agent, "ensembles/%s", digest);
+    covey_status status = COVEY_OK;
+    if (!ensembles || !from || !to) status = covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__agent_fault(agent, "agent.stage", error);
+    if (!status) status = covey__folder_make(agent->env, ensembles, error);
+    if (!status && covey__file_exists(from) && !covey__file_exists(to)) {
+        status = covey__folder_sync(agent->env, from, error);
+        if (!status) status = covey__file_rename(agent->env, from, to, error);
+    }
+    if (!status) status = covey__folder_sync(agent->env, ensembles, error);
+    if (!status) status = write_seal(agent, to, error);
+    covey__free(agent->env, ensembles);
+    covey__free(agent->env, from);
+    covey__free(agent->env, to);
+    return status ? covey__prefix(error, status, "stage") : COVEY_OK;
+}
+
+covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
+    const char *digest = agent->state.update.digest;
+    char *from = covey__agent_path(agent, "ensembles/%s", digest);
+    char *to = covey__agent_path(agent, "update/%s", digest);
+    char *seal = covey__agent_path(agent, "ensembles/%s.seal", digest);
+    covey_status status = COVEY_OK;
+    if (!from || !to || !seal) status = covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__file_remove(agent->env, seal, error);
+    if (!status && covey__file_exists(from) && !covey__file_exists(to))
+        status = covey__file_rename(agent->env, from, to, error);
+    covey__free(agent->env, from);
+    covey__free(agent->env, to);
+    covey__free(agent->env, seal);
+    return status;
+}
+
+void covey__agent_proof(const covey_agent *agent, char out[128]) {
+    covey_device_facts facts = {.size = sizeof facts};
+    if (covey_device_read(agent->runtime, agent->state_dir, &facts, NULL)) facts.os[0] = 0;
+    snprintf(out, 128, "%s %s %s %s", covey_version(), facts.os, facts.os_version,
+             covey_runtime_isa(agent->runtime));
+}
+
+/* Opens the staged ensemble, every byte checked, and has its probes run. MISMATCH, and NOT_FOUND of
+ * a file, mean damage. */
+covey_status covey__agent_probe(covey_agent *agent, covey_error *error) {
+    covey_ensemble *ensemble = NULL;
+    covey_probe_result result = COVEY_PROBE_RESULT_INIT;
+    char *folder = covey__agent_path(agent, "ensembles/%s", agent->state.update.digest);
+    if (!folder) return covey__no_memory(error, "a path", 0);
+    covey_status status = covey__agent_fault(agent, "agent.probe", error);
+    if (!status)
+        status = covey_ensemble_open(agent->runtime, folder, COVEY_CHECK_DIGESTS, &ensemble, error);
+    if (!status && strcmp(covey_ensemble_digest(ensemble), agent->state.update.digest))
+        status = covey__fail(error, COVEY_ERROR_MISMATCH, "the manifest was changed");
+    if (!status) status = covey__slot_check_needs(agent, ensemble, error);
+    if (!status) {
+        status = agent->options.probe
+                     ? agent->options.probe(agent->options.probe_user, ensemble, &result, error)
+                     : COVEY_ERROR_UNSUPPORTED;
+        if (status == COVEY_ERROR_MISMATCH || status == COVEY_ERROR_NOT_FOUND)
+            status = COVEY_ERROR_REFUSED; /* the bytes were right: it is the ensemble that is not */
+    }
+    covey_ensemble_close(ensemble);
+    covey__free(agent->env, folder);
+    return status ? covey__prefix(error, status, "probe") : COVEY_OK;
+}
+
+/* ---- Cleaning ---------------------------------------------------------------------------------
+ */
+
+typedef struct cleaner {
+    covey_agent *agent;
+    const char *folder;
+    covey_error *error;
+} cleaner;
+
+static bool wanted(const covey_agent *agent, const char *name) {
+    const char *digests[] = {agent->state.current.digest, agent->state.previous.digest,
+                             agent->state.update.digest};
+    for (int i = 0; i < 3; i++)
+        if (digests[i][0] && !strncmp(name, digests[i], 64)) return true;
+    return false;
+}
+
+static covey_status clean_one(void *user, const char *name, bool is_folder) {
+    cleaner *at = user;
+    if (wanted(at->agent, name)) return COVEY_OK;
+    char *path = covey__path_join(at->agent->env, at->folder, name);
+    if (!path) return covey__no_memory(at->error, "a path", 0);
+    covey_status status = is_folder ? covey__tree_remove(at->agent->env, path, at->error)
+                                    : covey__file_remove(at->agent->env, path, at->error);
+    covey__free(at->agent->env, path);
+    return status;
+}
+
+covey_status covey__agent_clean(covey_agent *agent, covey_error *error) {
+    char *ensembles = covey__agent_path(agent, "ensembles");
+    char *update = covey__agent_path(agent, "update");
+    covey_status status = COVEY_OK;
+    if (!ensembles || !update) status = covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__agent_fault(agent, "agent.clean", error);
+    if (!status && agent->state.update.phase == COVEY__PHASE_NONE)
+        status = covey__tree_remove(agent->env, update, error);
+    if (!status && covey__file_exists(ensembles)) {
+        cleaner at = {agent, ensembles, error};
+        status = covey__folder_list(agent->env, ensembles, error, clean_one, &at);
+    }
+    covey__free(agent->env, ensembles);
+    covey__free(agent->env, update);
+    return status;
+}

@@ -1,0 +1,394 @@
+/* state.json: read with suspicion, written whole. It holds no secret; the device's token is in the
+ * keystore. */
+#include "agent/agent_parts.h"
+
+#include "base/error.h"
+#include "base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STATE_BYTES_MAX (1u << 20)
+
+/* ---- Writing ----------------------------------------------------------------------------------
+ */
+
+static void put_slot(covey__json_writer *json, const char *name, const covey__agent_slot *slot) {
+    covey__json_name(json, name);
+    if (!slot->digest[0]) {
+        covey__json_put_null(json);
+        return;
+    }
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "name", slot->name);
+    covey__json_member_string(json, "version", slot->version);
+    covey__json_member_string(json, "variant", slot->variant);
+    covey__json_member_string(json, "digest", slot->digest);
+    covey__json_member_bool(json, "trial", slot->trial);
+    covey__json_member_i64(json, "starts", slot->starts);
+    covey__json_member_string(json, "proved", slot->proved);
+    covey__json_end_object(json);
+}
+
+static void put_update(covey__json_writer *json, const covey__agent_update *update) {
+    covey__json_name(json, "update");
+    if (update->phase == COVEY__PHASE_NONE) {
+        covey__json_put_null(json);
+        return;
+    }
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "phase", covey__phase_name(update->phase));
+    covey__json_member_string(json, "rollout", update->rollout);
+    covey__json_member_string(json, "name", update->name);
+    covey__json_member_string(json, "version", update->version);
+    covey__json_member_string(json, "release_digest", update->release_digest);
+    covey__json_member_i64(json, "release_size", update->release_size);
+    covey__json_member_string(json, "variant", update->variant);
+    covey__json_member_string(json, "digest", update->digest);
+    covey__json_member_i64(json, "fetch_bytes", update->fetch_bytes);
+    covey__json_member_i64(json, "total_bytes", update->total_bytes);
+    covey__json_member_i64(json, "attempts", update->attempts);
+    covey__json_member_i64(json, "repairs", update->repairs);
+    covey__json_member_i64(json, "probe_starts", update->probe_starts);
+    covey__json_member_i64(json, "retry_at_ms", update->retry_at_ms);
+    covey__json_member_bool(json, "waiting_said", update->waiting_said);
+    covey__json_end_object(json);
+}
+
+static void put_report(covey__json_writer *json, const covey__agent_report *report) {
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "id", report->id);
+    covey__json_member_i64(json, "time_ms", report->time_ms);
+    covey__json_member_string(json, "phase", covey__phase_name(report->phase));
+    covey__json_member_string(json, "outcome", report->outcome);
+    covey__json_member_string(json, "release", report->release);
+    covey__json_member_string(json, "rollout", report->rollout);
+    covey__json_member_string(json, "message", report->message);
+    covey__json_member_i64(json, "bytes", report->bytes);
+    covey__json_member_i64(json, "elapsed_ms", report->elapsed_ms);
+    covey__json_end_object(json);
+}
+
+static void put_refused(covey__json_writer *json, const covey__agent_state *state) {
+    covey__json_name(json, "refused");
+    covey__json_begin_array(json);
+    for (int32_t i = 0; i < state->refused_count; i++) {
+        covey__json_begin_object(json);
+        covey__json_member_string(json, "release", state->refused[i].release);
+        covey__json_member_string(json, "message", state->refused[i].message);
+        covey__json_end_object(json);
+    }
+    covey__json_end_array(json);
+}
+
+static void put_enrollment(covey__json_writer *json, const covey__agent_state *state) {
+    covey__json_member_string(json, "url", state->url);
+    covey__json_member_string(json, "blobs_url", state->blobs_url);
+    covey__json_member_string(json, "device_id", state->device_id);
+    covey__json_name(json, "release_keys");
+    covey__json_begin_array(json);
+    for (int32_t i = 0; i < state->release_key_count; i++)
+        covey__json_put_string(json, state->release_keys[i]);
+    covey__json_end_array(json);
+    covey__json_member_i64(json, "poll_ms", state->poll_ms);
+    covey__json_member_i64(json, "next_checkin_ms", state->next_checkin_ms);
+    covey__json_member_i64(json, "last_checkin_ms", state->last_checkin_ms);
+    covey__json_member_i64(json, "checkin_failures", state->checkin_failures);
+    covey__json_member_string(json, "checkin_message", state->checkin_message);
+}
+
+covey_status covey__state_save(const covey__env *env, const char *state_dir,
+                               const covey__agent_state *state, covey_error *error) {
+    covey__buffer out;
+    covey__json_writer json;
+    covey__buffer_init(&out, env, STATE_BYTES_MAX);
+    covey__json_writer_init(&json, &out, true);
+    covey__json_begin_object(&json);
+    covey__json_member_i64(&json, "format", 1);
+    put_enrollment(&json, state);
+    put_slot(&json, "current", &state->current);
+    put_slot(&json, "previous", &state->previous);
+    put_update(&json, &state->update);
+    put_refused(&json, state);
+    covey__json_name(&json, "outbox");
+    covey__json_begin_array(&json);
+    for (int32_t i = 0; i < state->outbox_count; i++) put_report(&json, &state->outbox[i]);
+    covey__json_end_array(&json);
+    covey__json_member_i64(&json, "outbox_dropped", state->outbox_dropped);
+    covey__json_member_i64(&json, "report_serial", state->report_serial);
+    covey__json_member_i64(&json, "next_report_ms", state->next_report_ms);
+    covey__json_name(&json, "last");
+    if (state->last.id[0])
+        put_report(&json, &state->last);
+    else
+        covey__json_put_null(&json);
+    covey__json_end_object(&json);
+    covey_status status = covey__buffer_check(&out, error, "state.json");
+    char *path = covey__path_join(env, state_dir, "state.json");
+    if (!status && !path) status = covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__file_replace(env, path, out.data, out.size, error);
+    if (status) covey__prefix(error, status, "agent: state");
+    covey__free(env, path);
+    covey__buffer_free(&out);
+    return status;
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------
+ */
+
+/* Reading goes on after a wrong member and remembers the first one. */
+typedef struct reader {
+    covey_status status;
+    covey_error *error;
+} reader;
+
+static void get_text(reader *in, const covey__json *object, const char *name, char *out,
+                     size_t capacity) {
+    const char *text = NULL;
+    if (in->status) return;
+    in->status = covey__json_string(object, name, name, &text, in->error);
+    if (!in->status && strlen(text) >= capacity)
+        in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "%s: too long", name);
+    if (!in->status) snprintf(out, capacity, "%s", text);
+}
+
+static int64_t get_number(reader *in, const covey__json *object, const char *name, int64_t max) {
+    int64_t value = 0;
+    if (!in->status) in->status = covey__json_i64(object, name, name, 0, max, &value, in->error);
+    return value;
+}
+
+static bool get_bool(reader *in, const covey__json *object, const char *name) {
+    bool value = false;
+    if (!in->status) in->status = covey__json_bool(object, name, name, &value, in->error);
+    return value;
+}
+
+static const covey__json *get_array(reader *in, const covey__json *object, const char *name,
+                                    size_t count_max) {
+    const covey__json *array = NULL;
+    if (in->status) return NULL;
+    in->status = covey__json_member(object, name, name, COVEY__JSON_ARRAY, &array, in->error);
+    if (!in->status && array->size > count_max)
+        in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "%s: too many elements", name);
+    return in->status ? NULL : array;
+}
+
+/* An object, or NULL where the member is null. */
+static const covey__json *get_object(reader *in, const covey__json *object, const char *name) {
+    const covey__json *node = covey__json_get(object, name);
+    if (in->status || (node && node->kind == COVEY__JSON_NULL)) return NULL;
+    if (!node || node->kind != COVEY__JSON_OBJECT)
+        in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "%s: expected an object", name);
+    return in->status ? NULL : node;
+}
+
+static void get_slot(reader *in, const covey__json *root, const char *name,
+                     covey__agent_slot *slot) {
+    const covey__json *node = get_object(in, root, name);
+    if (!node) return;
+    get_text(in, node, "name", slot->name, sizeof slot->name);
+    get_text(in, node, "version", slot->version, sizeof slot->version);
+    get_text(in, node, "variant", slot->variant, sizeof slot->variant);
+    get_text(in, node, "digest", slot->digest, sizeof slot->digest);
+    slot->trial = get_bool(in, node, "trial");
+    slot->starts = (int32_t)get_number(in, node, "starts", INT32_MAX);
+    get_text(in, node, "proved", slot->proved, sizeof slot->proved);
+}
+
+static covey__phase get_phase(reader *in, const covey__json *node) {
+    char name[16] = "";
+    get_text(in, node, "phase", name, sizeof name);
+    covey__phase phase = covey__phase_from(name);
+    if (!in->status && phase == COVEY__PHASE_NONE)
+        in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "phase: unknown");
+    return phase;
+}
+
+static void get_update(reader *in, const covey__json *root, covey__agent_update *update) {
+    const covey__json *node = get_object(in, root, "update");
+    if (!node) return;
+    update->phase = get_phase(in, node);
+    get_text(in, node, "rollout", update->rollout, sizeof update->rollout);
+    get_text(in, node, "name", update->name, sizeof update->name);
+    get_text(in, node, "version", update->version, sizeof update->version);
+    get_text(in, node, "release_digest", update->release_digest, sizeof update->release_digest);
+    update->release_size = get_number(in, node, "release_size", COVEY__RELEASE_BYTES_MAX);
+    get_text(in, node, "variant", update->variant, sizeof update->variant);
+    get_text(in, node, "digest", update->digest, sizeof update->digest);
+    update->fetch_bytes = get_number(in, node, "fetch_bytes", INT64_MAX);
+    update->total_bytes = get_number(in, node, "total_bytes", INT64_MAX);
+    update->attempts = (int32_t)get_number(in, node, "attempts", INT32_MAX);
+    update->repairs = (int32_t)get_number(in, node, "repairs", INT32_MAX);
+    update->probe_starts = (int32_t)get_number(in, node, "probe_starts", INT32_MAX);
+    update->retry_at_ms = get_number(in, node, "retry_at_ms", INT64_MAX);
+    update->waiting_said = get_bool(in, node, "waiting_said");
+}
+
+static void get_report(reader *in, const covey__json *node, covey__agent_report *report) {
+    get_text(in, node, "id", report->id, sizeof report->id);
+    report->time_ms = get_number(in, node, "time_ms", INT64_MAX);
+    report->phase = get_phase(in, node);
+    get_text(in, node, "outcome", report->outcome, sizeof report->outcome);
+    get_text(in, node, "release", report->release, sizeof report->release);
+    get_text(in, node, "rollout", report->rollout, sizeof report->rollout);
+    get_text(in, node, "message", report->message, sizeof report->message);
+    report->bytes = get_number(in, node, "bytes", INT64_MAX);
+    report->elapsed_ms = get_number(in, node, "elapsed_ms", INT64_MAX);
+}
+
+static void get_enrollment(reader *in, const covey__json *root, covey__agent_state *state) {
+    get_text(in, root, "url", state->url, sizeof state->url);
+    get_text(in, root, "blobs_url", state->blobs_url, sizeof state->blobs_url);
+    get_text(in, root, "device_id", state->device_id, sizeof state->device_id);
+    const covey__json *keys = get_array(in, root, "release_keys", COVEY__RELEASE_KEYS_MAX);
+    for (const covey__json *key = keys ? keys->child : NULL; key; key = key->next) {
+        if (key->kind != COVEY__JSON_STRING || key->size != 64) {
+            in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "release_keys: not a key");
+            return;
+        }
+        memcpy(state->release_keys[state->release_key_count++], key->text, 65);
+    }
+    state->poll_ms = get_number(in, root, "poll_ms", INT64_MAX);
+    state->next_checkin_ms = get_number(in, root, "next_checkin_ms", INT64_MAX);
+    state->last_checkin_ms = get_number(in, root, "last_checkin_ms", INT64_MAX);
+    state->checkin_failures = (int32_t)get_number(in, root, "checkin_failures", INT32_MAX);
+    get_text(in, root, "checkin_message", state->checkin_message, sizeof state->checkin_message);
+}
+
+static covey_status read_root(const covey__json *root, covey__agent_state *state,
+                              covey_error *error) {
+    reader in = {COVEY_OK, error};
+    if (get_number(&in, root, "format", INT64_MAX) != 1 && !in.status)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "format: written by a newer version of this program");
+    get_enrollment(&in, root, state);
+    get_slot(&in, root, "current", &state->current);
+    get_slot(&in, root, "previous", &state->previous);
+    get_update(&in, root, &state->update);
+    const covey__json *list = get_array(&in, root, "refused", COVEY__REFUSED_MAX);
+    for (const covey__json *node = list ? list->child : NULL; node && !in.status;
+         node = node->next) {
+        covey__agent_refusal *made = &state->refused[state->refused_count++];
+        get_text(&in, node, "release", made->release, sizeof made->release);
+        get_text(&in, node, "message", made->message, sizeof made->message);
+    }
+    list = get_array(&in, root, "outbox", COVEY__OUTBOX_MAX);
+    for (const covey__json *node = list ? list->child : NULL; node && !in.status; node = node->next)
+        get_report(&in, node, &state->outbox[state->outbox_count++]);
+    state->outbox_dropped = get_number(&in, root, "outbox_dropped", INT64_MAX);
+    state->report_serial = get_number(&in, root, "report_serial", INT64_MAX);
+    state->next_report_ms = get_number(&in, root, "next_report_ms", INT64_MAX);
+    const covey__json *last = get_object(&in, root, "last");
+    if (last) get_report(&in, last, &state->last);
+    return in.status;
+}
+
+covey_status covey__state_load(const covey__env *env, const char *state_dir,
+                               covey__agent_state *state, covey_error *error) {
+    covey__buffer text;
+    covey__arena arena;
+    const covey__json *root = NULL;
+    memset(state, 0, sizeof *state);
+    state->poll_ms = COVEY__AGENT_POLL_DEFAULT_MS;
+    char *path = covey__path_join(env, state_dir, "state.json");
+    if (!path) return covey__no_memory(error, "a path", 0);
+    if (!covey__file_exists(path)) {
+        covey__free(env, path);
+        return COVEY_OK;
+    }
+    covey__buffer_init(&text, env, STATE_BYTES_MAX);
+    covey__arena_init(&arena, env, 16u << 20);
+    covey_status status = covey__file_read(env, path, &text, error);
+    if (!status)
+        status = covey__json_parse(&arena, text.data ? text.data : "", text.size,
+                                   COVEY__JSON_LIMITS_DEFAULT, &root, error);
+    if (!status) status = read_root(root, state, error);
+    if (status) covey__prefix(error, status, "agent: %s", path);
+    covey__arena_free(&arena);
+    covey__buffer_free(&text);
+    covey__free(env, path);
+    return status;
+}
+
+/* ---- Status for people and programs -----------------------------------------------------------
+ */
+
+static void put_public_slot(covey__json_writer *json, const char *name,
+                            const covey__agent_slot *slot, const char *state) {
+    covey__json_name(json, name);
+    if (!slot->digest[0]) {
+        covey__json_put_null(json);
+        return;
+    }
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "name", slot->name);
+    covey__json_member_string(json, "version", slot->version);
+    covey__json_member_string(json, "variant", slot->variant);
+    covey__json_member_string(json, "digest", slot->digest);
+    covey__json_member_string(json, "state", state);
+    covey__json_end_object(json);
+}
+
+static void put_builtin(covey__json_writer *json, const covey_ensemble *builtin) {
+    covey__agent_slot slot = {0};
+    if (builtin) {
+        snprintf(slot.name, sizeof slot.name, "%s", covey_ensemble_name(builtin));
+        snprintf(slot.version, sizeof slot.version, "%s", covey_ensemble_version(builtin));
+        snprintf(slot.variant, sizeof slot.variant, "%s", covey_ensemble_variant(builtin));
+        snprintf(slot.digest, sizeof slot.digest, "%s", covey_ensemble_digest(builtin));
+    }
+    put_public_slot(json, "builtin", &slot, "good");
+}
+
+static void put_staged(covey__json_writer *json, const covey__agent_update *update) {
+    covey__agent_slot slot = {0};
+    if (update->phase >= COVEY__PHASE_PROBE) {
+        memcpy(slot.name, update->name, sizeof slot.name);
+        memcpy(slot.version, update->version, sizeof slot.version);
+        memcpy(slot.variant, update->variant, sizeof slot.variant);
+        memcpy(slot.digest, update->digest, sizeof slot.digest);
+    }
+    put_public_slot(json, "staged", &slot, "staged");
+}
+
+covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *out,
+                                       covey_error *error) {
+    const covey__agent_state *state = &agent->state;
+    covey__json_writer json;
+    covey__json_writer_init(&json, out, true);
+    covey__json_begin_object(&json);
+    covey__json_member_string(&json, "library_version", covey_version());
+    covey__json_member_string(&json, "state_dir", agent->state_dir);
+    covey__json_name(&json, "control_plane");
+    if (state->url[0]) {
+        covey__json_begin_object(&json);
+        covey__json_member_string(&json, "url", state->url);
+        covey__json_member_string(&json, "device_id", state->device_id);
+        covey__json_member_i64(&json, "last_checkin_ms", state->last_checkin_ms);
+        covey__json_member_i64(&json, "next_checkin_ms", state->next_checkin_ms);
+        covey__json_member_string(&json, "problem",
+                                  state->checkin_message[0] ? state->checkin_message : NULL);
+        covey__json_member_i64(&json, "reports_waiting", state->outbox_count);
+        covey__json_member_i64(&json, "reports_dropped", state->outbox_dropped);
+        covey__json_end_object(&json);
+    } else {
+        covey__json_put_null(&json);
+    }
+    covey__json_name(&json, "slots");
+    covey__json_begin_object(&json);
+    put_builtin(&json, agent->builtin);
+    put_public_slot(&json, "current", &state->current, state->current.trial ? "trial" : "good");
+    put_public_slot(&json, "previous", &state->previous, "good");
+    put_staged(&json, &state->update);
+    covey__json_end_object(&json);
+    put_update(&json, &state->update);
+    put_refused(&json, state);
+    covey__json_name(&json, "last");
+    if (state->last.id[0])
+        put_report(&json, &state->last);
+    else
+        covey__json_put_null(&json);
+    covey__json_end_object(&json);
+    return covey__buffer_check(out, error, "the status");
+}

@@ -1,0 +1,273 @@
+/* The update's life as a pure function; machine.h has its diagram and its invariants. */
+#include "agent/machine.h"
+
+#include "base/semver.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const phase_names[] = {"idle",  "plan",     "fetch",  "verify", "stage",
+                                          "probe", "activate", "commit", "return"};
+#define PHASE_COUNT (sizeof phase_names / sizeof *phase_names)
+
+const char *covey__phase_name(covey__phase phase) {
+    return (size_t)phase < PHASE_COUNT ? phase_names[phase] : "idle";
+}
+
+covey__phase covey__phase_from(const char *name) {
+    for (size_t i = 1; i < PHASE_COUNT; i++)
+        if (!strcmp(name, phase_names[i])) return (covey__phase)i;
+    return COVEY__PHASE_NONE;
+}
+
+void covey__release_name(char out[132], const char *name, const char *version) {
+    snprintf(out, 132, "%s@%s", name, version);
+}
+
+bool covey__is_refused(const covey__agent_state *state, const char *release) {
+    for (int32_t i = 0; i < state->refused_count; i++)
+        if (!strcmp(state->refused[i].release, release)) return true;
+    return false;
+}
+
+int64_t covey__retry_delay(int32_t failures, uint64_t random) {
+    int64_t bound = COVEY__RETRY_FIRST_MS;
+    for (int32_t i = 1; i < failures && bound < COVEY__RETRY_MAX_MS; i++) bound *= 2;
+    if (bound > COVEY__RETRY_MAX_MS) bound = COVEY__RETRY_MAX_MS;
+    return 1 + (int64_t)(random % (uint64_t)bound);
+}
+
+/* ---- Reports ----------------------------------------------------------------------------------
+ */
+
+static void report(covey__agent_state *state, const covey__agent_event_in *event,
+                   covey__phase phase, const char *outcome, const char *release,
+                   const char *rollout) {
+    covey__agent_report made = {.time_ms = event->now_ms,
+                                .phase = phase,
+                                .bytes = event->bytes,
+                                .elapsed_ms = event->elapsed_ms};
+    state->report_serial++;
+    snprintf(made.id, sizeof made.id, "%" PRId64 "-%08" PRIx64, state->report_serial,
+             event->random & 0xffffffffu);
+    snprintf(made.outcome, sizeof made.outcome, "%s", outcome);
+    snprintf(made.release, sizeof made.release, "%s", release);
+    snprintf(made.rollout, sizeof made.rollout, "%s", rollout);
+    snprintf(made.message, sizeof made.message, "%s", event->message ? event->message : "");
+    state->last = made;
+    if (!state->url[0]) return;
+    if (state->outbox_count == COVEY__OUTBOX_MAX) {
+        memmove(state->outbox, state->outbox + 1, sizeof state->outbox - sizeof *state->outbox);
+        state->outbox_count--;
+        state->outbox_dropped++;
+    }
+    state->outbox[state->outbox_count++] = made;
+}
+
+static void report_update(covey__agent_state *state, const covey__agent_event_in *event,
+                          const char *outcome) {
+    char release[132];
+    covey__release_name(release, state->update.name, state->update.version);
+    report(state, event, state->update.phase, outcome, release, state->update.rollout);
+}
+
+static void report_current(covey__agent_state *state, const covey__agent_event_in *event,
+                           covey__phase phase, const char *outcome) {
+    char release[132];
+    covey__release_name(release, state->current.name, state->current.version);
+    report(state, event, phase, outcome, release, "");
+}
+
+static void refuse(covey__agent_state *state, const char *name, const char *version,
+                   const char *message) {
+    char release[132];
+    covey__release_name(release, name, version);
+    if (covey__is_refused(state, release)) return;
+    if (state->refused_count == COVEY__REFUSED_MAX) {
+        memmove(state->refused, state->refused + 1, sizeof state->refused - sizeof *state->refused);
+        state->refused_count--;
+    }
+    covey__agent_refusal *made = &state->refused[state->refused_count++];
+    memcpy(made->release, release, sizeof made->release);
+    snprintf(made->message, sizeof made->message, "%s", message ? message : "");
+}
+
+/* ---- Transitions ------------------------------------------------------------------------------
+ */
+
+static void end_update(covey__agent_state *state, covey__agent_actions *actions) {
+    memset(&state->update, 0, sizeof state->update);
+    actions->forget_update = true;
+}
+
+static bool on_target(covey__agent_state *state, const covey__agent_event_in *event,
+                      covey__agent_actions *actions) {
+    const covey__agent_update *target = event->target;
+    char release[132];
+    covey__release_name(release, target->name, target->version);
+    const char *here = state->current.digest[0] ? state->current.version : event->builtin_version;
+    bool wanted = !covey__is_refused(state, release) &&
+                  (!here || covey__semver_compare(target->version, here) > 0);
+    bool same = state->update.phase != COVEY__PHASE_NONE &&
+                !strcmp(state->update.release_digest, target->release_digest);
+    if (wanted && same) return false;
+    bool changed = state->update.phase != COVEY__PHASE_NONE;
+    if (changed) end_update(state, actions);
+    if (!wanted) return changed;
+    state->update = *target;
+    state->update.phase = COVEY__PHASE_PLAN;
+    return true;
+}
+
+static void activate(covey__agent_state *state, const covey__agent_event_in *event,
+                     covey__agent_actions *actions) {
+    covey__agent_slot next = {.trial = true};
+    memcpy(next.name, state->update.name, sizeof next.name);
+    memcpy(next.version, state->update.version, sizeof next.version);
+    memcpy(next.variant, state->update.variant, sizeof next.variant);
+    memcpy(next.digest, state->update.digest, sizeof next.digest);
+    snprintf(next.proved, sizeof next.proved, "%s", event->proved ? event->proved : "");
+    report_update(state, event, "ok");
+    state->previous = state->current;
+    state->previous.trial = false;
+    state->previous.starts = 0;
+    state->current = next;
+    end_update(state, actions);
+    actions->current_changed = true;
+}
+
+static void on_done(covey__agent_state *state, const covey__agent_event_in *event,
+                    covey__agent_actions *actions) {
+    covey__agent_update *update = &state->update;
+    if (update->phase == COVEY__PHASE_ACTIVATE) {
+        activate(state, event, actions);
+        return;
+    }
+    report_update(state, event, "ok");
+    update->phase = (covey__phase)(update->phase + 1);
+    update->attempts = 0;
+    update->retry_at_ms = 0;
+    update->waiting_said = false;
+}
+
+static void on_failed(covey__agent_state *state, const covey__agent_event_in *event) {
+    covey__agent_update *update = &state->update;
+    update->attempts++;
+    if (update->phase == COVEY__PHASE_PROBE && update->probe_starts) update->probe_starts--;
+    update->retry_at_ms = event->now_ms + covey__retry_delay(update->attempts, event->random);
+    /* Each failure doubles the wait; telling about the first and then every fourth is enough. */
+    if (update->attempts % 4 == 1) report_update(state, event, "failed");
+}
+
+static void on_waiting(covey__agent_state *state, const covey__agent_event_in *event) {
+    covey__agent_update *update = &state->update;
+    if (!update->waiting_said) report_update(state, event, "waiting");
+    update->waiting_said = true;
+    update->retry_at_ms = event->now_ms + covey__retry_delay(6, event->random);
+}
+
+static void on_refused(covey__agent_state *state, const covey__agent_event_in *event,
+                       covey__agent_actions *actions) {
+    report_update(state, event, "refused");
+    refuse(state, state->update.name, state->update.version, event->message);
+    end_update(state, actions);
+}
+
+static void on_damaged(covey__agent_state *state, const covey__agent_event_in *event,
+                       covey__agent_actions *actions) {
+    covey__agent_update *update = &state->update;
+    if (++update->repairs > COVEY__REPAIRS_MAX) {
+        on_refused(state, event, actions);
+        return;
+    }
+    report_update(state, event, "failed");
+    update->phase = COVEY__PHASE_FETCH;
+    update->attempts = 0;
+    update->probe_starts = 0;
+    update->retry_at_ms = 0;
+}
+
+static void return_to_previous(covey__agent_state *state, const covey__agent_event_in *event,
+                               const char *outcome, covey__agent_actions *actions) {
+    report_current(state, event, COVEY__PHASE_RETURN, outcome);
+    refuse(state, state->current.name, state->current.version, event->message);
+    state->current = state->previous;
+    memset(&state->previous, 0, sizeof state->previous);
+    actions->current_changed = true;
+}
+
+static bool on_current_good(covey__agent_state *state, const covey__agent_event_in *event) {
+    covey__agent_slot *current = &state->current;
+    bool changed = false;
+    if (event->proved && strcmp(current->proved, event->proved)) {
+        snprintf(current->proved, sizeof current->proved, "%s", event->proved);
+        changed = true;
+    }
+    if (!current->trial) return changed;
+    current->trial = false;
+    current->starts = 0;
+    report_current(state, event, COVEY__PHASE_COMMIT, "ok");
+    return true;
+}
+
+static bool on_trial_start(covey__agent_state *state, const covey__agent_event_in *event,
+                           covey__agent_actions *actions) {
+    if (!state->current.trial) return false;
+    if (++state->current.starts <= COVEY__TRIAL_STARTS_MAX) return true;
+    covey__agent_event_in left = *event;
+    left.message = "it was started three times and never came to serve";
+    return_to_previous(state, &left, "refused", actions);
+    return true;
+}
+
+static bool on_probe_start(covey__agent_state *state, const covey__agent_event_in *event,
+                           covey__agent_actions *actions) {
+    if (++state->update.probe_starts <= COVEY__PROBE_STARTS_MAX) return true;
+    covey__agent_event_in given_up = *event;
+    given_up.message = "its probes ended the process each time they ran";
+    on_refused(state, &given_up, actions);
+    return true;
+}
+
+bool covey__machine(covey__agent_state *state, const covey__agent_event_in *event,
+                    covey__agent_actions *actions) {
+    bool updating = state->update.phase != COVEY__PHASE_NONE;
+    bool has_current = state->current.digest[0] != 0;
+    memset(actions, 0, sizeof *actions);
+    switch (event->kind) {
+    case COVEY__EVENT_TARGET:
+        return on_target(state, event, actions);
+    case COVEY__EVENT_TARGET_NONE:
+        if (updating) end_update(state, actions);
+        return updating;
+    case COVEY__EVENT_DONE:
+        if (updating) on_done(state, event, actions);
+        return updating;
+    case COVEY__EVENT_FAILED:
+        if (updating) on_failed(state, event);
+        return updating;
+    case COVEY__EVENT_WAITING:
+        if (updating) on_waiting(state, event);
+        return updating;
+    case COVEY__EVENT_DAMAGED:
+        if (updating) on_damaged(state, event, actions);
+        return updating;
+    case COVEY__EVENT_REFUSED:
+        if (updating) on_refused(state, event, actions);
+        return updating;
+    case COVEY__EVENT_PROBE_START:
+        return updating && on_probe_start(state, event, actions);
+    case COVEY__EVENT_TRIAL_START:
+        return has_current && on_trial_start(state, event, actions);
+    case COVEY__EVENT_CURRENT_GOOD:
+        return has_current && on_current_good(state, event);
+    case COVEY__EVENT_CURRENT_BAD:
+        if (has_current) return_to_previous(state, event, "failed", actions);
+        return has_current;
+    case COVEY__EVENT_ROLLBACK:
+        if (has_current) return_to_previous(state, event, "refused", actions);
+        return has_current;
+    }
+    return false;
+}

@@ -1,0 +1,157 @@
+/* The update's life as a pure function: (state, event) to (state, what to do about it). It reads no
+ * clock, no file and no network, so that every path through it can be tested as a table.
+ *
+ *            target                done        done       done      done       done
+ *   NONE ───────────→ PLAN ──────────→ FETCH ─────→ VERIFY ───→ STAGE ───→ PROBE ───→ ACTIVATE ──→
+ * NONE, current on trial ↑                 │ failed: again later   ↑───────────────┴─ damaged ──┘
+ * │ trial good: committed └─────────────────┴─ refused, or the target is gone
+ * ──────────────────────────────────          └ bad: back to previous
+ *
+ * Invariants:
+ *  1. `current` changes in ACTIVATE, in a return and in a rollback, and nowhere else; each is one
+ * change of state, so one replacement of state.json.
+ *  2. `previous` is what `current` was before the last activation, or nothing; the built-in
+ * ensemble stands behind both.
+ *  3. A release that was refused, or not newer than the current one, never becomes an update by a
+ * server's word.
+ *  4. A trial that was started three times without proving itself is left.
+ *  5. A phase that failed is tried again after a random time below an exponentially growing bound.
+ */
+#ifndef COVEY_AGENT_MACHINE_H
+#define COVEY_AGENT_MACHINE_H
+
+#include <covey/base.h>
+
+#define COVEY__OUTBOX_MAX       64
+#define COVEY__REFUSED_MAX      16
+#define COVEY__TRIAL_STARTS_MAX 3
+#define COVEY__PROBE_STARTS_MAX 3
+#define COVEY__REPAIRS_MAX      3
+#define COVEY__RETRY_FIRST_MS   1000
+#define COVEY__RETRY_MAX_MS     900000
+#define COVEY__RELEASE_KEYS_MAX 16
+
+typedef enum covey__phase {
+    COVEY__PHASE_NONE,
+    COVEY__PHASE_PLAN,
+    COVEY__PHASE_FETCH,
+    COVEY__PHASE_VERIFY,
+    COVEY__PHASE_STAGE,
+    COVEY__PHASE_PROBE,
+    COVEY__PHASE_ACTIVATE,
+    COVEY__PHASE_COMMIT, /* in reports only */
+    COVEY__PHASE_RETURN  /* in reports only */
+} covey__phase;
+const char *covey__phase_name(covey__phase phase); /* "plan", …; "idle" for NONE */
+/* COVEY__PHASE_NONE for a name that is not one. */
+covey__phase covey__phase_from(const char *name);
+
+/* An ensemble in a slot. Empty when digest is "". */
+typedef struct covey__agent_slot {
+    char name[65], version[65], variant[65];
+    char digest[65];  /* the ensemble's */
+    bool trial;       /* current only: not proved by use yet */
+    int32_t starts;   /* of a trial */
+    char proved[128]; /* library, system and instruction set under which its probes last passed */
+} covey__agent_slot;
+
+typedef struct covey__agent_update {
+    covey__phase phase;
+    char rollout[33];
+    char name[65], version[65];
+    char release_digest[65];
+    int64_t release_size;
+    char variant[65];
+    char digest[65];      /* of the ensemble, once the release was read */
+    int64_t fetch_bytes;  /* to come over the network, by the plan */
+    int64_t total_bytes;  /* of all components */
+    int32_t attempts;     /* failures in a row of this phase */
+    int32_t repairs;      /* times a file was damaged after it had been fetched */
+    int32_t probe_starts; /* probes begun; those that never ended took the process with them */
+    int64_t retry_at_ms;  /* not before; 0 at once */
+    bool waiting_said;    /* that it waits was reported */
+} covey__agent_update;
+
+typedef struct covey__agent_report {
+    char id[48];
+    int64_t time_ms;
+    covey__phase phase;
+    char outcome[12]; /* "ok", "failed", "refused", "waiting" */
+    char release[132];
+    char rollout[33];
+    char message[256];
+    int64_t bytes, elapsed_ms;
+} covey__agent_report;
+
+typedef struct covey__agent_refusal {
+    char release[132]; /* name@version */
+    char message[256];
+} covey__agent_refusal;
+
+typedef struct covey__agent_state {
+    /* enrollment; not enrolled while url is "" */
+    char url[512], blobs_url[512], device_id[33];
+    char release_keys[COVEY__RELEASE_KEYS_MAX][65];
+    int32_t release_key_count;
+    int64_t poll_ms;
+    int64_t next_checkin_ms, last_checkin_ms; /* 0: at once, never */
+    int32_t checkin_failures;
+    char checkin_message[256]; /* why the last check-in failed; "" when it did not */
+    /* slots */
+    covey__agent_slot current, previous; /* current empty: the built-in ensemble serves */
+    covey__agent_update update;
+    covey__agent_refusal refused[COVEY__REFUSED_MAX]; /* oldest first */
+    int32_t refused_count;
+    /* reports that have not arrived yet, oldest first */
+    covey__agent_report outbox[COVEY__OUTBOX_MAX];
+    int32_t outbox_count;
+    int64_t outbox_dropped;
+    int64_t report_serial;
+    int64_t next_report_ms;
+    covey__agent_report last; /* of any update, for status */
+} covey__agent_state;
+
+typedef enum covey__event_kind {
+    COVEY__EVENT_TARGET,       /* the control plane wants `target` here */
+    COVEY__EVENT_TARGET_NONE,  /* it wants nothing */
+    COVEY__EVENT_DONE,         /* the phase at hand is complete */
+    COVEY__EVENT_FAILED,       /* it is not; try again later */
+    COVEY__EVENT_WAITING,      /* space, network or the user's settings hold it up */
+    COVEY__EVENT_DAMAGED,      /* a fetched file changed: fetch what differs */
+    COVEY__EVENT_REFUSED,      /* this device will not take the release */
+    COVEY__EVENT_PROBE_START,  /* about to run the staged ensemble's probes */
+    COVEY__EVENT_TRIAL_START,  /* current, on trial, is about to serve */
+    COVEY__EVENT_CURRENT_GOOD, /* current served, or passed its probes again */
+    COVEY__EVENT_CURRENT_BAD,  /* current cannot be used */
+    COVEY__EVENT_ROLLBACK      /* the user wants the previous one */
+} covey__event_kind;
+
+typedef struct covey__agent_event_in {
+    covey__event_kind kind;
+    const covey__agent_update
+        *target;                 /* TARGET: rollout, name, version, release_digest, release_size */
+    const char *builtin_version; /* TARGET: of the built-in ensemble, or NULL */
+    const char *message;         /* why; may be NULL */
+    const char *proved;          /* CURRENT_GOOD after probes, and DONE of PROBE */
+    int64_t bytes, elapsed_ms;
+    int64_t now_ms;
+    uint64_t random; /* for jitter and ids */
+} covey__agent_event_in;
+
+typedef struct covey__agent_actions {
+    bool forget_update; /* what was fetched for the update that ended is of no more use */
+    bool current_changed;
+} covey__agent_actions;
+
+/* Changes `state` in place; on no change at all returns false, and nothing needs to be stored. */
+bool covey__machine(covey__agent_state *state, const covey__agent_event_in *event,
+                    covey__agent_actions *actions);
+
+/* A time below a bound that doubles with each failure (full jitter), in ms. */
+int64_t covey__retry_delay(int32_t failures, uint64_t random);
+
+/* "name@version" */
+void covey__release_name(char out[132], const char *name, const char *version);
+bool covey__is_refused(const covey__agent_state *state, const char *release);
+
+#endif
