@@ -17,7 +17,7 @@
 /* What both ways share. */
 typedef struct job {
     covey_server *server;
-    covey__slot *slot;
+    covey__serve_slot *slot;
     covey__chat_request request;
     covey__answer_head head;
     char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
@@ -38,7 +38,7 @@ static void job_count(const job *work, covey_status status, const covey_answer *
     covey__histogram_add_us(&count->request, covey__monotonic_us() - work->start_us);
 }
 
-static void job_begin(job *work, covey_server *server, covey__slot *slot, bool chat) {
+static void job_begin(job *work, covey_server *server, covey__serve_slot *slot, bool chat) {
     work->server = server;
     work->slot = slot;
     work->start_us = covey__monotonic_us();
@@ -259,7 +259,7 @@ enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connec
                                          bool chat, const char *body, size_t body_size) {
     job work = {0};
     covey_error error = {0};
-    covey__slot *slot = NULL;
+    covey__serve_slot *slot = NULL;
     const char *id =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Covey-Conversation");
     covey_status status = COVEY_OK;

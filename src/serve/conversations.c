@@ -40,7 +40,7 @@ static void served_drop(covey__served *served) {
     covey__free(served->env, served);
 }
 
-static void slot_close(covey__slot *slot) {
+static void slot_close(covey__serve_slot *slot) {
     if (!slot->conversation) return;
     covey_conversation_close(slot->conversation);
     served_drop(slot->served);
@@ -90,7 +90,7 @@ static size_t sweep(covey__conversations *pool) {
     size_t draining = 0;
     int64_t now = covey__monotonic_us();
     for (int32_t i = 0; i < pool->slot_count; i++) {
-        covey__slot *slot = &pool->slots[i];
+        covey__serve_slot *slot = &pool->slots[i];
         if (!slot->conversation || !slot->served->left_us) continue;
         int64_t idle_since =
             slot->used_us > slot->served->left_us ? slot->used_us : slot->served->left_us;
@@ -128,10 +128,10 @@ covey_status covey__conversations_exchange(covey__conversations *pool, covey_bac
 
 /* The slot to use now, or NULL when none is free. A named conversation has one slot for as long as
  * it is open. */
-static covey__slot *choose(covey__conversations *pool, const char *id) {
-    covey__slot *unused = NULL, *idle = NULL, *oldest = NULL;
+static covey__serve_slot *choose(covey__conversations *pool, const char *id) {
+    covey__serve_slot *unused = NULL, *idle = NULL, *oldest = NULL;
     for (int32_t i = 0; i < pool->slot_count; i++) {
-        covey__slot *slot = &pool->slots[i];
+        covey__serve_slot *slot = &pool->slots[i];
         if (id[0] && slot->conversation && !strcmp(slot->id, id)) return slot->busy ? NULL : slot;
         if (slot->busy) continue;
         if (!slot->conversation)
@@ -147,7 +147,7 @@ static covey__slot *choose(covey__conversations *pool, const char *id) {
     return oldest;
 }
 
-static covey_status open_in(covey__conversations *pool, covey__slot *slot, const char *id,
+static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot, const char *id,
                             covey_error *error) {
     covey__served *served = pool->current;
     if (!served)
@@ -163,9 +163,9 @@ static covey_status open_in(covey__conversations *pool, covey__slot *slot, const
 }
 
 covey_status covey__conversations_take(covey__conversations *pool, const char *id,
-                                       covey__slot **slot, covey_error *error) {
+                                       covey__serve_slot **slot, covey_error *error) {
     covey_status status = COVEY_OK;
-    covey__slot *found = NULL;
+    covey__serve_slot *found = NULL;
     struct timespec end = at_us(covey__monotonic_us() + pool->queue_timeout_us);
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
@@ -190,7 +190,7 @@ covey_status covey__conversations_take(covey__conversations *pool, const char *i
     return status;
 }
 
-void covey__conversations_give(covey__conversations *pool, covey__slot *slot, bool broken) {
+void covey__conversations_give(covey__conversations *pool, covey__serve_slot *slot, bool broken) {
     pthread_mutex_lock(&pool->mutex);
     slot->busy = false;
     slot->used_us = covey__monotonic_us();

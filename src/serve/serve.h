@@ -39,20 +39,20 @@ typedef struct covey__served {
     char model[COVEY__LABEL_MAX];
 } covey__served;
 
-typedef struct covey__slot {
+typedef struct covey__serve_slot {
     covey_conversation *conversation;
     covey__served *served;
     bool busy;
     int64_t used_us;
     char id[COVEY__CONVERSATION_ID_MAX + 1]; /* "" for an unnamed one */
-} covey__slot;
+} covey__serve_slot;
 
 typedef struct covey__conversations {
     const covey__env *env;
     pthread_mutex_t mutex;
     pthread_cond_t freed;
     covey__served *current; /* may be NULL */
-    covey__slot *slots;
+    covey__serve_slot *slots;
     int32_t slot_count;
     int32_t context_tokens;
     int64_t queue_timeout_us;
@@ -72,9 +72,9 @@ covey_status covey__conversations_exchange(covey__conversations *pool, covey_bac
 /* A free conversation: the named one where `id` is not "", else any. Waits its turn. BUSY after the
  * time-out, NOT_FOUND while there is no backend. */
 covey_status covey__conversations_take(covey__conversations *pool, const char *id,
-                                       covey__slot **slot, covey_error *error);
+                                       covey__serve_slot **slot, covey_error *error);
 /* `broken`: its state is not to be used again. */
-void covey__conversations_give(covey__conversations *pool, covey__slot *slot, bool broken);
+void covey__conversations_give(covey__conversations *pool, covey__serve_slot *slot, bool broken);
 size_t covey__conversations_draining(covey__conversations *pool);
 /* Label and model of the current backend, or false when there is none. */
 bool covey__conversations_names(covey__conversations *pool, char *label, char *model);
