@@ -76,11 +76,12 @@ typedef struct covey__input {
 
 /* Scratch of passes, for up to `batch` rows and `context` keys. */
 typedef struct covey__workspace {
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* over all that follows but `trim` */
+    covey__trim_hook trim;
     int32_t batch;
     int32_t context;
     size_t bytes;
-    void *base;       /* what to free */
+    void *base;       /* what to free; NULL before the first session and after a trim */
     float *x;         /* [batch][width]: the residual stream */
     float *mixed;     /* [batch][width]: what a block adds to it */
     float *q;         /* [batch][head_count * head_dim] */
@@ -182,7 +183,11 @@ uint64_t covey__workspace_bytes(const covey_model *model, int32_t batch, int32_t
 /* Makes room for at least so much; keeps what is there when it is enough. */
 covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t context,
                                       covey_error *error) COVEY_MUST_USE;
-void covey__workspace_free(covey_model *model);
+/* The lock that a pass needs, with the block behind it. */
+covey_status covey__workspace_take(covey_model *model, covey_error *error) COVEY_MUST_USE;
+void covey__workspace_give(covey_model *model);
+covey_status covey__workspace_open(covey_model *model, covey_error *error) COVEY_MUST_USE;
+void covey__workspace_close(covey_model *model);
 /* `size` bytes, 64-byte aligned and untouched, so that what is never used costs nothing. */
 void *covey__reserve(const covey__env *env, size_t size, void **base);
 

@@ -98,11 +98,10 @@ static covey_status load(covey_model *model, const covey_model_source *source, c
 
 static void destroy(covey_model *model) {
     const covey__env *env = model->env;
-    covey__workspace_free(model);
+    covey__workspace_close(model);
     covey__vocabulary_free(model);
     covey__arena_free(&model->arena);
     covey__gguf_close(model->gguf);
-    pthread_mutex_destroy(&model->workspace.lock);
     covey__free(env, model);
 }
 
@@ -118,18 +117,19 @@ covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *
     const covey__env *env = covey__runtime_env(runtime);
     covey_model *opened = covey__calloc(env, 1, sizeof *opened);
     if (!opened) return covey__no_memory(error, "model", sizeof *opened);
-    if (pthread_mutex_init(&opened->workspace.lock, NULL) != 0) {
-        covey__free(env, opened);
-        return covey__no_memory(error, "model: lock", sizeof(pthread_mutex_t));
-    }
     opened->runtime = runtime;
     opened->env = env;
     opened->pool = covey__runtime_pool(runtime);
     opened->kernels = covey__kernels_get((covey__isa)covey__runtime_isa_level(runtime));
     atomic_init(&opened->references, 1);
     covey__arena_init(&opened->arena, env, MODEL_ARENA_MAX);
+    covey_status status = covey__workspace_open(opened, error);
+    if (status != COVEY_OK) {
+        covey__free(env, opened);
+        return covey__prefix(error, status, "model");
+    }
     covey__fp_state fp = covey__fp_enter();
-    covey_status status = load(opened, &full, error);
+    status = load(opened, &full, error);
     covey__fp_leave(fp);
     if (status != COVEY_OK) {
         destroy(opened);

@@ -218,9 +218,10 @@ static covey_status append_rows(covey_session *session, const covey_token *token
                         .logit_first = count - logit_rows,
                         .logit_rows = logit_rows,
                         .logits = logits};
-    pthread_mutex_lock(&session->model->workspace.lock);
-    covey_status status = covey__pass_run(&pass, error);
-    pthread_mutex_unlock(&session->model->workspace.lock);
+    covey_status status = covey__workspace_take(session->model, error);
+    if (status != COVEY_OK) return status;
+    status = covey__pass_run(&pass, error);
+    covey__workspace_give(session->model);
     if (status == COVEY_ERROR_CANCELLED) covey__session_take_cancel(session);
     return status;
 }
@@ -322,29 +323,37 @@ static covey_status check_many(covey_session *const *sessions, const covey_token
     return COVEY_OK;
 }
 
+static covey_status run_many(covey_model *model, const covey__run *runs, const covey_token *tokens,
+                             int32_t count, covey_error *error) {
+    size_t vocabulary = (size_t)model->hyper.vocabulary_size;
+    float *logits = model->workspace.logits;
+    covey__pass pass = {.model = model,
+                        .tokens = tokens,
+                        .rows = count,
+                        .runs = runs,
+                        .run_count = count,
+                        .logit_first = 0,
+                        .logit_rows = count,
+                        .logits = logits};
+    covey_status status = covey__pass_run(&pass, error);
+    for (int32_t i = 0; i < count && status == COVEY_OK; i++)
+        memcpy(runs[i].session->logits, logits + (size_t)i * vocabulary,
+               vocabulary * sizeof *logits);
+    return status;
+}
+
 covey_status covey_session_append_many(covey_session *const *sessions, const covey_token *tokens,
                                        size_t session_count, covey_error *error) {
     covey_status status = check_many(sessions, tokens, session_count, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "session: append to many");
     covey_model *model = sessions[0]->model;
-    size_t vocabulary = (size_t)model->hyper.vocabulary_size;
     covey__run runs[COVEY__MANY_MAX];
     for (size_t i = 0; i < session_count; i++)
         runs[i] = (covey__run){sessions[i], (int32_t)i, 1, (int32_t)sessions[i]->token_count};
-    pthread_mutex_lock(&model->workspace.lock);
-    covey__pass pass = {.model = model,
-                        .tokens = tokens,
-                        .rows = (int32_t)session_count,
-                        .runs = runs,
-                        .run_count = (int32_t)session_count,
-                        .logit_first = 0,
-                        .logit_rows = (int32_t)session_count,
-                        .logits = model->workspace.logits};
-    status = covey__pass_run(&pass, error);
-    for (size_t i = 0; i < session_count && status == COVEY_OK; i++)
-        memcpy(sessions[i]->logits, model->workspace.logits + i * vocabulary,
-               vocabulary * sizeof(float));
-    pthread_mutex_unlock(&model->workspace.lock);
+    status = covey__workspace_take(model, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "session: append to many");
+    status = run_many(model, runs, tokens, (int32_t)session_count, error);
+    covey__workspace_give(model);
     for (size_t i = 0; i < session_count; i++) {
         if (status == COVEY_OK) take_tokens(sessions[i], &tokens[i], 1);
         if (status == COVEY_ERROR_CANCELLED) covey__session_take_cancel(sessions[i]);

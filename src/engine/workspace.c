@@ -1,7 +1,7 @@
 /* The scratch of passes: one block of memory for each model, which all its sessions share, since
  * the pool computes one pass at a time. It is reserved when a session opens, for as many rows and
- * keys as that session may ask for, and never in the token loop. Its pages are touched only as far
- * as passes use them. */
+ * keys as that session may ask for, and never in the token loop, unless covey_runtime_trim took it
+ * away. Its pages are touched only as far as passes use them. */
 #include "engine/engine.h"
 
 #include <string.h>
@@ -106,14 +106,43 @@ covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t
     covey__workspace *w = &model->workspace;
     covey_status status = COVEY_OK;
     pthread_mutex_lock(&w->lock);
-    if (batch > w->batch || context > w->context) status = grow(model, batch, context, error);
+    if (!w->base || batch > w->batch || context > w->context)
+        status = grow(model, batch, context, error);
     pthread_mutex_unlock(&w->lock);
     return status;
 }
 
-void covey__workspace_free(covey_model *model) {
+covey_status covey__workspace_take(covey_model *model, covey_error *error) {
+    covey__workspace *w = &model->workspace;
+    pthread_mutex_lock(&w->lock);
+    covey_status status = w->base ? COVEY_OK : grow(model, w->batch, w->context, error);
+    if (status != COVEY_OK) pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+void covey__workspace_give(covey_model *model) {
+    pthread_mutex_unlock(&model->workspace.lock);
+}
+
+/* The system is short of memory: the next pass makes the block again. */
+static void trim(void *user) {
+    covey_model *model = user;
+    pthread_mutex_lock(&model->workspace.lock);
     covey__free(model->env, model->workspace.base);
     model->workspace.base = NULL;
-    model->workspace.batch = 0;
-    model->workspace.context = 0;
+    pthread_mutex_unlock(&model->workspace.lock);
+}
+
+covey_status covey__workspace_open(covey_model *model, covey_error *error) {
+    if (pthread_mutex_init(&model->workspace.lock, NULL) != 0)
+        return covey__no_memory(error, "a lock", sizeof model->workspace.lock);
+    model->workspace.trim = (covey__trim_hook){.trim = trim, .user = model};
+    covey__runtime_trim_add(model->runtime, &model->workspace.trim);
+    return COVEY_OK;
+}
+
+void covey__workspace_close(covey_model *model) {
+    covey__runtime_trim_remove(model->runtime, &model->workspace.trim);
+    covey__free(model->env, model->workspace.base);
+    pthread_mutex_destroy(&model->workspace.lock);
 }

@@ -1,0 +1,307 @@
+/* Small models with random weights and awkward sizes, written with the GGUF writer into a folder of
+ * the test, and the helpers that open them. Each test program includes this once. */
+#ifndef COVEY_TESTS_ENGINE_SYNTHETIC_H
+#define COVEY_TESTS_ENGINE_SYNTHETIC_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "engine/engine.h"
+
+/* What a synthetic model is made of; what a test wants to break, it breaks here. */
+typedef struct synthetic {
+    uint32_t layers, width, ffn, heads, kv_heads, head_dim, context;
+    covey__type type;        /* of matrices */
+    covey__type output_type; /* of output.weight */
+    bool tied;
+    bool rope_factors;
+    float linear_scaling;     /* 0: none */
+    const char *scaling_type; /* NULL: none, or "linear" with a factor */
+    const char *architecture; /* NULL: "llama" */
+    const char *without;      /* a tensor to leave out */
+    const char *extra;        /* a tensor to add */
+    const char *misshapen;    /* a tensor to give one row or value more */
+    const char *spoiled;      /* a tensor whose first value, or scale, is not finite */
+    const char *key;          /* one more metadata key ... */
+    uint32_t key_value;       /* ... with this value */
+    const char *chat_template;
+    float gain; /* of all matrices; 0: 1 */
+    uint64_t seed;
+} synthetic;
+
+#define SYNTHETIC_ODD                                                                              \
+    {                                                                                              \
+        .layers = 3, .width = 160, .ffn = 416, .heads = 5, .kv_heads = 1, .head_dim = 32,          \
+        .context = 512, .type = COVEY__TYPE_F32, .output_type = COVEY__TYPE_F32, .seed = 1         \
+    }
+#define SYNTHETIC_WIDE                                                                             \
+    {                                                                                              \
+        .layers = 2, .width = 256, .ffn = 768, .heads = 8, .kv_heads = 4, .head_dim = 32,          \
+        .context = 512, .type = COVEY__TYPE_Q6_K, .output_type = COVEY__TYPE_Q6_K, .seed = 2       \
+    }
+#define SYNTHETIC_VOCABULARY 259 /* three control tokens and the bytes */
+
+static char test_folder[64];
+static covey__env test_env;
+
+static inline void must(covey_status status, const covey_error *error) {
+    if (status != COVEY_OK) fail_msg("%s: %s", covey_status_name(status), error->message);
+}
+
+static inline int make_test_folder(void **state) {
+    (void)state;
+    covey__env_init(&test_env);
+    snprintf(test_folder, sizeof test_folder, "/tmp/covey-engine-XXXXXX");
+    return mkdtemp(test_folder) ? 0 : -1;
+}
+
+static inline int remove_test_folder(void **state) {
+    (void)state;
+    return covey__tree_remove(&test_env, test_folder, NULL) == COVEY_OK ? 0 : -1;
+}
+
+static inline const char *in_test_folder(const char *name) {
+    static char path[160];
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
+    return path;
+}
+
+/* The shared reference data, or NULL. */
+static inline const char *shared_file(const char *name) {
+    static char path[512];
+    const char *folder = getenv("COVEY_SHARED");
+    snprintf(path, sizeof path, "%s/data/%s", folder ? folder : "../shared", name);
+    return access(path, R_OK) == 0 ? path : NULL;
+}
+
+/* xorshift64*, so that every machine has the same model. */
+static inline uint32_t next_random(uint64_t *state) {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return (uint32_t)(*state * 0x2545F4914F6CDD1Dull >> 32);
+}
+
+static inline float next_value(uint64_t *state) {
+    float sum = 0.0f;
+    for (int i = 0; i < 4; i++) sum += (float)(int32_t)next_random(state) * 0x1p-31f;
+    return sum;
+}
+
+/* ---- Writing ---- */
+
+typedef struct synthetic_tensor {
+    char name[64];
+    covey__type type;
+    uint64_t columns, rows; /* rows 0: a vector */
+} synthetic_tensor;
+
+typedef struct synthetic_plan {
+    synthetic_tensor tensors[64];
+    size_t count;
+} synthetic_plan;
+
+static inline void plan_tensor(synthetic_plan *plan, const synthetic *s, const char *name,
+                               covey__type type, uint64_t columns, uint64_t rows) {
+    if (s->without && strcmp(s->without, name) == 0) return;
+    synthetic_tensor *t = &plan->tensors[plan->count++];
+    assert_true(plan->count <= 64);
+    snprintf(t->name, sizeof t->name, "%s", name);
+    bool wrong = s->misshapen && strcmp(s->misshapen, name) == 0;
+    *t = (synthetic_tensor){
+        .type = type, .columns = rows ? columns : columns + wrong, .rows = rows ? rows + wrong : 0};
+    snprintf(t->name, sizeof t->name, "%s", name);
+}
+
+static inline void plan_layer(synthetic_plan *plan, const synthetic *s, uint32_t layer) {
+    const struct {
+        const char *name;
+        uint64_t columns, rows;
+    } parts[] = {
+        {"attn_norm", s->width, 0},
+        {"attn_q", s->width, (uint64_t)s->heads * s->head_dim},
+        {"attn_k", s->width, (uint64_t)s->kv_heads * s->head_dim},
+        {"attn_v", s->width, (uint64_t)s->kv_heads * s->head_dim},
+        {"attn_output", (uint64_t)s->heads * s->head_dim, s->width},
+        {"ffn_norm", s->width, 0},
+        {"ffn_gate", s->width, s->ffn},
+        {"ffn_up", s->width, s->ffn},
+        {"ffn_down", s->ffn, s->width},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%u.%s.weight", layer, parts[i].name);
+        plan_tensor(plan, s, name, parts[i].rows ? s->type : COVEY__TYPE_F32, parts[i].columns,
+                    parts[i].rows);
+    }
+}
+
+static inline void make_plan_of(synthetic_plan *plan, const synthetic *s) {
+    plan->count = 0;
+    plan_tensor(plan, s, "token_embd.weight", s->type, s->width, SYNTHETIC_VOCABULARY);
+    plan_tensor(plan, s, "output_norm.weight", COVEY__TYPE_F32, s->width, 0);
+    if (!s->tied)
+        plan_tensor(plan, s, "output.weight", s->output_type, s->width, SYNTHETIC_VOCABULARY);
+    if (s->rope_factors)
+        plan_tensor(plan, s, "rope_freqs.weight", COVEY__TYPE_F32, s->head_dim / 2, 0);
+    for (uint32_t i = 0; i < s->layers; i++) plan_layer(plan, s, i);
+    if (s->extra) plan_tensor(plan, s, s->extra, COVEY__TYPE_F32, 32, 0);
+}
+
+static inline void put_metadata(covey__gguf_writer *writer, const synthetic *s) {
+    const char *architecture = s->architecture ? s->architecture : "llama";
+    covey__gguf_put_string(writer, "general.architecture", architecture, strlen(architecture));
+    covey__gguf_put_string(writer, "general.name", "synthetic", 9);
+    covey__gguf_put_u32(writer, "llama.block_count", s->layers);
+    covey__gguf_put_u32(writer, "llama.context_length", s->context);
+    covey__gguf_put_u32(writer, "llama.embedding_length", s->width);
+    covey__gguf_put_u32(writer, "llama.feed_forward_length", s->ffn);
+    covey__gguf_put_u32(writer, "llama.attention.head_count", s->heads);
+    covey__gguf_put_u32(writer, "llama.attention.head_count_kv", s->kv_heads);
+    covey__gguf_put_u32(writer, "llama.attention.key_length", s->head_dim);
+    covey__gguf_put_u32(writer, "llama.attention.value_length", s->head_dim);
+    covey__gguf_put_f32(writer, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    covey__gguf_put_u32(writer, "llama.rope.dimension_count", s->head_dim);
+    if (s->scaling_type)
+        covey__gguf_put_string(writer, "llama.rope.scaling.type", s->scaling_type,
+                               strlen(s->scaling_type));
+    if (s->linear_scaling > 0.0f)
+        covey__gguf_put_f32(writer, "llama.rope.scaling.factor", s->linear_scaling);
+    if (s->key) covey__gguf_put_u32(writer, s->key, s->key_value);
+    if (s->chat_template)
+        covey__gguf_put_string(writer, "tokenizer.chat_template", s->chat_template,
+                               strlen(s->chat_template));
+}
+
+static inline void put_vocabulary(covey__gguf_writer *writer) {
+    static char names[SYNTHETIC_VOCABULARY][8];
+    covey__gguf_text tokens[SYNTHETIC_VOCABULARY];
+    float scores[SYNTHETIC_VOCABULARY] = {0};
+    int32_t types[SYNTHETIC_VOCABULARY];
+    for (int i = 0; i < SYNTHETIC_VOCABULARY; i++) {
+        if (i < 3)
+            snprintf(names[i], sizeof names[i], "%s", i == 0 ? "<unk>" : i == 1 ? "<s>" : "</s>");
+        else
+            snprintf(names[i], sizeof names[i], "<0x%02X>", i - 3);
+        tokens[i] = (covey__gguf_text){names[i], strlen(names[i])};
+        types[i] = i == 0 ? COVEY__TOKEN_UNKNOWN : i < 3 ? COVEY__TOKEN_CONTROL : COVEY__TOKEN_BYTE;
+    }
+    covey__gguf_put_string(writer, "tokenizer.ggml.model", "llama", 5);
+    covey__gguf_put_strings(writer, "tokenizer.ggml.tokens", tokens, SYNTHETIC_VOCABULARY);
+    covey__gguf_put_f32s(writer, "tokenizer.ggml.scores", scores, SYNTHETIC_VOCABULARY);
+    covey__gguf_put_i32s(writer, "tokenizer.ggml.token_type", types, SYNTHETIC_VOCABULARY);
+    covey__gguf_put_u32(writer, "tokenizer.ggml.bos_token_id", 1);
+    covey__gguf_put_u32(writer, "tokenizer.ggml.eos_token_id", 2);
+    covey__gguf_put_u32(writer, "tokenizer.ggml.unknown_token_id", 0);
+}
+
+/* Makes the first weight infinite: its value, or its block's scale. */
+static inline void spoil(covey__type type, uint8_t *row) {
+    const uint8_t half[2] = {0x00, 0x7c}, single[4] = {0, 0, 0x80, 0x7f};
+    if (type == COVEY__TYPE_F32)
+        memcpy(row, single, 4);
+    else if (type == COVEY__TYPE_BF16)
+        memcpy(row, single + 2, 2);
+    else if (type == COVEY__TYPE_Q6_K)
+        memcpy(row + 208, half, 2);
+    else
+        memcpy(row, half, 2);
+}
+
+static inline void write_tensor(covey__gguf_writer *writer, const synthetic *s,
+                                const synthetic_tensor *t, uint64_t *random) {
+    static float values[4096];
+    static uint8_t encoded[4096 * 4];
+    covey_error error = {.message = ""};
+    bool vector = t->rows == 0, spoiled = s->spoiled && strcmp(s->spoiled, t->name) == 0;
+    float gain = s->gain > 0.0f ? s->gain : 1.0f;
+    float scale = strncmp(t->name, "token_embd", 10) == 0 ? 0.5f : gain * 0.09f;
+    const covey__type_info *info = covey__type_get((uint32_t)t->type);
+    size_t bytes = (size_t)(t->columns / info->block_values * info->block_bytes);
+    for (uint64_t row = 0; row < (vector ? 1 : t->rows); row++) {
+        for (uint64_t i = 0; i < t->columns; i++)
+            values[i] = vector ? 1.0f + 0.05f * next_value(random) : scale * next_value(random);
+        covey__row_encode((uint32_t)t->type, values, (int32_t)t->columns, encoded);
+        if (spoiled && row == 0) spoil(t->type, encoded);
+        must(covey__gguf_write_data(writer, encoded, bytes, &error), &error);
+    }
+}
+
+static inline void write_synthetic(const synthetic *s, const char *path) {
+    covey_error error = {.message = ""};
+    synthetic_plan plan;
+    make_plan_of(&plan, s);
+    covey__gguf_writer *writer = NULL;
+    must(covey__gguf_writer_new(&test_env, path, &writer, &error), &error);
+    put_metadata(writer, s);
+    put_vocabulary(writer);
+    for (size_t i = 0; i < plan.count; i++) {
+        const synthetic_tensor *t = &plan.tensors[i];
+        uint64_t dimensions[2] = {t->columns, t->rows};
+        must(covey__gguf_add_tensor(writer, t->name, t->type, t->rows ? 2 : 1, dimensions, &error),
+             &error);
+    }
+    must(covey__gguf_write_header(writer, &error), &error);
+    uint64_t random = s->seed * 0x9E3779B97F4A7C15ull + 1;
+    for (size_t i = 0; i < plan.count; i++) write_tensor(writer, s, &plan.tensors[i], &random);
+    must(covey__gguf_finish(writer, &error), &error);
+    covey__gguf_writer_free(writer);
+}
+
+/* ---- Opening ---- */
+
+static inline covey_runtime *open_runtime(int32_t threads, const char *isa) {
+    covey_error error = {.message = ""};
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.threads = threads;
+    options.isa = isa;
+    covey_runtime *runtime = NULL;
+    must(covey__runtime_new(&options, &runtime, &error), &error);
+    return runtime;
+}
+
+static inline covey_status try_model(covey_runtime *runtime, const char *path, covey_model **model,
+                                     covey_error *error) {
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    source.path = path;
+    return covey_model_open(runtime, &source, model, error);
+}
+
+static inline covey_model *open_model(covey_runtime *runtime, const char *path) {
+    covey_error error = {.message = ""};
+    covey_model *model = NULL;
+    must(try_model(runtime, path, &model, &error), &error);
+    return model;
+}
+
+static inline covey_session *open_session(covey_model *model, int32_t context, int32_t batch) {
+    covey_error error = {.message = ""};
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    options.context_tokens = context;
+    options.batch_tokens = batch;
+    covey_session *session = NULL;
+    must(covey_session_open(model, &options, &session, &error), &error);
+    return session;
+}
+
+static inline void append(covey_session *session, const covey_token *tokens, size_t count) {
+    covey_error error = {.message = ""};
+    must(covey_session_append(session, tokens, count, &error), &error);
+}
+
+static inline void random_tokens(covey_token *tokens, size_t count, int32_t vocabulary,
+                                 uint64_t seed) {
+    uint64_t random = seed * 0x9E3779B97F4A7C15ull + 7;
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = (covey_token)(next_random(&random) % (uint32_t)vocabulary);
+}
+
+#endif
