@@ -5,5 +5,6 @@
 
 int covey_cmd_inspect(int argc, char **argv);
 int covey_cmd_bench(int argc, char **argv);
+int covey_cmd_train(int argc, char **argv);
 
 #endif

@@ -11,11 +11,12 @@ static const struct {
 } commands[] = {
     {"bench", covey_cmd_bench},
     {"inspect", covey_cmd_inspect},
+    {"train", covey_cmd_train},
 };
 
 int main(int argc, char **argv) {
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
-    fputs("usage: covey bench|inspect ... (--help after a command says more)\n", stderr);
+    fputs("usage: covey bench|inspect|train ... (--help after a command says more)\n", stderr);
     return 2;
 }
