@@ -1,0 +1,61 @@
+/* Command lines by table: one description of a command gives its parser, its --help and its
+ * messages. Long and one-letter options, "--name=value" and "--name value"; "--" ends options. */
+#ifndef COVEY_APPS_OPTIONS_H
+#define COVEY_APPS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define APP_EXIT_DONE    0
+#define APP_EXIT_FAILED  1
+#define APP_EXIT_USAGE   2
+#define APP_EXIT_REFUSED 3 /* an ensemble or a release was refused by its probes or checks */
+#define APP_EXIT_WAITING 4 /* an update waits: space, network, settings, or another process */
+
+typedef enum app_option_kind {
+    APP_FLAG,   /* bool */
+    APP_TEXT,   /* const char *, borrowed from argv */
+    APP_INT,    /* int64_t within [min, max] */
+    APP_NUMBER, /* double within [min, max] */
+    APP_TEXTS   /* app_texts: may be given several times */
+} app_option_kind;
+
+#define APP_TEXTS_MAX 64
+typedef struct app_texts {
+    const char *items[APP_TEXTS_MAX];
+    size_t count;
+} app_texts;
+
+typedef struct app_option {
+    const char *name; /* "threads" for --threads; NULL ends the table */
+    char letter;      /* 't' for -t; 0 for none */
+    app_option_kind kind;
+    void *value;
+    const char *argument; /* "N", "FILE"; NULL for a flag */
+    const char *help;     /* one line, lower case, no full stop */
+    double min, max;
+} app_option;
+
+typedef struct app_command {
+    const char *name;      /* "covey run" */
+    const char *arguments; /* "[MODEL] [PROMPT...]" */
+    const char *summary;   /* what it does, in full sentences; may have several lines */
+    const char *example;   /* lines that work */
+    const app_option *options;
+    size_t positional_min, positional_max;
+} app_command;
+
+#define APP_POSITIONAL_MAX 4096
+typedef struct app_positional {
+    const char *items[APP_POSITIONAL_MAX];
+    size_t count;
+} app_positional;
+
+/* Returns true to go on. On false the process should end with `*exit_status`: help was printed, or
+ * what was wrong was said. */
+bool app_options_read(const app_command *command, int argc, char **argv, app_positional *positional,
+                      int *exit_status);
+void app_print_help(const app_command *command);
+
+#endif
