@@ -5,6 +5,7 @@
 #define COVEY_TRUST_CRYPTO_H
 
 #include "base/env.h"
+#include "trust/crypto_openssl.h"
 
 /* What may be signed. Each is signed as DOMAIN NUL BYTES. */
 #define COVEY__DOMAIN_RELEASE "covey-release-v1"

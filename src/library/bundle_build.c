@@ -1,0 +1,312 @@
+/* Building an ensemble, by the publisher. Everything is made in a folder beside the one that was
+ * asked for and renamed at the end, so that OUT is a whole ensemble or is not there. The order:
+ * check what the person wrote, copy, open the model as it was copied, record bits probes, write
+ * probes and manifest, then open the result as a device does and run all of its probes. */
+#include <covey/bundle.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/runtime.h"
+#include "bundle/manifest_build.h"
+#include "bundle/model_template.h"
+#include "bundle/probes.h"
+#include "library/probe_run.h"
+#include "policy/policy.h"
+
+#include "base/json.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECE_BYTES      (1u << 20)
+#define DOCUMENT_MAX     (4u << 20)
+#define TASK_LINES_MAX   (64u << 20)
+#define PART_COUNT_MAX   5
+#define BITS_DEFAULT     3
+#define BITS_MAX         64
+#define SCORE_TOKENS_MAX 96
+
+typedef struct build {
+    covey_runtime *runtime;
+    const covey__env *env;
+    const covey_bundle_options *options;
+    char *folder; /* the one beside OUT */
+    covey_model *model;
+    covey_model_info info;
+    covey__probes *probes;
+    covey__manifest_part parts[PART_COUNT_MAX];
+    size_t part_count;
+    char variant[65];
+    uint64_t memory_bytes;
+} build;
+
+static covey_status read_text(const build *b, const char *path, size_t size_max,
+                              covey__buffer *text, covey_error *error) {
+    covey__buffer_init(text, b->env, size_max);
+    return covey__file_read(b->env, path, text, error);
+}
+
+static covey_status copy_file(const covey__env *env, const char *from, const char *to,
+                              covey_error *error) {
+    int in = -1, out = -1;
+    uint64_t size;
+    uint8_t *piece = covey__alloc(env, PIECE_BYTES);
+    if (piece == NULL) return covey__no_memory(error, "piece", PIECE_BYTES);
+    covey_status status = covey__file_size(env, from, &size, error);
+    if (status == COVEY_OK)
+        status = covey__file_open(env, from, O_RDONLY | O_CLOEXEC, 0, &in, error);
+    if (status == COVEY_OK)
+        status =
+            covey__file_open(env, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644, &out, error);
+    for (uint64_t at = 0; status == COVEY_OK && at < size;) {
+        uint64_t left = size - at;
+        size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+        status = covey__file_read_at(env, in, from, at, piece, count, error);
+        if (status == COVEY_OK)
+            status = covey__file_write_at(env, out, to, at, piece, count, error);
+        at += count;
+    }
+    if (status == COVEY_OK) status = covey__file_sync(env, out, to, error);
+    if (in >= 0) close(in);
+    if (out >= 0) close(out);
+    covey__free(env, piece);
+    return status;
+}
+
+/* A component's file into the folder; `to` gets the path there and is the caller's to free. */
+static covey_status add_part(build *b, const char *role, const char *file, char **to,
+                             covey_error *error) {
+    *to = covey__path_join(b->env, b->folder, file);
+    if (*to == NULL) return covey__no_memory(error, "path", strlen(file));
+    b->parts[b->part_count++] = (covey__manifest_part){role, file};
+    return COVEY_OK;
+}
+
+static covey_status add_model(build *b, covey_error *error) {
+    const covey_bundle_options *o = b->options;
+    char *to = NULL;
+    covey__buffer text;
+    covey__buffer_init(&text, b->env, DOCUMENT_MAX);
+    covey_status status = add_part(b, "model", "model.gguf", &to, error);
+    if (status == COVEY_OK && o->chat_template != NULL) {
+        status = covey__file_read(b->env, o->chat_template, &text, error);
+        if (status == COVEY_OK)
+            status = covey__template_set(b->env, o->model, to, text.data == NULL ? "" : text.data,
+                                         text.size, error);
+    } else if (status == COVEY_OK) {
+        status = copy_file(b->env, o->model, to, error);
+    }
+    covey__buffer_free(&text);
+    covey__free(b->env, to);
+    return status == COVEY_OK ? status : covey__prefix(error, status, "model");
+}
+
+/* Small documents are checked for what they are before they are copied. */
+static covey_status check_document(const build *b, const char *role, const covey__buffer *text,
+                                   covey_error *error) {
+    covey__policy policy;
+    covey__arena arena;
+    const covey__json *root;
+    const char *data = text->data == NULL ? "" : text->data;
+    if (strcmp(role, "policy") == 0)
+        return covey__policy_parse(b->env, data, text->size, &policy, error);
+    if (strcmp(role, "tools") != 0) return COVEY_OK;
+    covey__arena_init(&arena, b->env, 64u << 20);
+    covey_status status =
+        covey__json_parse(&arena, data, text->size, COVEY__JSON_LIMITS_DEFAULT, &root, error);
+    covey__arena_free(&arena);
+    return status;
+}
+
+static covey_status add_document(build *b, const char *role, const char *file, const char *from,
+                                 covey_error *error) {
+    char *to = NULL;
+    covey__buffer text;
+    if (from == NULL) return COVEY_OK;
+    covey_status status = read_text(b, from, DOCUMENT_MAX, &text, error);
+    if (status == COVEY_OK) status = check_document(b, role, &text, error);
+    if (status == COVEY_OK) status = add_part(b, role, file, &to, error);
+    if (status == COVEY_OK)
+        status =
+            covey__file_replace(b->env, to, text.data == NULL ? "" : text.data, text.size, error);
+    covey__free(b->env, to);
+    covey__buffer_free(&text);
+    return status == COVEY_OK ? status : covey__prefix(error, status, "%s", role);
+}
+
+static covey_status open_model(build *b, covey_error *error) {
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    char *path = covey__path_join(b->env, b->folder, "model.gguf");
+    if (path == NULL) return covey__no_memory(error, "path", 1);
+    source.path = path;
+    covey_status status = covey_model_open(b->runtime, &source, &b->model, error);
+    covey__free(b->env, path);
+    if (status != COVEY_OK) return status;
+    b->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
+    covey_model_describe(b->model, &b->info);
+    const char *variant = b->options->variant != NULL ? b->options->variant : b->info.quantization;
+    snprintf(b->variant, sizeof b->variant, "%s", variant);
+    for (char *c = b->variant; b->options->variant == NULL && *c != '\0'; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return COVEY_OK;
+}
+
+/* The file, which is mapped, and what a session of default length takes. */
+static covey_status estimate_memory(build *b, covey_error *error) {
+    uint64_t session = 0, file = 0;
+    b->memory_bytes = b->options->needs_memory_bytes;
+    if (b->memory_bytes != 0) return COVEY_OK;
+    char *path = covey__path_join(b->env, b->folder, "model.gguf");
+    if (path == NULL) return covey__no_memory(error, "path", 1);
+    covey_status status = covey__file_size(b->env, path, &file, error);
+    covey__free(b->env, path);
+    if (status == COVEY_OK) status = covey_session_plan(b->model, NULL, &session, error);
+    if (status == COVEY_OK && !covey__add_u64(file, session, &b->memory_bytes))
+        status = covey__fail(error, COVEY_ERROR_LIMIT, "needs.memory_bytes: too large");
+    return status;
+}
+
+/* Keeps `max` task probes, evenly spread over the file, so that every kind in it stays. */
+static void thin_tasks(covey__probes *probes, int32_t max) {
+    if (max <= 0 || probes->task_count <= (size_t)max) return;
+    for (size_t i = 0; i < (size_t)max; i++)
+        probes->tasks[i] = probes->tasks[i * probes->task_count / (size_t)max];
+    probes->task_count = (size_t)max;
+}
+
+static covey_status make_probes(build *b, covey_error *error) {
+    const covey_bundle_options *o = b->options;
+    covey__buffer text;
+    covey__buffer_init(&text, b->env, TASK_LINES_MAX);
+    covey_status status = covey__probes_new(b->env, &b->probes, error);
+    if (status == COVEY_OK && o->task_probes != NULL) {
+        status = covey__file_read(b->env, o->task_probes, &text, error);
+        if (status == COVEY_OK)
+            status = covey__probes_add_lines(b->probes, text.data == NULL ? "" : text.data,
+                                             text.size, error);
+        if (status == COVEY_OK && b->probes->task_count == 0)
+            status =
+                covey__fail(error, COVEY_ERROR_FORMAT, "%s holds no task probe", o->task_probes);
+    }
+    covey__buffer_free(&text);
+    if (status != COVEY_OK) return status;
+    thin_tasks(b->probes, o->task_probe_count_max);
+    b->probes->task_score_min = o->task_score_min;
+    b->probes->task_tokens_max = o->task_tokens_max > 0 ? o->task_tokens_max : SCORE_TOKENS_MAX;
+    int32_t count = o->bits_probe_count == 0 ? BITS_DEFAULT : o->bits_probe_count;
+    return covey__bits_record(b->probes, b->model, count, error);
+}
+
+static covey_status write_probes(build *b, covey_error *error) {
+    char *to = NULL;
+    covey__buffer text;
+    if (b->probes->bits_count == 0 && b->probes->task_count == 0) return COVEY_OK;
+    covey__buffer_init(&text, b->env, COVEY__PROBES_BYTES_MAX);
+    covey_status status = covey__probes_write(b->probes, &text, error);
+    if (status == COVEY_OK) status = add_part(b, "probes", "probes.json", &to, error);
+    if (status == COVEY_OK) status = covey__file_replace(b->env, to, text.data, text.size, error);
+    covey__free(b->env, to);
+    covey__buffer_free(&text);
+    return status;
+}
+
+static covey__manifest_spec spec_of(const build *b) {
+    return (covey__manifest_spec){
+        .name = b->options->name,
+        .version = b->options->version,
+        .variant = b->variant,
+        .parts = b->parts,
+        .part_count = b->part_count,
+        .memory_bytes = b->memory_bytes,
+        .arithmetic_version = b->info.arithmetic_version,
+        .app = b->options->needs_app,
+        .os = b->options->needs_os,
+        .os_count = b->options->needs_os_count,
+    };
+}
+
+/* What can be said to be wrong before a model is copied. */
+static covey_status check_options(build *b, covey_error *error) {
+    const covey_bundle_options *o = b->options;
+    if (o->model == NULL || o->out == NULL)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "bundle: a model and a folder to build in must be named");
+    if (!(o->task_score_min >= 0.0 && o->task_score_min <= 1.0))
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "bundle: the least score of task probes is a share, 0 to 1");
+    if (o->bits_probe_count < -1 || o->bits_probe_count > BITS_MAX)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "bundle: 1 to %d bits probes, 0 for the default, -1 for none", BITS_MAX);
+    if (covey__file_exists(o->out))
+        return covey__fail(error, COVEY_ERROR_EXISTS,
+                           "bundle: %s exists; name a folder that does not, or remove it", o->out);
+    covey__manifest_spec spec = spec_of(b);
+    spec.variant = o->variant != NULL ? o->variant : "default";
+    return covey__manifest_spec_check(&spec, error);
+}
+
+static covey_status collect(build *b, covey_error *error) {
+    const covey_bundle_options *o = b->options;
+    covey_status status = covey__folder_make(b->env, b->folder, error);
+    if (status == COVEY_OK) status = add_model(b, error);
+    if (status == COVEY_OK) status = add_document(b, "tools", "tools.json", o->tools, error);
+    if (status == COVEY_OK)
+        status = add_document(b, "template", "template.jinja", o->chat_template, error);
+    if (status == COVEY_OK) status = add_document(b, "policy", "policy.json", o->policy, error);
+    if (status == COVEY_OK) status = open_model(b, error);
+    if (status == COVEY_OK) status = estimate_memory(b, error);
+    if (status == COVEY_OK) status = make_probes(b, error);
+    if (status == COVEY_OK) status = write_probes(b, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "bundle");
+    covey__manifest_spec spec = spec_of(b);
+    return covey__manifest_write(b->env, b->folder, &spec, error);
+}
+
+static covey_status prove(build *b, covey_probe_result *result, covey_error *error,
+                          covey_progress_fn progress, void *user) {
+    covey_ensemble *ensemble = NULL;
+    covey_status status =
+        covey_ensemble_open(b->runtime, b->folder, COVEY_CHECK_DIGESTS, &ensemble, error);
+    if (status != COVEY_OK) return status;
+    status = covey_ensemble_probe(ensemble, result, error, progress, user);
+    covey_ensemble_close(ensemble);
+    /* Failing bits probes are never allowed: they were recorded a moment ago on this engine. */
+    bool bits_equal = result->bits_passed == result->bits_count;
+    if (status == COVEY_ERROR_REFUSED && b->options->allow_failing && bits_equal) return COVEY_OK;
+    return status;
+}
+
+static covey_status settle(build *b, covey_error *error) {
+    covey_status status = covey__folder_sync(b->env, b->folder, error);
+    return status == COVEY_OK ? covey__file_rename(b->env, b->folder, b->options->out, error)
+                              : status;
+}
+
+covey_status covey_bundle_build(covey_runtime *runtime, const covey_bundle_options *options,
+                                covey_probe_result *result, covey_error *error,
+                                covey_progress_fn progress, void *user) {
+    if (runtime == NULL || options == NULL || options->size < sizeof *options)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "bundle: options must be set to COVEY_BUNDLE_OPTIONS_INIT first");
+    build b = {.runtime = runtime, .env = covey__runtime_env(runtime), .options = options};
+    covey_probe_result figures = COVEY_PROBE_RESULT_INIT;
+    covey_status status = check_options(&b, error);
+    if (status != COVEY_OK) return status;
+    b.folder = covey__format(b.env, "%s.partial-%ld", options->out, (long)getpid());
+    if (b.folder == NULL) return covey__no_memory(error, "bundle: path", strlen(options->out));
+    status = collect(&b, error);
+    covey_model_close(b.model);
+    covey__probes_free(b.probes);
+    if (status == COVEY_OK) status = prove(&b, &figures, error, progress, user);
+    if (status == COVEY_OK) status = settle(&b, error);
+    if (status != COVEY_OK) {
+        covey_status ignored = covey__tree_remove(b.env, b.folder, NULL);
+        (void)ignored;
+    }
+    covey__free(b.env, b.folder);
+    if (result != NULL && result->size >= sizeof figures) *result = figures;
+    return status;
+}

@@ -1,0 +1,33 @@
+/* Running and recording probes on the engine: shared by covey_ensemble_probe and
+ * covey_bundle_build. */
+#ifndef COVEY_LIBRARY_PROBE_RUN_H
+#define COVEY_LIBRARY_PROBE_RUN_H
+
+#include <covey/ensemble.h>
+
+#include "bundle/probes.h"
+
+/* Computes a bits probe's tokens and digests on `model` from its prompt. `tokens` and `logits` have
+ * room for `token_count`. `each` may be NULL; it is asked after every token and may stop by
+ * returning anything but COVEY_OK. */
+typedef covey_status (*covey__bits_fn)(void *user, size_t index, covey_token token,
+                                       const uint8_t logits[32]);
+covey_status covey__bits_compute(covey_model *model, const covey_token *prompt, size_t prompt_count,
+                                 size_t token_count, covey_error *error, covey__bits_fn each,
+                                 void *user) COVEY_MUST_USE;
+
+/* Records `count` bits probes into the set, whose other parts are there already. */
+covey_status covey__bits_record(covey__probes *probes, covey_model *model, int32_t count,
+                                covey_error *error) COVEY_MUST_USE;
+
+/* The tokens that a task probe's messages make; the caller frees with covey__free. */
+covey_status covey__task_prompt(const covey__env *env, const covey_model *model,
+                                const covey__task_probe *task, covey_token **tokens, size_t *count,
+                                covey_error *error) COVEY_MUST_USE;
+
+/* Runs all probes on a model; what covey_ensemble_probe returns. */
+covey_status covey__probes_run(const covey__env *env, const covey__probes *probes,
+                               covey_model *model, covey_probe_result *result, covey_error *error,
+                               covey_progress_fn progress, void *user) COVEY_MUST_USE;
+
+#endif
