@@ -1,7 +1,9 @@
 /* Numbers as text in the C locale, by a locale object rather than the process's setting, which is
- * the app's and may change at any time. glibc and others give the C locale without taking memory;
- * where it cannot be had, the thread's own locale serves. */
+ * the app's and may change at any time; and rounded to nearest, whatever the app's rounding mode.
+ * glibc and others give the C locale without taking memory; where it cannot be had, the thread's
+ * own locale serves. */
 #include "base/c_locale.h"
+#include "base/pool.h"
 
 #include <locale.h>
 #include <math.h>
@@ -11,15 +13,17 @@
 
 typedef struct switched {
     locale_t made, before;
+    covey__fp_state fp;
 } switched;
 
 static switched enter_c_locale(void) {
-    switched state = {newlocale(LC_ALL_MASK, "C", (locale_t)0), (locale_t)0};
+    switched state = {newlocale(LC_ALL_MASK, "C", (locale_t)0), (locale_t)0, covey__fp_enter()};
     if (state.made != (locale_t)0) state.before = uselocale(state.made);
     return state;
 }
 
 static void leave_c_locale(switched state) {
+    covey__fp_leave(state.fp);
     if (state.made == (locale_t)0) return;
     uselocale(state.before);
     freelocale(state.made);

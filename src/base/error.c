@@ -149,24 +149,22 @@ covey_status(covey__no_memory)(covey_error *error, const char *what, size_t byte
 
 const char *covey__printable(const char *text, size_t size, char *out, size_t capacity) {
     assert(capacity >= 5);
-    size_t at = 0, used = 0;
-    while (at < size) {
+    size_t used = 0, cut = 0; /* where "..." goes if not all fits */
+    for (size_t at = 0; at < size;) {
         size_t length = covey__utf8_sequence(text + at, size - at);
         bool plain = length > 0 && (unsigned char)text[at] >= 0x20 && text[at] != 0x7f &&
                      !covey__utf8_is_c1(text + at, length);
         size_t take = plain ? length : 1;
-        /* the last three bytes are kept for "..." unless this ends the text */
-        size_t room = at + (length > 0 ? length : 1) == size ? capacity - 1 : capacity - 4;
-        if (used + take > room) {
-            memcpy(out + used, "...", 3);
-            used += 3;
-            break;
+        if (used + take > capacity - 1) {
+            memcpy(out + cut, "...", 4);
+            return out;
         }
         if (plain)
             memcpy(out + used, text + at, length);
         else
             out[used] = '?';
         used += take;
+        if (used <= capacity - 4) cut = used;
         at += length > 0 ? length : 1;
     }
     out[used] = '\0';
