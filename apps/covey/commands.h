@@ -3,8 +3,10 @@
 #ifndef COVEY_APPS_COMMANDS_H
 #define COVEY_APPS_COMMANDS_H
 
+int covey_cmd_bundle(int argc, char **argv);
 int covey_cmd_inspect(int argc, char **argv);
 int covey_cmd_bench(int argc, char **argv);
+int covey_cmd_quantize(int argc, char **argv);
 int covey_cmd_train(int argc, char **argv);
 
 #endif
