@@ -77,11 +77,6 @@ static covey_status take_matrix(covey_model *model, const covey__gguf_tensor *te
         return covey__fail(error, COVEY_ERROR_FORMAT,
                            "tensor \"%s\": %" PRId64 " columns are no multiple of %s's %" PRId32,
                            name, columns, type_name(type), covey__kernel_block(type));
-    if ((uintptr_t)tensor->data % 4 != 0)
-        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "tensor \"%s\" does not lie at a multiple of 4 bytes: align the model "
-                           "within its container",
-                           name);
     *out = (covey__weights){tensor->data, type, (int32_t)rows, (int32_t)columns,
                             covey__kernel_row_bytes(type, (int32_t)columns)};
     model->kinds[covey__kernel_act(type)] = true;

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define ALIGN_BYTES 63 /* that covey__reserve adds */
+
 typedef struct carver {
     char *base; /* NULL: only count */
     uint64_t at;
@@ -75,12 +77,12 @@ static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context
 
 uint64_t covey__workspace_bytes(const covey_model *model, int32_t batch, int32_t context) {
     covey__workspace unused;
-    return lay_out(model, batch, context, NULL, &unused);
+    return lay_out(model, batch, context, NULL, &unused) + ALIGN_BYTES;
 }
 
 void *covey__reserve(const covey__env *env, size_t size, void **base) {
     size_t padded;
-    *base = covey__add_size(size, 63, &padded) ? covey__alloc(env, padded) : NULL;
+    *base = covey__add_size(size, ALIGN_BYTES, &padded) ? covey__alloc(env, padded) : NULL;
     return *base ? (void *)(((uintptr_t)*base + 63) & ~(uintptr_t)63) : NULL;
 }
 
@@ -90,7 +92,8 @@ static covey_status grow(covey_model *model, int32_t batch, int32_t context, cov
     if (context < w->context) context = w->context;
     uint64_t bytes = covey__workspace_bytes(model, batch, context);
     void *base = NULL;
-    char *start = bytes <= SIZE_MAX ? covey__reserve(model->env, (size_t)bytes, &base) : NULL;
+    char *start =
+        bytes <= SIZE_MAX ? covey__reserve(model->env, (size_t)bytes - ALIGN_BYTES, &base) : NULL;
     if (!start) return covey__no_memory(error, "scratch of passes", (size_t)bytes);
     covey__free(model->env, w->base);
     w->base = base;

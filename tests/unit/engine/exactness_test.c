@@ -166,7 +166,7 @@ static void check_all(const char *path, size_t tokens) {
 }
 
 static void check_synthetic(synthetic s) {
-    const char *path = in_test_folder("exact.gguf");
+    const char *path = in_folder("exact.gguf");
     write_synthetic(&s, path);
     check_all(path, TOKENS);
 }
@@ -224,11 +224,7 @@ static void test_q4_0_with_q6_k_output(void **state) {
 }
 
 static void check_shared(const char *name, size_t tokens) {
-    const char *path = shared_file(name);
-    if (!path) {
-        print_message("skipped: %s is not here\n", name);
-        skip();
-    }
+    TEST_SHARED_OR_SKIP(path, name);
     check_all(path, tokens);
 }
 
@@ -254,5 +250,5 @@ int main(void) {
         cmocka_unit_test(test_stories260k),
         cmocka_unit_test(test_stories3m),
     };
-    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

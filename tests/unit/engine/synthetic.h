@@ -3,16 +3,11 @@
 #ifndef COVEY_TESTS_ENGINE_SYNTHETIC_H
 #define COVEY_TESTS_ENGINE_SYNTHETIC_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support/support.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "engine/engine.h"
 
@@ -49,37 +44,28 @@ typedef struct synthetic {
     }
 #define SYNTHETIC_VOCABULARY 259 /* three control tokens and the bytes */
 
-static char test_folder[64];
-static covey__env test_env;
+static test_folder folder;
+static covey__env plain_env;
 
 static inline void must(covey_status status, const covey_error *error) {
     if (status != COVEY_OK) fail_msg("%s: %s", covey_status_name(status), error->message);
 }
 
-static inline int make_test_folder(void **state) {
+static inline int make_folder(void **state) {
     (void)state;
-    covey__env_init(&test_env);
-    snprintf(test_folder, sizeof test_folder, "/tmp/covey-engine-XXXXXX");
-    return mkdtemp(test_folder) ? 0 : -1;
+    covey__env_init(&plain_env);
+    test_folder_make(&folder);
+    return 0;
 }
 
-static inline int remove_test_folder(void **state) {
+static inline int remove_folder(void **state) {
     (void)state;
-    return covey__tree_remove(&test_env, test_folder, NULL) == COVEY_OK ? 0 : -1;
+    test_folder_remove(&folder);
+    return 0;
 }
 
-static inline const char *in_test_folder(const char *name) {
-    static char path[160];
-    snprintf(path, sizeof path, "%s/%s", test_folder, name);
-    return path;
-}
-
-/* The shared reference data, or NULL. */
-static inline const char *shared_file(const char *name) {
-    static char path[512];
-    const char *folder = getenv("COVEY_SHARED");
-    snprintf(path, sizeof path, "%s/data/%s", folder ? folder : "../shared", name);
-    return access(path, R_OK) == 0 ? path : NULL;
+static inline const char *in_folder(const char *name) {
+    return test_path(&folder, name);
 }
 
 /* xorshift64*, so that every machine has the same model. */
@@ -240,7 +226,7 @@ static inline void write_synthetic(const synthetic *s, const char *path) {
     synthetic_plan plan;
     make_plan_of(&plan, s);
     covey__gguf_writer *writer = NULL;
-    must(covey__gguf_writer_new(&test_env, path, &writer, &error), &error);
+    must(covey__gguf_writer_new(&plain_env, path, &writer, &error), &error);
     put_metadata(writer, s);
     put_vocabulary(writer);
     for (size_t i = 0; i < plan.count; i++) {
