@@ -1,24 +1,299 @@
-/* Weight types by name. */
+/* covey_quantize: a GGUF in, one with smaller weights out. Which tensor gets which type follows
+ * llama.cpp's mixture (llama-quant.cpp), so that a file of ours and one of theirs hold the same:
+ * matrices take the asked type; the output matrix, or the embedding where it serves as one, takes
+ * Q6_K beside Q4_0; norms and vectors stay F32; rows that no block divides take F16. The file is
+ * mapped, and a block of rows at a time is read, converted by all threads, and written. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/runtime.h"
+#include "gguf/gguf.h"
+#include "kernel/kernel.h"
 #include <covey/train.h>
+
+#define BLOCK_BYTES ((size_t)4 << 20)
+#define COLUMNS_MAX ((uint64_t)1 << 20)
+/* general.quantization_version of the block formats as they are now. */
+#define QUANTIZATION_VERSION 2
+
+static const struct {
+    const char *name;
+    covey_weight_type type;
+    covey__type as;
+    uint32_t file_type; /* general.file_type: llama.cpp's numbers */
+} types[] = {{"F32", COVEY_WEIGHT_F32, COVEY__TYPE_F32, 0},
+             {"F16", COVEY_WEIGHT_F16, COVEY__TYPE_F16, 1},
+             {"Q8_0", COVEY_WEIGHT_Q8_0, COVEY__TYPE_Q8_0, 7},
+             {"Q4_0", COVEY_WEIGHT_Q4_0, COVEY__TYPE_Q4_0, 2}};
+#define TYPE_COUNT (sizeof types / sizeof types[0])
 
 covey_status covey_weight_type_parse(const char *name, covey_weight_type *type,
                                      covey_error *error) {
-    static const struct {
-        const char *name;
-        covey_weight_type type;
-    } all[] = {{"F32", COVEY_WEIGHT_F32},
-               {"F16", COVEY_WEIGHT_F16},
-               {"Q8_0", COVEY_WEIGHT_Q8_0},
-               {"Q4_0", COVEY_WEIGHT_Q4_0}};
-    for (size_t i = 0; name && i < sizeof all / sizeof all[0]; i++)
-        if (strcasecmp(name, all[i].name) == 0) {
-            *type = all[i].type;
+    for (size_t i = 0; name && i < TYPE_COUNT; i++)
+        if (strcasecmp(name, types[i].name) == 0) {
+            *type = types[i].type;
             return COVEY_OK;
         }
+    char shown[32];
     return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                        "quantize: type \"%s\" is not here, only F32, F16, Q8_0 and Q4_0",
-                       name ? name : "");
+                       name ? covey__printable(name, strlen(name), shown, sizeof shown) : "");
+}
+
+typedef struct job {
+    const covey__env *env;
+    covey__pool *pool;
+    const covey__gguf *in;
+    covey__gguf_writer *writer;
+    covey__type type;
+    uint32_t file_type;
+    bool tied; /* no output matrix: the embedding is it */
+    uint8_t *block;
+    size_t block_bytes;
+    float *rows; /* one row of floats a thread */
+    size_t row_floats;
+    covey_quantize_result result;
+    covey_quantize_progress_fn progress;
+    void *user;
+    /* The block that the threads convert now. */
+    const covey__gguf_tensor *tensor;
+    covey__type tensor_type;
+    uint64_t first_row;
+    size_t row_count, in_bytes, out_bytes; /* bytes of a row */
+    int32_t *bad; /* a thread's first row with a number that the type cannot hold, or -1 */
+} job;
+
+static bool ends_with(covey__gguf_text name, const char *end) {
+    size_t size = strlen(end);
+    return name.size >= size && memcmp(name.data + name.size - size, end, size) == 0;
+}
+
+static bool is_named(covey__gguf_text name, const char *text) {
+    return name.size == strlen(text) && memcmp(name.data, text, name.size) == 0;
+}
+
+static bool is_float(covey__type type) {
+    return type == COVEY__TYPE_F32 || type == COVEY__TYPE_F16 || type == COVEY__TYPE_BF16;
+}
+
+static bool is_matrix(const covey__gguf_tensor *t) {
+    return t->element_count > t->dimensions[0] && ends_with(t->name, "weight") &&
+           !ends_with(t->name, "_norm.weight") && !ends_with(t->name, "ffn_gate_inp.weight");
+}
+
+/* The type that a tensor takes in the new file. */
+static covey__type type_for(const job *j, const covey__gguf_tensor *t) {
+    if (!is_matrix(t)) return t->type;
+    covey__type type = j->type;
+    bool output =
+        is_named(t->name, "output.weight") || (j->tied && is_named(t->name, "token_embd.weight"));
+    if (output && type == COVEY__TYPE_Q4_0)
+        type = t->dimensions[0] % 256 == 0 ? COVEY__TYPE_Q6_K : COVEY__TYPE_Q8_0;
+    if (t->dimensions[0] % covey__type_get(type)->block_values != 0) type = COVEY__TYPE_F16;
+    return type;
+}
+
+static covey_status check_tensor(const covey__gguf_tensor *t, covey__type type,
+                                 covey_error *error) {
+    char name[80];
+    const covey__type_info *info = covey__type_get(t->type);
+    if (t->type != type && !is_float(t->type))
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "quantize: tensor \"%s\" is %s already; quantize from the file in F32, "
+                           "F16 or BF16 that it was made of",
+                           covey__printable(t->name.data, t->name.size, name, sizeof name),
+                           info ? info->name : "of an unknown type");
+    if (t->dimensions[0] > COLUMNS_MAX)
+        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)COLUMNS_MAX,
+                                 (int64_t)t->dimensions[0],
+                                 "quantize: tensor \"%s\" has rows of %" PRIu64
+                                 " weights, at most %" PRIu64 " are supported",
+                                 covey__printable(t->name.data, t->name.size, name, sizeof name),
+                                 t->dimensions[0], COLUMNS_MAX);
+    return COVEY_OK;
+}
+
+/* ---- One block of rows ---- */
+
+/* F16 holds numbers below 65520; above, they would become infinite. */
+static bool fits(const float *row, size_t n, covey__type type) {
+    if (!covey__finite(row, n)) return false;
+    for (size_t i = 0; type == COVEY__TYPE_F16 && i < n; i++)
+        if (fabsf(row[i]) >= 65520.0f) return false;
+    return true;
+}
+
+static void convert_job(void *user, int32_t thread, int32_t threads) {
+    job *j = user;
+    float *row = j->rows + (size_t)thread * j->row_floats;
+    int32_t columns = (int32_t)j->tensor->dimensions[0];
+    size_t from = j->row_count * (size_t)thread / (size_t)threads;
+    size_t to = j->row_count * ((size_t)thread + 1) / (size_t)threads;
+    j->bad[thread] = -1;
+    for (size_t r = from; r < to; r++) {
+        const uint8_t *in = j->tensor->data + (j->first_row + r) * j->in_bytes;
+        covey__row_decode(j->tensor->type, in, columns, row);
+        if (j->bad[thread] < 0 && !fits(row, (size_t)columns, j->tensor_type))
+            j->bad[thread] = (int32_t)r;
+        covey__row_encode(j->tensor_type, row, columns, j->block + r * j->out_bytes);
+    }
+}
+
+static covey_status check_block(const job *j, covey_error *error) {
+    for (int32_t i = 0; i < covey__pool_threads(j->pool); i++) {
+        if (j->bad[i] < 0) continue;
+        char name[80];
+        return covey__fail(
+            error, COVEY_ERROR_NUMERIC,
+            "quantize: tensor \"%s\", row %" PRIu64 " holds a number that %s cannot",
+            covey__printable(j->tensor->name.data, j->tensor->name.size, name, sizeof name),
+            j->first_row + (uint64_t)j->bad[i], covey__type_get(j->tensor_type)->name);
+    }
+    return COVEY_OK;
+}
+
+static covey_status convert_tensor(job *j, covey_error *error) {
+    const covey__gguf_tensor *t = j->tensor;
+    uint64_t row_total = t->element_count / t->dimensions[0];
+    j->in_bytes = (size_t)(t->bytes / row_total);
+    const covey__type_info *info = covey__type_get(j->tensor_type);
+    j->out_bytes = (size_t)t->dimensions[0] / info->block_values * info->block_bytes;
+    for (j->first_row = 0; j->first_row < row_total; j->first_row += j->row_count) {
+        uint64_t left = row_total - j->first_row;
+        j->row_count = j->block_bytes / j->out_bytes;
+        if (j->row_count > left) j->row_count = (size_t)left;
+        covey__pool_run(j->pool, convert_job, j);
+        covey_status status = check_block(j, error);
+        if (status != COVEY_OK) return status;
+        status = covey__gguf_write_data(j->writer, j->block, j->row_count * j->out_bytes, error);
+        if (status != COVEY_OK) return status;
+    }
+    return COVEY_OK;
+}
+
+/* ---- The file ---- */
+
+static bool is_replaced(covey__gguf_text key) {
+    return is_named(key, "general.file_type") || is_named(key, "general.quantization_version") ||
+           is_named(key, "general.alignment");
+}
+
+static covey_status put_header(job *j, covey_error *error) {
+    for (size_t i = 0; i < covey__gguf_value_count(j->in); i++) {
+        covey__gguf_value value = covey__gguf_value_at(j->in, i);
+        /* A failure here sticks and shows at write_header. */
+        if (!is_replaced(value.key)) covey__gguf_put_value(j->writer, &value);
+    }
+    covey__gguf_put_u32(j->writer, "general.quantization_version", QUANTIZATION_VERSION);
+    covey__gguf_put_u32(j->writer, "general.file_type", j->file_type);
+    for (size_t i = 0; i < covey__gguf_tensor_count(j->in); i++) {
+        const covey__gguf_tensor *t = covey__gguf_tensor_at(j->in, i);
+        char *name = covey__strndup(j->env, t->name.data, t->name.size);
+        if (!name) return covey__no_memory(error, "quantize: name", t->name.size);
+        covey__type type = type_for(j, t);
+        covey_status status = check_tensor(t, type, error);
+        if (status == COVEY_OK)
+            status = covey__gguf_add_tensor(j->writer, name, type, t->dimension_count,
+                                            t->dimensions, error);
+        covey__free(j->env, name);
+        if (status != COVEY_OK) return status;
+        if (t->dimensions[0] > j->row_floats) j->row_floats = (size_t)t->dimensions[0];
+    }
+    return covey__gguf_write_header(j->writer, error);
+}
+
+static covey_status reserve(job *j, covey_error *error) {
+    size_t threads = (size_t)covey__pool_threads(j->pool), row_bytes = j->row_floats * 4;
+    j->row_floats = (j->row_floats + 15) / 16 * 16;
+    j->block_bytes = row_bytes > BLOCK_BYTES ? row_bytes : BLOCK_BYTES;
+    j->block = covey__alloc_aligned(j->env, j->block_bytes);
+    j->rows = covey__alloc_aligned(j->env, threads * j->row_floats * sizeof(float));
+    j->bad = covey__calloc(j->env, threads, sizeof *j->bad);
+    if (!j->block || !j->rows || !j->bad)
+        return covey__no_memory(error, "quantize: rows", j->block_bytes);
+    return COVEY_OK;
+}
+
+static covey_status write_tensors(job *j, covey_error *error) {
+    uint64_t total = 0, done = 0;
+    size_t count = covey__gguf_tensor_count(j->in);
+    for (size_t i = 0; i < count; i++) total += covey__gguf_tensor_at(j->in, i)->bytes;
+    for (size_t i = 0; i < count; i++) {
+        covey_status status = COVEY_OK;
+        j->tensor = covey__gguf_tensor_at(j->in, i);
+        j->tensor_type = type_for(j, j->tensor);
+        if (j->tensor_type == j->tensor->type) {
+            j->result.tensors_kept++;
+            status =
+                covey__gguf_write_data(j->writer, j->tensor->data, (size_t)j->tensor->bytes, error);
+        } else {
+            j->result.tensors_quantized++;
+            status = convert_tensor(j, error);
+        }
+        if (status != COVEY_OK) return status;
+        done += j->tensor->bytes;
+        status = j->progress ? j->progress(j->user, done, total) : COVEY_OK;
+        if (status != COVEY_OK) return covey__fail(error, status, "quantize: stopped");
+    }
+    return COVEY_OK;
+}
+
+static covey_status check_paths(const char *in_path, const char *out_path, covey_error *error) {
+    struct stat in, out;
+    if (stat(in_path, &in) == 0 && stat(out_path, &out) == 0 && in.st_dev == out.st_dev &&
+        in.st_ino == out.st_ino)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "quantize: %s is the input; name another file to write", out_path);
+    return COVEY_OK;
+}
+
+static covey_status run(job *j, const char *in_path, const char *out_path, covey_error *error) {
+    covey__gguf *in = NULL;
+    covey_status status = check_paths(in_path, out_path, error);
+    if (status != COVEY_OK) return status;
+    status = covey__gguf_open_path(j->env, in_path, &in, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "quantize: %s", in_path);
+    j->in = in;
+    j->tied = covey__gguf_tensor_find(in, "output.weight") == NULL;
+    status = covey__gguf_writer_new(j->env, out_path, &j->writer, error);
+    if (status == COVEY_OK) status = put_header(j, error);
+    if (status == COVEY_OK) status = reserve(j, error);
+    if (status == COVEY_OK) status = write_tensors(j, error);
+    if (status == COVEY_OK) status = covey__gguf_finish(j->writer, error);
+    if (status == COVEY_OK)
+        status = covey__file_size(j->env, out_path, &j->result.bytes_out, error);
+    j->result.bytes_in = covey__gguf_size(in);
+    covey__gguf_writer_free(j->writer);
+    covey__free_aligned(j->env, j->block);
+    covey__free_aligned(j->env, j->rows);
+    covey__free(j->env, j->bad);
+    covey__gguf_close(in);
+    return status;
+}
+
+covey_status covey_quantize(covey_runtime *runtime, const char *in_path, const char *out_path,
+                            covey_weight_type type, covey_quantize_result *result,
+                            covey_error *error, covey_quantize_progress_fn progress, void *user) {
+    size_t which = 0;
+    while (which < TYPE_COUNT && types[which].type != type) which++;
+    if (!runtime || !in_path || !out_path || which == TYPE_COUNT)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "quantize: a runtime, two paths and a type are needed");
+    job j = {.env = covey__runtime_env(runtime),
+             .pool = covey__runtime_pool(runtime),
+             .type = types[which].as,
+             .file_type = types[which].file_type,
+             .progress = progress,
+             .user = user};
+    covey_status status = run(&j, in_path, out_path, error);
+    if (status == COVEY_OK && result) {
+        size_t size = result->size < sizeof j.result ? result->size : sizeof j.result;
+        j.result.size = result->size;
+        memcpy(result, &j.result, size);
+    }
+    return status;
 }

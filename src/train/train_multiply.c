@@ -89,6 +89,21 @@ void covey__train_pack(const covey__train_kernels *kernels, const float *b, size
     }
 }
 
+static void copy_rows_14(const float *a, size_t lda, size_t depth, float *out) {
+    for (size_t p = 0; p < depth; p++) memcpy(out + p * 14, a + p * lda, 14 * sizeof(float));
+}
+
+static void copy_rows_6(const float *a, size_t lda, size_t depth, float *out) {
+    for (size_t p = 0; p < depth; p++) memcpy(out + p * 6, a + p * lda, 6 * sizeof(float));
+}
+
+static void copy_rows(const float *a, size_t lda, size_t depth, size_t n, size_t mr, float *out) {
+    for (size_t p = 0; p < depth; p++, out += mr) {
+        memcpy(out, a + p * lda, n * sizeof(float));
+        memset(out + n, 0, (mr - n) * sizeof(float));
+    }
+}
+
 /* Rows of A for one tile, packed by depth, short ones filled with zeros. */
 static void pack_rows(const covey__train_product *product, size_t row, size_t n, size_t mr,
                       float *out) {
@@ -100,11 +115,13 @@ static void pack_rows(const covey__train_product *product, size_t row, size_t n,
         return;
     }
     a += row;
-    for (size_t p = 0; p < product->depth; p++) {
-        memcpy(out, a + p * product->lda, n * sizeof(float));
-        if (n < mr) memset(out + n, 0, (mr - n) * sizeof(float));
-        out += mr;
-    }
+    /* Whole tiles copy by a size that the compiler knows. */
+    if (n == 14 && mr == 14)
+        copy_rows_14(a, product->lda, product->depth, out);
+    else if (n == 6 && mr == 6)
+        copy_rows_6(a, product->lda, product->depth, out);
+    else
+        copy_rows(a, product->lda, product->depth, n, mr, out);
 }
 
 static void copy_tile(const float *from, size_t ld, float *to, size_t ldc, size_t rows,
