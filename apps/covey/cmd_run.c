@@ -1,0 +1,313 @@
+/* covey run: answers prompts in the terminal. Interactive on a terminal, else one prompt from the
+ * arguments or standard input. The answer goes to standard output, everything else to standard
+ * error, so that it can be piped. */
+#include "covey/commands.h"
+
+#include "common/files.h"
+#include "common/options.h"
+#include "covey/context.h"
+
+#include <editline/readline.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROMPT_BYTES_MAX (4u << 20)
+#define MESSAGES_MAX     512
+
+typedef struct run {
+    app_context context;
+    app_served served;
+    covey_conversation *conversation;
+    const char *system;
+    int64_t context_tokens, tokens_max, top_k, seed;
+    double temperature, top_p, min_p, repetition_penalty;
+    bool raw, stats, json;
+    covey_message messages[MESSAGES_MAX];
+    size_t message_count;
+} run;
+
+static covey_conversation *volatile answering; /* what an interrupt cancels */
+
+static void cancel_answer(void) {
+    if (answering) covey_conversation_cancel(answering);
+}
+
+typedef struct answer_text {
+    char *text;
+    size_t size, capacity;
+    bool quiet;
+} answer_text;
+
+static bool on_text(void *user, const char *text, size_t size) {
+    answer_text *out = user;
+    if (out->size + size + 1 > out->capacity) {
+        size_t capacity = 2 * (out->size + size + 1);
+        char *larger = realloc(out->text, capacity);
+        if (!larger) return false;
+        out->text = larger;
+        out->capacity = capacity;
+    }
+    memcpy(out->text + out->size, text, size);
+    out->size += size;
+    out->text[out->size] = 0;
+    if (out->quiet) return true;
+    return fwrite(text, 1, size, stdout) == size && fflush(stdout) == 0;
+}
+
+static void json_string(const char *text) {
+    putchar('"');
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        if (*at == '"' || *at == '\\')
+            printf("\\%c", *at);
+        else if (*at < 0x20)
+            printf("\\u%04x", *at);
+        else
+            putchar(*at);
+    }
+    putchar('"');
+}
+
+static const char *stop_name(covey_stop_reason reason) {
+    static const char *const names[] = {"end", "length", "context", "stop", "cancelled"};
+    return names[reason];
+}
+
+static double rate(int64_t count, int64_t us) {
+    return us > 0 ? (double)count * 1e6 / (double)us : 0;
+}
+
+static void print_figures(const run *r, const covey_answer *answer, const char *text) {
+    double first_ms = (double)answer->first_token_us / 1000.0;
+    double prefill =
+        rate(answer->prompt_token_count - answer->reused_token_count, answer->prefill_us);
+    double decode = rate(answer->answer_token_count - 1, answer->decode_us);
+    if (r->json) {
+        fputs("{\"answer\":", stdout);
+        json_string(text);
+        fputs(",\"ensemble\":", stdout);
+        json_string(r->served.label);
+        printf(
+            ",\"route\":\"local\",\"stop_reason\":\"%s\",\"prompt_tokens\":%d,\"answer_tokens\":%d,"
+            "\"time_to_first_token_ms\":%.2f,\"prefill_tps\":%.1f,\"decode_tps\":%.1f}\n",
+            stop_name(answer->stop_reason), (int)answer->prompt_token_count,
+            (int)answer->answer_token_count, first_ms, prefill, decode);
+    } else if (r->stats) {
+        fprintf(
+            stderr,
+            "[%s: first token %.1f ms, prompt %d tokens at %.0f/s, answer %d tokens at %.0f/s]\n",
+            r->served.label, first_ms, (int)answer->prompt_token_count, prefill,
+            (int)answer->answer_token_count, decode);
+    }
+}
+
+/* Answers `prompt`. The answer becomes part of the conversation, which owns its text. */
+static bool answer_prompt(run *r, const char *prompt, covey_error *error) {
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_answer answer = COVEY_ANSWER_INIT;
+    answer_text out = {.quiet = r->json};
+    bool chat = r->served.info.has_chat_template && !r->raw;
+    if (chat && r->message_count + 2 > MESSAGES_MAX) {
+        error->status = COVEY_ERROR_LIMIT;
+        snprintf(error->message, sizeof error->message,
+                 "this conversation has %d messages, which is the most; /clear begins a new one",
+                 MESSAGES_MAX);
+        return false;
+    }
+    if (chat) {
+        r->messages[r->message_count] = (covey_message){"user", prompt};
+        request.messages = r->messages;
+        request.message_count = r->message_count + 1;
+    } else {
+        request.prompt = prompt;
+    }
+    covey_sampling *sampling = &request.generation.sampling;
+    sampling->temperature = (float)r->temperature;
+    sampling->top_k = (int32_t)r->top_k;
+    sampling->top_p = (float)r->top_p;
+    sampling->min_p = (float)r->min_p;
+    sampling->repetition_penalty = (float)r->repetition_penalty;
+    sampling->seed = (uint64_t)r->seed;
+    request.generation.tokens_max = (int32_t)r->tokens_max;
+    answering = r->conversation;
+    covey_status status =
+        covey_conversation_generate(r->conversation, &request, &answer, error, on_text, &out);
+    answering = NULL;
+    if (!r->json && out.size) putchar('\n');
+    if (!status) print_figures(r, &answer, out.text ? out.text : "");
+    char *kept = !status && chat ? strdup(prompt) : NULL;
+    if (kept && out.text) {
+        r->messages[r->message_count++] = (covey_message){"user", kept};
+        r->messages[r->message_count++] = (covey_message){"assistant", out.text};
+        return true;
+    }
+    free(kept);
+    free(out.text);
+    return status == COVEY_OK;
+}
+
+/* Messages from `first` on are ours to free; the system's text is not. */
+static void forget(run *r) {
+    for (size_t i = r->system ? 1 : 0; i < r->message_count; i++) {
+        char *owned = NULL;
+        memcpy(&owned, &r->messages[i].content, sizeof owned);
+        free(owned);
+    }
+    r->message_count = 0;
+    if (r->system) r->messages[r->message_count++] = (covey_message){"system", r->system};
+}
+
+/* "/help" and its like; false when the line is a prompt. */
+static bool interactive_command(run *r, const char *line, bool *leave) {
+    if (!strcmp(line, "/exit") || !strcmp(line, "/quit") || !strcmp(line, "/bye")) {
+        *leave = true;
+    } else if (!strcmp(line, "/clear")) {
+        forget(r);
+        fputs("A new conversation.\n", stderr);
+    } else if (!strcmp(line, "/help") || !strcmp(line, "/?")) {
+        fputs("/clear begins a new conversation, /exit leaves (so does Ctrl-D), Ctrl-C stops an "
+              "answer.\n",
+              stderr);
+    } else if (line[0] == '/' && line[1] && line[1] != ' ') {
+        fprintf(stderr, "Unknown command %s; /help lists them.\n", line);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int interactive(run *r) {
+    covey_error error = {0};
+    char *history = NULL;
+    if (app_find_state(&r->context, &error)) history = app_join(r->context.state_dir, "history");
+    rl_initialize();
+    using_history();
+    stifle_history(1000);
+    if (history && app_is_file(history)) read_history(history);
+    fprintf(stderr, "%s, %s. /help lists commands.\n", r->served.label,
+            r->served.info.quantization);
+    for (bool leave = false; !leave;) {
+        char *line = readline(">>> ");
+        if (!line) break;
+        char *text = line + strspn(line, " \t");
+        if (*text) add_history(line);
+        app_clear_interrupt();
+        error = (covey_error){0};
+        if (*text && !interactive_command(r, text, &leave) && !answer_prompt(r, text, &error))
+            fprintf(stderr, "%s: %s\n", r->context.command, error.message);
+        free(line);
+    }
+    if (history) {
+        mode_t before = umask(077);
+        if (write_history(history)) fprintf(stderr, "covey run: cannot write %s\n", history);
+        umask(before);
+    }
+    free(history);
+    return APP_EXIT_DONE;
+}
+
+/* The words of the arguments, or standard input; NULL when there is neither (then it is
+ * interactive). */
+static char *given_prompt(const app_positional *words, size_t first, bool *too_long) {
+    size_t size = 0;
+    if (words->count == first) {
+        if (isatty(STDIN_FILENO)) return NULL;
+        char *text = app_read_stream(stdin, PROMPT_BYTES_MAX, &size);
+        if (text && size && text[size - 1] == '\n') text[size - 1] = 0;
+        *too_long = !text;
+        return text;
+    }
+    for (size_t i = first; i < words->count; i++) size += strlen(words->items[i]) + 1;
+    char *text = calloc(1, size + 1);
+    for (size_t i = first; text && i < words->count; i++) {
+        if (i > first) strcat(text, " ");
+        strcat(text, words->items[i]);
+    }
+    return text;
+}
+
+/* A first word that is a file, or looks like the name of one, is the model. */
+static bool is_model(const char *word) {
+    size_t size = strlen(word);
+    return app_is_file(word) || (size > 5 && !strcmp(word + size - 5, ".gguf"));
+}
+
+static int run_all(run *r, const app_positional *words) {
+    covey_error error = {0};
+    bool too_long = false;
+    int status = APP_EXIT_DONE;
+    bool has_model = words->count && is_model(words->items[0]);
+    if (!app_open_served(&r->context, has_model ? words->items[0] : NULL, 1, &r->served, &error))
+        return app_failed(&r->context, &error);
+    if (covey_conversation_open(r->served.backend, (int32_t)r->context_tokens, &r->conversation,
+                                &error))
+        return app_failed(&r->context, &error);
+    forget(r);
+    app_catch_signals(cancel_answer);
+    char *prompt = given_prompt(words, has_model ? 1 : 0, &too_long);
+    if (too_long) {
+        fprintf(stderr, "covey run: standard input cannot be read, or is longer than %u bytes\n",
+                PROMPT_BYTES_MAX);
+        status = APP_EXIT_FAILED;
+    } else if (!prompt) {
+        status = interactive(r);
+    } else if (!answer_prompt(r, prompt, &error)) {
+        status = app_failed(&r->context, &error);
+    }
+    free(prompt);
+    return status;
+}
+
+int covey_cmd_run(int argc, char **argv) {
+    run r = {.context = {.command = "covey run"}, .top_p = 1, .repetition_penalty = 1};
+    const app_option options[] = {
+        {"system", 's', APP_TEXT, &r.system, "TEXT", "a system message before the conversation", 0,
+         0},
+        {"context", 'c', APP_INT, &r.context_tokens, "N",
+         "tokens of context; 0: the model's, at most 4096", 0, 1 << 24},
+        {"max-tokens", 'n', APP_INT, &r.tokens_max, "N",
+         "longest answer in tokens; 0: as the context allows", 0, 1 << 24},
+        {"temperature", 0, APP_NUMBER, &r.temperature, "X",
+         "0 takes the likeliest token (default 0)", 0, 100},
+        {"top-k", 0, APP_INT, &r.top_k, "N", "draw from the N likeliest tokens; 0: off", 0,
+         1 << 24},
+        {"top-p", 0, APP_NUMBER, &r.top_p, "X", "draw from the likeliest that make up X; 1: off", 0,
+         1},
+        {"min-p", 0, APP_NUMBER, &r.min_p, "X",
+         "leave out what is under X of the likeliest; 0: off", 0, 1},
+        {"repetition-penalty", 0, APP_NUMBER, &r.repetition_penalty, "X",
+         "above 1 repeats less; 1: off", 0.01, 100},
+        {"seed", 0, APP_INT, &r.seed, "N", "of the draw (default 0)", 0, 9e15},
+        {"raw", 0, APP_FLAG, &r.raw, NULL, "continue the text as it is, without a chat template", 0,
+         0},
+        {"stats", 0, APP_FLAG, &r.stats, NULL, "print time and rates after each answer", 0, 0},
+        {"json", 0, APP_FLAG, &r.json, NULL, "print one JSON object for the answer", 0, 0},
+        APP_OPTION_THREADS(r.context),
+        APP_OPTION_STATE(r.context),
+        APP_OPTION_BUILTIN(r.context),
+        APP_OPTION_VERBOSE(r.context),
+        {0}};
+    const app_command command = {
+        "covey run",
+        "[MODEL.gguf] [PROMPT...]",
+        "Answers with a model: a GGUF file of your own, or this device's ensemble when none is "
+        "named.\n"
+        "Without a prompt it reads standard input, or talks to you when that is a terminal.",
+        "  covey run model.gguf \"Write one line about the sea.\"\n"
+        "  echo \"set a timer for ten minutes\" | covey run --builtin models/assistant",
+        options,
+        0,
+        APP_POSITIONAL_MAX};
+    static app_positional words;
+    int status;
+    if (!app_options_read(&command, argc, argv, &words, &status)) return status;
+    status = run_all(&r, &words);
+    forget(&r);
+    covey_conversation_close(r.conversation);
+    if (r.served.backend) covey_backend_release(r.served.backend);
+    app_close(&r.context);
+    return status;
+}

@@ -1,0 +1,171 @@
+/* What the commands share; see context.h. */
+#include "covey/context.h"
+
+#include "common/files.h"
+#include "common/options.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+int app_failed(const app_context *context, const covey_error *error) {
+    fprintf(stderr, "%s: %s\n", context->command, error->message);
+    return error->status == COVEY_ERROR_REFUSED ? APP_EXIT_REFUSED : APP_EXIT_FAILED;
+}
+
+static bool fail(covey_error *error, covey_status status, const char *what, const char *path) {
+    error->status = status;
+    snprintf(error->message, sizeof error->message, "%s%s%s: %s", what, path ? " " : "",
+             path ? path : "", strerror(errno));
+    return false;
+}
+
+static void log_line(void *user, covey_log_level level, const char *component,
+                     const char *message) {
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    const app_context *context = user;
+    if (level > COVEY_LOG_WARN && !context->verbose) return;
+    fprintf(stderr, "%s: %s: %s\n", names[level], component, message);
+}
+
+bool app_open_runtime(app_context *context, covey_error *error) {
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.threads = (int32_t)context->threads;
+    options.log = log_line;
+    options.log_user = context;
+    options.log_level = context->verbose ? COVEY_LOG_DEBUG : COVEY_LOG_WARN;
+    return covey_runtime_open(&options, &context->runtime, error) == COVEY_OK;
+}
+
+bool app_find_state(app_context *context, covey_error *error) {
+    const char *chosen = context->state ? context->state : getenv("COVEY_STATE");
+    const char *base = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (chosen && *chosen) {
+        context->state_dir = strdup(chosen);
+    } else if (base && *base) {
+        context->state_dir = app_join(base, "covey");
+    } else if (home && *home) {
+        context->state_dir = app_join(home, ".local/state/covey");
+    } else {
+        errno = ENOENT;
+        return fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                    "no state folder: give --state DIR, or set COVEY_STATE or HOME", NULL);
+    }
+    if (!context->state_dir) return fail(error, COVEY_ERROR_NO_MEMORY, "the state folder", NULL);
+    if (!app_make_folder(context->state_dir))
+        return fail(error, COVEY_ERROR_IO, "cannot make the folder", context->state_dir);
+    return true;
+}
+
+bool app_open_agent(app_context *context, covey_agent_event_fn event, void *event_user,
+                    covey_error *error) {
+    if (!context->runtime && !app_open_runtime(context, error)) return false;
+    if (!context->state_dir && !app_find_state(context, error)) return false;
+    covey_agent_options options = COVEY_AGENT_OPTIONS_INIT;
+    options.state_dir = context->state_dir;
+    options.builtin_dir = context->builtin ? context->builtin : getenv("COVEY_BUILTIN");
+    options.app_version = context->app_version ? context->app_version : COVEY_VERSION;
+    options.event = event;
+    options.event_user = event_user;
+    return covey_agent_open(context->runtime, &options, &context->agent, error) == COVEY_OK;
+}
+
+void app_close(app_context *context) {
+    covey_agent_close(context->agent);
+    covey_runtime_close(context->runtime);
+    free(context->state_dir);
+    context->agent = NULL;
+    context->runtime = NULL;
+    context->state_dir = NULL;
+}
+
+static covey_status open_model(app_context *context, const char *path, app_served *served,
+                               covey_model **model, covey_error *error) {
+    if (path) {
+        const char *slash = strrchr(path, '/');
+        covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+        source.path = path;
+        snprintf(served->label, sizeof served->label, "%s", slash ? slash + 1 : path);
+        snprintf(served->name, sizeof served->name, "%s", served->label);
+        return covey_model_open(context->runtime, &source, model, error);
+    }
+    covey_ensemble *ensemble = NULL;
+    if (!context->agent && !app_open_agent(context, NULL, NULL, error)) return error->status;
+    covey_status status = covey_agent_current(context->agent, &ensemble, error);
+    if (status) return status;
+    snprintf(served->label, sizeof served->label, "%s@%s", covey_ensemble_name(ensemble),
+             covey_ensemble_version(ensemble));
+    snprintf(served->name, sizeof served->name, "%s", covey_ensemble_name(ensemble));
+    status = covey_ensemble_open_model(ensemble, model, error);
+    covey_ensemble_close(ensemble); /* the model has its own map of the weights */
+    return status;
+}
+
+bool app_open_served(app_context *context, const char *path, int32_t conversations_max,
+                     app_served *served, covey_error *error) {
+    covey_model *model = NULL;
+    memset(served, 0, sizeof *served);
+    served->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
+    if (!context->runtime && !app_open_runtime(context, error)) return false;
+    covey_status status = open_model(context, path, served, &model, error);
+    if (!status)
+        status = covey_backend_local(context->runtime, model, conversations_max, &served->backend,
+                                     error);
+    if (status)
+        covey_model_close(model);
+    else
+        covey_model_describe(model, &served->info);
+    return status == COVEY_OK;
+}
+
+char *app_serve_token(app_context *context, covey_error *error) {
+    static const char digits[] = "0123456789abcdef";
+    unsigned char bytes[32];
+    char text[65];
+    if (!context->state_dir && !app_find_state(context, error)) return NULL;
+    char *path = app_join(context->state_dir, "serve.token");
+    char *token = path ? app_read_secret(path) : NULL;
+    if (!token && path && errno == ENOENT && getrandom(bytes, sizeof bytes, 0) == sizeof bytes) {
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            text[2 * i] = digits[bytes[i] >> 4];
+            text[2 * i + 1] = digits[bytes[i] & 15];
+        }
+        text[64] = 0;
+        if (app_write_secret(path, text)) token = strdup(text);
+    }
+    if (!token || !*token) {
+        fail(error, COVEY_ERROR_IO, "cannot read or make the token", path);
+        free(token);
+        token = NULL;
+    }
+    free(path);
+    return token;
+}
+
+static volatile sig_atomic_t interrupted;
+static void (*interrupt_hook)(void);
+
+static void on_signal(int number) {
+    (void)number;
+    interrupted = 1;
+    if (interrupt_hook) interrupt_hook();
+}
+
+void app_catch_signals(void (*on_interrupt)(void)) {
+    struct sigaction action = {.sa_handler = on_signal};
+    interrupt_hook = on_interrupt;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool app_interrupted(void) {
+    return interrupted != 0;
+}
+
+void app_clear_interrupt(void) {
+    interrupted = 0;
+}

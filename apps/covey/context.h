@@ -1,0 +1,73 @@
+/* What the commands share: the runtime, the state folder, the agent, and a model or an ensemble to
+ * answer with. */
+#ifndef COVEY_APPS_CONTEXT_H
+#define COVEY_APPS_CONTEXT_H
+
+#include <covey/agent.h>
+
+/* Options that several commands take; point an option table at them. */
+typedef struct app_context {
+    const char *command; /* "covey run": begins each message */
+    const char *state;   /* --state; NULL: $COVEY_STATE, or covey/ in the user's state folder */
+    const char *builtin; /* --builtin; NULL: $COVEY_BUILTIN, or none */
+    const char *app_version;
+    int64_t threads; /* 0: one a core */
+    bool verbose;
+    /* opened */
+    covey_runtime *runtime;
+    char *state_dir;
+    covey_agent *agent;
+} app_context;
+
+#define APP_OPTION_STATE(c)                                                                        \
+    {                                                                                              \
+        "state", 0, APP_TEXT, &(c).state, "DIR",                                                   \
+            "the device's state folder (default: $COVEY_STATE or ~/.local/state/covey)", 0, 0      \
+    }
+#define APP_OPTION_BUILTIN(c)                                                                      \
+    {                                                                                              \
+        "builtin", 0, APP_TEXT, &(c).builtin, "DIR",                                               \
+            "the ensemble shipped with the app (default: $COVEY_BUILTIN)", 0, 0                    \
+    }
+#define APP_OPTION_THREADS(c)                                                                      \
+    {                                                                                              \
+        "threads", 't', APP_INT, &(c).threads, "N",                                                \
+            "threads that compute; 0: one a core (default 0)", 0, 256                              \
+    }
+#define APP_OPTION_VERBOSE(c)                                                                      \
+    { "verbose", 'v', APP_FLAG, &(c).verbose, NULL, "say what the library logs", 0, 0 }
+
+/* Says what went wrong; returns the exit status for it. */
+int app_failed(const app_context *context, const covey_error *error);
+
+bool app_open_runtime(app_context *context, covey_error *error);
+/* The state folder's path, made if need be; false with a message in `error`. */
+bool app_find_state(app_context *context, covey_error *error);
+/* Runtime, state folder and agent. `probe` and `event` may be NULL. */
+bool app_open_agent(app_context *context, covey_agent_event_fn event, void *event_user,
+                    covey_error *error);
+void app_close(app_context *context);
+
+/* A backend with its names. */
+typedef struct app_served {
+    covey_backend *backend;
+    covey_model_info info; /* strings are borrowed from the backend's model */
+    char label[192];       /* "assistant@1.0.0", or the model's file name */
+    char name[128];        /* "assistant" */
+} app_served;
+
+/* The model in a file, or the agent's ensemble where `path` is NULL. */
+bool app_open_served(app_context *context, const char *path, int32_t conversations_max,
+                     app_served *served, covey_error *error);
+
+/* The token of the local endpoint in the state folder, made on first use; free it. NULL with a
+ * message in `error`. */
+char *app_serve_token(app_context *context, covey_error *error);
+
+/* SIGINT and SIGTERM set a flag; on_interrupt is called from the handler, so it may only do what
+ * signals allow. */
+void app_catch_signals(void (*on_interrupt)(void));
+bool app_interrupted(void);
+void app_clear_interrupt(void);
+
+#endif
