@@ -47,8 +47,13 @@ static void any_double_reads_back(void **state) {
         covey__c_format_double(value, text);
         back = covey__c_strtod(text);
         assert_memory_equal(&back, &value, sizeof value);
-        size_t digits = 0;
-        for (const char *c = text; *c != '\0' && *c != 'e'; c++) digits += *c >= '0' && *c <= '9';
+        size_t digits = 0, zeros = 0; /* significant ones; zeros at the end are not */
+        for (const char *c = text; *c != '\0' && *c != 'e'; c++) {
+            if (*c < '0' || *c > '9' || (*c == '0' && digits == 0)) continue;
+            digits++;
+            zeros = *c == '0' ? zeros + 1 : 0;
+        }
+        digits -= zeros;
         if (digits > 1) { /* one digit fewer is another number */
             snprintf(shorter, sizeof shorter, "%.*e", (int)digits - 2, value);
             assert_true(strtod(shorter, NULL) != value);
