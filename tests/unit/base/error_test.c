@@ -99,7 +99,8 @@ static void printable_is_bounded(void **state) {
     (void)state;
     char out[16];
     assert_string_equal(covey__printable("abc", 3, out, sizeof out), "abc");
-    assert_string_equal(covey__printable("a\0b\n\x7f\xc3\x28", 7, out, sizeof out), "a?b??" "?(");
+    assert_string_equal(covey__printable("a\0b\n\x7f\xc3\x28", 7, out, sizeof out), "a?b??"
+                                                                                    "?(");
     assert_string_equal(covey__printable("\xc2\x9b"
                                          "31m",
                                          5, out, sizeof out),
