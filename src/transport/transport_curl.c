@@ -206,7 +206,8 @@ static void set_limits(exchange *x) {
     (void)curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     (void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    (void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)(idle_ms / 1000 + (idle_ms % 1000 > 0)));
+    (void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME,
+                           (long)(idle_ms / 1000 + (idle_ms % 1000 > 0)));
     bool secure = strncasecmp(request->url, "https:", 6) == 0;
     (void)curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http");

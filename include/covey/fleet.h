@@ -1,0 +1,187 @@
+/* The control plane, to be run in a process (server) and to be asked from one (client). What they
+ * speak is docs/api.md. This header is for programs that link the fleet's static library; devices
+ * need none of it. The server never holds a key that could sign a release. */
+#ifndef COVEY_FLEET_H
+#define COVEY_FLEET_H
+
+#include <covey/runtime.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Opens a runtime with what the fleet's library has as defaults (OpenSSL, libcurl). `options` may
+ * be NULL. Close it with covey_runtime_close. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_runtime_open(const covey_runtime_options *options,
+                                                               covey_runtime **runtime,
+                                                               covey_error *error);
+
+/* ---- server ------------------------------------------------------------------------------ */
+
+typedef struct covey_fleet_server covey_fleet_server;
+
+typedef struct covey_fleet_server_options {
+    size_t size;
+    const char *data_dir;  /* created owner-only; one server at a time may use it */
+    const char *listen;    /* "HOST:PORT" with a numeric host; NULL: "127.0.0.1:0"; port 0: any */
+    int64_t poll_ms;       /* how often devices are told to check in */
+    int32_t threads;       /* that answer requests; one more keeps house */
+    const char *blobs_url; /* where devices fetch blobs; NULL: from this server */
+} covey_fleet_server_options;
+#define COVEY_FLEET_SERVER_OPTIONS_INIT                                                            \
+    { sizeof(covey_fleet_server_options), NULL, NULL, 900000, 2, NULL }
+
+/* Opens the data folder and serves until closed. At first start it writes `admin.token` there,
+ * readable by its owner alone. The requests are answered on threads of its own; every function here
+ * may be called from any thread. COVEY_ERROR_BUSY: another process serves this folder. */
+COVEY_API COVEY_MUST_USE covey_status
+covey_fleet_server_open(covey_runtime *runtime, const covey_fleet_server_options *options,
+                        covey_fleet_server **server, covey_error *error);
+
+/* "http://127.0.0.1:40123". Borrowed from the server. */
+COVEY_API const char *covey_fleet_server_url(const covey_fleet_server *server);
+/* The path of the admin token's file. Borrowed from the server. */
+COVEY_API const char *covey_fleet_server_token_file(const covey_fleet_server *server);
+
+/* Trusts releases signed by the public key in `key_file` (what covey_fleet_keys_init wrote). Kept
+ * in the store. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_server_trust(covey_fleet_server *server,
+                                                               const char *key_file,
+                                                               covey_error *error);
+
+/* Stops accepting, finishes what is under way and writes everything down. COVEY_ERROR_TIMEOUT when
+ * requests are still open after `timeout_ms`; the server may be closed then as well. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_server_drain(covey_fleet_server *server,
+                                                               int64_t timeout_ms,
+                                                               covey_error *error);
+/* Ends it; requests still under way are cut. NULL is allowed. */
+COVEY_API void covey_fleet_server_close(covey_fleet_server *server);
+
+/* ---- client ------------------------------------------------------------------------------ */
+
+/* Makes a publisher's Ed25519 key: `folder`/release.key (private, 0600, never overwritten) and
+ * `folder`/release.pub (one line of 64 hex digits, to be trusted by servers). `public_key` gets
+ * the same digits. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_keys_init(covey_runtime *runtime,
+                                                            const char *folder, char public_key[65],
+                                                            covey_error *error);
+
+typedef struct covey_fleet_client covey_fleet_client;
+
+/* `token_file` holds the admin token. A client may be used from one thread at a time. A server's
+ * refusal is COVEY_ERROR_REMOTE, with its code and message in the error's text. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_client_open(covey_runtime *runtime,
+                                                              const char *url,
+                                                              const char *token_file,
+                                                              covey_fleet_client **client,
+                                                              covey_error *error);
+COVEY_API void covey_fleet_client_close(covey_fleet_client *client);
+
+/* How answers are written: for people, or the server's JSON in one line. */
+typedef enum covey_fleet_format { COVEY_FLEET_TEXT = 0, COVEY_FLEET_JSON = 1 } covey_fleet_format;
+
+/* Frees a text that a call below made. NULL is allowed. */
+COVEY_API void covey_fleet_text_free(covey_fleet_client *client, char *text);
+
+/* One ensemble folder and the device classes it is for ("tiny,small"; NULL: all). */
+typedef struct covey_fleet_bundle {
+    const char *folder;
+    const char *classes;
+} covey_fleet_bundle;
+
+/* `bytes_done` of about `bytes_total` were looked at, `bytes_sent` went over the line. */
+typedef void (*covey_fleet_progress_fn)(void *user, uint64_t bytes_done, uint64_t bytes_total,
+                                        uint64_t bytes_sent);
+
+typedef struct covey_fleet_publish_options {
+    size_t size;
+    const covey_fleet_bundle *bundles; /* variants of one release, the preferred first */
+    size_t bundle_count;
+    const char *key_file; /* the publisher's private key */
+    const char *release;  /* "name@version" that the bundles must have; NULL: whatever they have */
+    covey_fleet_progress_fn progress;
+    void *progress_user;
+} covey_fleet_publish_options;
+#define COVEY_FLEET_PUBLISH_OPTIONS_INIT                                                           \
+    { sizeof(covey_fleet_publish_options), NULL, 0, NULL, NULL, NULL, NULL }
+
+typedef struct covey_fleet_published {
+    size_t size;
+    char release[132]; /* name@version */
+    char digest[65];   /* of the release document */
+    uint64_t blob_count, blobs_sent;
+    uint64_t bytes_total, bytes_sent;
+    bool was_known; /* this very release had been published before */
+} covey_fleet_published;
+#define COVEY_FLEET_PUBLISHED_INIT                                                                 \
+    { sizeof(covey_fleet_published), "", "", 0, 0, 0, 0, false }
+
+/* Checks every byte of the bundles, uploads the blobs that the server lacks, signs the release
+ * document and publishes it. May be repeated after any failure: what is there is not sent again. */
+COVEY_API COVEY_MUST_USE covey_status
+covey_fleet_publish(covey_fleet_client *client, const covey_fleet_publish_options *options,
+                    covey_fleet_published *published, covey_error *error);
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_releases(covey_fleet_client *client,
+                                                           covey_fleet_format format, char **text,
+                                                           covey_error *error);
+
+/* Trusts releases signed by the public key in `key_file`. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_trust(covey_fleet_client *client,
+                                                        const char *key_file, covey_error *error);
+
+typedef struct covey_fleet_rollout_options {
+    size_t size;
+    const char *release; /* "name@version" */
+    double percent;
+    const char *classes; /* "small,medium"; NULL: all */
+    const char *note;    /* may be NULL */
+} covey_fleet_rollout_options;
+#define COVEY_FLEET_ROLLOUT_OPTIONS_INIT                                                           \
+    { sizeof(covey_fleet_rollout_options), NULL, 100.0, NULL, NULL }
+
+COVEY_API COVEY_MUST_USE covey_status
+covey_fleet_rollout_create(covey_fleet_client *client, const covey_fleet_rollout_options *options,
+                           covey_fleet_format format, char **text, covey_error *error);
+/* `percent` below 0 and `state` NULL keep what is. `state`: "running", "paused", "aborted". */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_rollout_set(covey_fleet_client *client,
+                                                              const char *id, double percent,
+                                                              const char *state,
+                                                              covey_fleet_format format,
+                                                              char **text, covey_error *error);
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_rollouts(covey_fleet_client *client,
+                                                           covey_fleet_format format, char **text,
+                                                           covey_error *error);
+
+typedef struct covey_fleet_device_filter {
+    size_t size;
+    int32_t limit;            /* of one page, 1 to 1000 */
+    const char *after;        /* the id that the page before ended with, or NULL */
+    const char *device_class; /* NULL: any */
+    const char *version;      /* that it serves; NULL: any */
+} covey_fleet_device_filter;
+#define COVEY_FLEET_DEVICE_FILTER_INIT                                                             \
+    { sizeof(covey_fleet_device_filter), 100, NULL, NULL, NULL }
+
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_devices(covey_fleet_client *client,
+                                                          const covey_fleet_device_filter *filter,
+                                                          covey_fleet_format format, char **text,
+                                                          covey_error *error);
+/* One device with its last reports and why it is where it is. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_device(covey_fleet_client *client, const char *id,
+                                                         covey_fleet_format format, char **text,
+                                                         covey_error *error);
+/* Its token is worth nothing from now on. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_device_revoke(covey_fleet_client *client,
+                                                                const char *id, covey_error *error);
+
+/* An enrollment token good for `uses` devices during `expires_ms`. As text: the token alone. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_token_create(covey_fleet_client *client,
+                                                               int64_t uses, int64_t expires_ms,
+                                                               const char *note,
+                                                               covey_fleet_format format,
+                                                               char **text, covey_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

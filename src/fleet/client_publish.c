@@ -1,0 +1,307 @@
+/* Publishing: from ensemble folders to a signed release on the server.
+ *
+ * bundle/release.h checks the folders to the last byte, cuts them and hands over each blob. Blobs
+ * are collected into batches; for each, the server says which it lacks, and only those are sent.
+ * Last go the release document (a blob too) and its signature. Any failure can be answered by doing
+ * it all again: what arrived is whole, and is not sent twice.
+ *
+ * Invariants: the private key is read for the signature alone and wiped; it never leaves this
+ * process. A batch holds at most BATCH_BYTES beyond one blob.
+ *
+ * Neighbours: client.c makes the calls; docs/api.md says what they mean.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/sha256.h"
+#include "bundle/release.h"
+#include "fleet/client.h"
+#include "trust/key_file.h"
+#include "trust/signature.h"
+
+#define BATCH_COUNT  256
+#define BATCH_BYTES  (16u << 20)
+#define CLASSES_MAX  8
+#define VARIANTS_MAX COVEY__VARIANT_COUNT_MAX
+
+typedef struct publication {
+    covey_fleet_client *client;
+    const covey_fleet_publish_options *options;
+    covey_fleet_published *result;
+    uint64_t bytes_expected; /* of all components, for the progress */
+    covey__buffer bytes;     /* the batch's blobs, one after the other */
+    struct {
+        uint8_t sha256[32];
+        size_t offset, size;
+    } batch[BATCH_COUNT];
+    size_t batch_count;
+} publication;
+
+/* ---- batches ------------------------------------------------------------------------------ */
+
+static covey_status put_blob(publication *p, const uint8_t sha256[32], const void *data,
+                             size_t size, covey_error *error) {
+    char hex[65], path[96];
+    covey__hex(sha256, 32, hex);
+    (void)snprintf(path, sizeof(path), "/v1/blobs/sha256/%s", hex);
+    covey_status status = covey__fleet_call(p->client, "PUT", path, data, size, NULL, NULL, error);
+    if (status != COVEY_OK) return status;
+    p->result->blobs_sent++;
+    p->result->bytes_sent += size;
+    return COVEY_OK;
+}
+
+static void show_progress(publication *p) {
+    if (p->options->progress == NULL) return;
+    uint64_t total = p->bytes_expected;
+    if (p->result->bytes_total > total) total = p->result->bytes_total;
+    p->options->progress(p->options->progress_user, p->result->bytes_total, total,
+                         p->result->bytes_sent);
+}
+
+/* Marks what the server has: its entry's size becomes 0. */
+static covey_status ask_missing(publication *p, bool missing[BATCH_COUNT], covey_error *error) {
+    covey__buffer body, answer;
+    covey__arena arena;
+    covey__json_writer w;
+    const covey__json *root, *list;
+    covey__buffer_init(&body, p->client->env, 1u << 20);
+    covey__buffer_init(&answer, p->client->env, 1u << 20);
+    covey__arena_init(&arena, p->client->env, 4u << 20);
+    covey__json_writer_init(&w, &body, false);
+    covey__json_begin_object(&w);
+    covey__json_name(&w, "blobs");
+    covey__json_begin_array(&w);
+    for (size_t i = 0; i < p->batch_count; i++) {
+        char hex[65];
+        covey__hex(p->batch[i].sha256, 32, hex);
+        covey__json_put_string(&w, hex);
+    }
+    covey__json_end_array(&w);
+    covey__json_end_object(&w);
+    covey_status status = covey__buffer_check(&body, error, "request");
+    if (status == COVEY_OK) {
+        status = covey__fleet_call(p->client, "POST", "/v1/blobs/missing", body.data, body.size,
+                                   &answer, NULL, error);
+    }
+    if (status == COVEY_OK) {
+        status = covey__json_parse(&arena, answer.data, answer.size, COVEY__JSON_LIMITS_DEFAULT,
+                                   &root, error);
+    }
+    if (status == COVEY_OK) {
+        status = covey__json_member(root, "missing", "missing", COVEY__JSON_ARRAY, &list, error);
+    }
+    for (const covey__json *each = status == COVEY_OK ? list->child : NULL; each != NULL;
+         each = each->next) {
+        uint8_t sha256[32];
+        if (each->kind != COVEY__JSON_STRING || !covey__unhex(each->text, each->size, sha256, 32)) {
+            continue;
+        }
+        for (size_t i = 0; i < p->batch_count; i++) {
+            if (memcmp(p->batch[i].sha256, sha256, 32) == 0) missing[i] = true;
+        }
+    }
+    covey__arena_free(&arena);
+    covey__buffer_free(&answer);
+    covey__buffer_free(&body);
+    return status;
+}
+
+static covey_status flush(publication *p, covey_error *error) {
+    bool missing[BATCH_COUNT] = {false};
+    if (p->batch_count == 0) return COVEY_OK;
+    covey_status status = ask_missing(p, missing, error);
+    for (size_t i = 0; i < p->batch_count && status == COVEY_OK; i++) {
+        if (!missing[i]) continue;
+        status = put_blob(p, p->batch[i].sha256, p->bytes.data + p->batch[i].offset,
+                          p->batch[i].size, error);
+        show_progress(p);
+    }
+    p->batch_count = 0;
+    covey__buffer_clear(&p->bytes);
+    show_progress(p);
+    return status;
+}
+
+static covey_status take_blob(void *user, const uint8_t sha256[32], const void *data, size_t size,
+                              covey_error *error) {
+    publication *p = user;
+    for (size_t i = 0; i < p->batch_count; i++) {
+        if (memcmp(p->batch[i].sha256, sha256, 32) == 0) return COVEY_OK;
+    }
+    if (p->batch_count == BATCH_COUNT || p->bytes.size > BATCH_BYTES) {
+        covey_status status = flush(p, error);
+        if (status != COVEY_OK) return status;
+    }
+    memcpy(p->batch[p->batch_count].sha256, sha256, 32);
+    p->batch[p->batch_count].offset = p->bytes.size;
+    p->batch[p->batch_count].size = size;
+    if (covey__buffer_append(&p->bytes, data, size) != COVEY_OK) {
+        return covey__buffer_check(&p->bytes, error, "publish: batch");
+    }
+    p->batch_count++;
+    p->result->blob_count++;
+    p->result->bytes_total += size;
+    return COVEY_OK;
+}
+
+/* ---- before anything is sent -------------------------------------------------------------- */
+
+/* Name, version and size of the bundles, by their manifests. */
+static covey_status look_at_bundles(publication *p, covey_error *error) {
+    const covey__env *env = p->client->env;
+    char name[132] = "";
+    for (size_t i = 0; i < p->options->bundle_count; i++) {
+        const char *folder = p->options->bundles[i].folder;
+        covey__manifest *manifest = NULL;
+        char found[132];
+        covey_status status = covey__manifest_read(env, folder, &manifest, error);
+        if (status != COVEY_OK) return covey__prefix(error, status, "%s", folder);
+        (void)snprintf(found, sizeof(found), "%.64s@%.64s", manifest->name, manifest->version);
+        for (size_t k = 0; k < manifest->component_count; k++) {
+            p->bytes_expected += manifest->components[k].size;
+        }
+        covey__manifest_free(manifest);
+        const char *wanted = i > 0 ? name : p->options->release;
+        if (wanted != NULL && strcmp(found, wanted) != 0) {
+            return covey__fail(error, COVEY_ERROR_MISMATCH, "%s: is %s, expected %s", folder, found,
+                               wanted);
+        }
+        memcpy(name, found, sizeof(name));
+    }
+    (void)snprintf(p->result->release, sizeof(p->result->release), "%s", name);
+    return COVEY_OK;
+}
+
+/* "tiny,small" into names; NULL is all. The text is cut in place. */
+static covey_status split_classes(char *text, const char **names, size_t *count,
+                                  covey_error *error) {
+    static const char *const known[] = {"tiny", "small", "medium", "large"};
+    char *rest = text, *each;
+    *count = 0;
+    while ((each = strsep(&rest, ",")) != NULL) {
+        bool right = false;
+        for (size_t i = 0; i < 4; i++) right = right || strcmp(each, known[i]) == 0;
+        if (!right || *count == CLASSES_MAX) {
+            char shown[40];
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "classes: expected some of tiny,small,medium,large, found \"%s\"",
+                               covey__printable(each, strlen(each), shown, sizeof(shown)));
+        }
+        names[(*count)++] = each;
+    }
+    return COVEY_OK;
+}
+
+static covey_status build(publication *p, covey__buffer *document, covey_error *error) {
+    const covey__env *env = p->client->env;
+    covey__release_source sources[VARIANTS_MAX];
+    const char *classes[VARIANTS_MAX][CLASSES_MAX];
+    char *texts[VARIANTS_MAX] = {NULL};
+    size_t count = p->options->bundle_count;
+    covey_status status = COVEY_OK;
+    for (size_t i = 0; i < count && status == COVEY_OK; i++) {
+        const char *list = p->options->bundles[i].classes;
+        texts[i] = covey__strdup(env, list != NULL ? list : "tiny,small,medium,large");
+        if (texts[i] == NULL) {
+            status = covey__no_memory(error, "classes", 0);
+            break;
+        }
+        sources[i] =
+            (covey__release_source){.folder = p->options->bundles[i].folder, .classes = classes[i]};
+        status = split_classes(texts[i], classes[i], &sources[i].class_count, error);
+    }
+    if (status == COVEY_OK) {
+        status = covey__release_build(env, sources, count, document, error, take_blob, p);
+    }
+    if (status == COVEY_OK) status = flush(p, error);
+    for (size_t i = 0; i < count; i++) covey__free(env, texts[i]);
+    return status;
+}
+
+/* ---- the release -------------------------------------------------------------------------- */
+
+static covey_status sign(publication *p, const covey__buffer *document, covey__buffer *signature,
+                         covey_error *error) {
+    covey__key key;
+    covey_status status = covey__key_read(p->client->env, p->options->key_file, &key, error);
+    if (status != COVEY_OK) return status;
+    status = covey__signature_make(p->client->env, COVEY__DOMAIN_RELEASE, document->data,
+                                   document->size, &key, 1, signature, error);
+    covey__key_wipe(&key);
+    return status;
+}
+
+static covey_status post_release(publication *p, const uint8_t digest[32],
+                                 const covey__buffer *signature, covey_error *error) {
+    covey__buffer body;
+    covey__json_writer w;
+    int http_status = 0;
+    covey__buffer_init(&body, p->client->env, 128u << 10);
+    covey__json_writer_init(&w, &body, false);
+    covey__hex(digest, 32, p->result->digest);
+    covey__json_begin_object(&w);
+    covey__json_member_string(&w, "digest", p->result->digest);
+    covey__json_name(&w, "signature");
+    covey__json_put_raw(&w, signature->data, signature->size);
+    covey__json_end_object(&w);
+    covey_status status = covey__buffer_check(&body, error, "request");
+    if (status == COVEY_OK) {
+        status = covey__fleet_call(p->client, "POST", "/v1/releases", body.data, body.size, NULL,
+                                   &http_status, error);
+    }
+    p->result->was_known = http_status == 200;
+    covey__buffer_free(&body);
+    return status;
+}
+
+static covey_status publish(publication *p, covey_error *error) {
+    const covey__env *env = p->client->env;
+    covey__buffer document, signature;
+    covey__key key;
+    uint8_t digest[32];
+    covey__buffer_init(&document, env, COVEY__RELEASE_BYTES_MAX);
+    covey__buffer_init(&signature, env, COVEY__SIGNATURE_BYTES_MAX);
+    /* A key that cannot be read should be known before minutes of uploading, not after. */
+    covey_status status = covey__key_read(env, p->options->key_file, &key, error);
+    if (status == COVEY_OK) covey__key_wipe(&key);
+    if (status == COVEY_OK) status = look_at_bundles(p, error);
+    if (status == COVEY_OK) status = build(p, &document, error);
+    if (status == COVEY_OK) {
+        covey__sha256_of(document.data, document.size, digest);
+        status = take_blob(p, digest, document.data, document.size, error);
+    }
+    if (status == COVEY_OK) status = flush(p, error);
+    if (status == COVEY_OK) status = sign(p, &document, &signature, error);
+    if (status == COVEY_OK) status = post_release(p, digest, &signature, error);
+    covey__buffer_free(&signature);
+    covey__buffer_free(&document);
+    return status;
+}
+
+covey_status covey_fleet_publish(covey_fleet_client *client,
+                                 const covey_fleet_publish_options *options,
+                                 covey_fleet_published *published, covey_error *error) {
+    covey_fleet_publish_options full = COVEY_FLEET_PUBLISH_OPTIONS_INIT;
+    covey_fleet_published result = COVEY_FLEET_PUBLISHED_INIT;
+    memcpy(&full, options, options->size < sizeof(full) ? options->size : sizeof(full));
+    if (full.bundle_count < 1 || full.bundle_count > VARIANTS_MAX || full.key_file == NULL) {
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "publish: expected 1 to %d bundles and a key file", VARIANTS_MAX);
+    }
+    publication *p = covey__calloc(client->env, 1, sizeof(*p));
+    if (p == NULL) return covey__no_memory(error, "publish", sizeof(*p));
+    p->client = client;
+    p->options = &full;
+    p->result = &result;
+    covey__buffer_init(&p->bytes, client->env, BATCH_BYTES + COVEY__INDEX_BYTES_MAX + 1);
+    covey_status status = publish(p, error);
+    covey__buffer_free(&p->bytes);
+    covey__free(client->env, p);
+    size_t known = published->size < sizeof(result) ? published->size : sizeof(result);
+    result.size = published->size;
+    memcpy(published, &result, known);
+    return status == COVEY_OK ? COVEY_OK : covey__prefix(error, status, "publish");
+}
