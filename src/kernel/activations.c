@@ -15,7 +15,7 @@ static sizes measure(covey__act kind, int32_t columns, int32_t tokens) {
     sizes s = {0, 0, 0, 0, 0};
     size_t k = (size_t)columns, t = (size_t)tokens;
     if (kind == COVEY__ACT_F32) {
-        s.x = pad64(t * covey__pad16(k) * sizeof(float));
+        s.x = pad64(t * covey__act_stride(k) * sizeof(float));
         return s;
     }
     size_t group = COVEY__GROUP;
@@ -53,7 +53,7 @@ void covey__activations_init(covey__activations *a, covey__act kind, int32_t col
 covey__act_row covey__act_row_get(const covey__activations *a, int32_t token) {
     size_t t = (size_t)token, k = (size_t)a->columns;
     size_t subs = a->kind == COVEY__ACT_Q256 ? k / 16 : k / 32;
-    covey__act_row row = {a->x + t * covey__pad16(k),
+    covey__act_row row = {a->x + t * covey__act_stride(k),
                           a->q + t * k,
                           a->d + t * (k / (size_t)covey__act_block(a->kind)),
                           {a->bias[0] + t * subs, a->bias[1] + t * subs},

@@ -88,7 +88,7 @@ static void row_q256(covey__activations *a, const float *x, int32_t t) {
 }
 
 static void row_f32(covey__activations *a, const float *x, int32_t t) {
-    float *to = a->x + (size_t)t * covey__pad16((size_t)a->columns);
+    float *to = a->x + (size_t)t * covey__act_stride((size_t)a->columns);
     for (int32_t i = 0; i < a->columns; i += 16)
         _mm512_storeu_ps(to + i, _mm512_maskz_loadu_ps(covey__mask16(a->columns - i), x + i));
 }

@@ -47,7 +47,7 @@ static void put_sums(covey__activations *a, int32_t token, int32_t block, const 
 
 static void copy_row(covey__activations *a, const float *x, int32_t token) {
     size_t k = (size_t)a->columns, padded = covey__pad16(k);
-    float *row = a->x + (size_t)token * padded;
+    float *row = a->x + (size_t)token * covey__act_stride(k);
     memcpy(row, x, k * sizeof *x);
     for (size_t i = k; i < padded; i++) row[i] = 0.0f;
 }

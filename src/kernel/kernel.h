@@ -69,7 +69,7 @@ typedef struct covey__activations {
     int32_t columns;
     int32_t tokens;
     int32_t group;    /* tokens laid out together; 1 means plain rows */
-    float *x;         /* ACT_F32: [tokens][columns up to a multiple of 16] */
+    float *x;         /* ACT_F32: a row a token, zeros up to a multiple of 16 */
     int8_t *q;        /* quantized values */
     float *d;         /* their scales */
     int32_t *bias[2]; /* what unsigned weights add too much: Q32 -8 and -128 times the sums by 32;

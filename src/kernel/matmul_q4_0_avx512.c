@@ -10,18 +10,18 @@ COVEY__INLINE __m256i spread(const uint8_t *block) {
 }
 
 /* Two blocks at a time, a last odd one with itself. */
-static void unpack(const covey__weights *w, int32_t r, int32_t end, int32_t k0, int32_t columns,
-                   covey__tile *tile) {
+static void unpack(const covey__cut *cut, covey__tile *tile) {
     const __m512i nibble = _mm512_set1_epi8(15);
     for (int32_t half = 0; half < 2; half++) {
         const uint8_t *p[16];
-        covey__rows(w, r + 16 * half, end, (size_t)k0 / 32 * 18, p, 16);
-        for (int32_t b = 0; b < columns / 32; b += 2) {
-            bool odd = b + 1 == columns / 32;
+        covey__rows(cut->w, cut->r + 16 * half, cut->end, (size_t)cut->k0 / 32 * 18, p, 16);
+        for (int32_t b = 0; b < cut->columns / 32; b += 2) {
+            bool odd = b + 1 == cut->columns / 32;
             size_t at = (size_t)b * 18, second = odd ? at : at + 18;
             __m512i z[16];
             COVEY__UNROLL
             for (int i = 0; i < 16; i++) {
+                _mm_prefetch((const char *)p[i] + at + cut->ahead, _MM_HINT_T1);
                 z[i] = _mm512_castsi256_si512(spread(p[i] + at));
                 z[i] = _mm512_inserti64x4(z[i], spread(p[i] + second), 1);
                 z[i] = _mm512_and_si512(z[i], nibble);

@@ -81,6 +81,12 @@ COVEY__INLINE size_t covey__pad16(size_t n) {
     return (n + 15) & ~(size_t)15;
 }
 
+/* Floats between two tokens of float activations: not a power of two, which would put the same
+ * column of all tokens into one set of the cache. */
+COVEY__INLINE size_t covey__act_stride(size_t columns) {
+    return covey__pad16(columns) + 16;
+}
+
 /* Where things lie in activations: `unit` counts 4 values, a block, or a sub-block of a token. */
 COVEY__INLINE size_t covey__act_at(const covey__activations *a, int32_t token, size_t unit,
                                    size_t units) {

@@ -30,8 +30,15 @@ typedef struct covey__stretch {
     __mmask16 m0, m1;
 } covey__stretch;
 
-typedef void (*covey__tile_unpack_fn)(const covey__weights *w, int32_t r, int32_t end, int32_t k0,
-                                      int32_t columns, covey__tile *tile);
+/* What to unpack: rows r to r + 31 (the last one before `end` again beyond it), `columns` columns
+ * from k0 on. The next tile's rows are `ahead` bytes further, and are prefetched on the way. */
+typedef struct covey__cut {
+    const covey__weights *w;
+    int32_t r, end, k0, columns;
+    size_t ahead;
+} covey__cut;
+
+typedef void (*covey__tile_unpack_fn)(const covey__cut *cut, covey__tile *tile);
 typedef void (*covey__tile_fn)(const covey__tile *tile, const covey__stretch *s);
 
 typedef struct covey__tile_ops {
@@ -125,44 +132,39 @@ COVEY__INLINE void covey__tile_q32(const covey__tile *tile, const covey__stretch
         (sub),                                                                                     \
         (bias)};
 
-/* All token groups against one tile; the rows two tiles on are prefetched a slice a group. */
+/* All token groups against one tile. */
 COVEY__INLINE void covey__tile_groups(const covey__tile_ops *ops, const covey__product *p,
-                                      covey__stretch s, int32_t r, int32_t k0, int32_t end,
+                                      covey__stretch s, const covey__cut *cut,
                                       const covey__tile *tile) {
     const covey__activations *a = p->a;
-    size_t k = (size_t)a->columns, from = (size_t)k0;
-    int32_t groups = (a->tokens + COVEY__GROUP - 1) / COVEY__GROUP;
-    int32_t ahead = r + 2 * COVEY__TILE_ROWS < end ? r + 2 * COVEY__TILE_ROWS : r;
-    size_t share = (size_t)s.columns * COVEY__TILE_ROWS * p->w->row_bytes / k;
-    size_t slice = (share / (size_t)groups + 63) & ~(size_t)63;
-    const char *data = p->w->data;
-    data += (size_t)ahead * p->w->row_bytes + share / COVEY__TILE_COLUMNS * (size_t)k0;
-    for (int32_t g = 0; g < groups; g++, data += slice) {
-        size_t group = (size_t)g;
-        for (size_t at = 0; at < slice; at += 64) _mm_prefetch(data + at, _MM_HINT_T1);
-        int32_t tokens = a->tokens - g * COVEY__GROUP;
-        s.q = a->q + (group * k + from) * COVEY__GROUP;
-        s.d = a->d + (group * k + from) / (size_t)ops->block * COVEY__GROUP;
-        s.bias = a->bias[ops->bias] + (group * k + from) / (size_t)ops->sub * COVEY__GROUP;
-        s.out = p->out + group * COVEY__GROUP * p->out_stride + r;
-        ops->multiply[tokens < COVEY__GROUP ? tokens : COVEY__GROUP](tile, &s);
+    size_t k = (size_t)a->columns;
+    for (int32_t t = 0; t < a->tokens; t += COVEY__GROUP) {
+        int32_t tokens = a->tokens - t < COVEY__GROUP ? a->tokens - t : COVEY__GROUP;
+        size_t from = (size_t)t / COVEY__GROUP * k + (size_t)cut->k0;
+        s.q = a->q + from * COVEY__GROUP;
+        s.d = a->d + from / (size_t)ops->block * COVEY__GROUP;
+        s.bias = a->bias[ops->bias] + from / (size_t)ops->sub * COVEY__GROUP;
+        s.out = p->out + (size_t)t * p->out_stride + cut->r;
+        ops->multiply[tokens](tile, &s);
     }
 }
 
 static void covey__tile_run(const covey__tile_ops *ops, const covey__product *p, int32_t r0,
                             int32_t r1, void *scratch) {
-    covey__stretch s;
-    memset(&s, 0, sizeof s);
-    s.out_stride = p->out_stride;
+    const covey__weights *w = p->w;
     for (int32_t r = r0; r < r1; r += COVEY__TILE_ROWS) {
-        s.m0 = covey__mask16(r1 - r);
-        s.m1 = covey__mask16(r1 - r - 16);
-        for (int32_t k0 = 0; k0 < p->w->columns; k0 += COVEY__TILE_COLUMNS) {
-            int32_t left = p->w->columns - k0;
-            s.columns = left < COVEY__TILE_COLUMNS ? left : COVEY__TILE_COLUMNS;
-            s.first = k0 == 0;
-            ops->unpack(p->w, r, r1, k0, s.columns, scratch);
-            covey__tile_groups(ops, p, s, r, k0, r1, scratch);
+        covey__stretch s = {.out_stride = p->out_stride,
+                            .m0 = covey__mask16(r1 - r),
+                            .m1 = covey__mask16(r1 - r - 16)};
+        covey__cut cut = {w, r, r1, 0, 0, 0};
+        if (r + COVEY__TILE_ROWS < r1) cut.ahead = COVEY__TILE_ROWS * w->row_bytes;
+        for (cut.k0 = 0; cut.k0 < w->columns; cut.k0 += cut.columns) {
+            cut.columns = w->columns - cut.k0;
+            if (cut.columns > COVEY__TILE_COLUMNS) cut.columns = COVEY__TILE_COLUMNS;
+            s.columns = cut.columns;
+            s.first = cut.k0 == 0;
+            ops->unpack(&cut, scratch);
+            covey__tile_groups(ops, p, s, &cut, scratch);
         }
     }
 }

@@ -1,0 +1,269 @@
+/* Rates of the kernels alone, on the shapes of Llama 3.2 1B: one pass over all weights for a token
+ * (decode), passes for several tokens (prefill), and attention. Two threads split rows in halves,
+ * as the engine does. Each figure is the best of a few repetitions.
+ *
+ * usage: kernel_bench [isa] [decode|batch|attention] */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel/kernel.h"
+
+#define THREADS    2
+#define LAYERS     16
+#define TOKENS_MAX 512
+
+typedef struct operation {
+    covey__weights w;
+} operation;
+
+typedef struct model {
+    operation operations[LAYERS * 7 + 1];
+    int32_t count;
+    uint8_t *data;
+    size_t size;
+} model;
+
+typedef struct job {
+    const covey__kernels *k;
+    const model *m;
+    const covey__activations *a[3][2]; /* by kind, and columns 2048 or 8192 */
+    float *out;
+    size_t out_stride;
+    void *scratch[THREADS];
+    int32_t from, to; /* operations */
+    const covey__attention *attention[THREADS];
+    int32_t calls;
+    pthread_barrier_t barrier;
+} job;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void *allocate(size_t size) {
+    void *p = aligned_alloc(64, (size + 127) / 64 * 64);
+    if (!p) exit(1);
+    memset(p, 0, (size + 127) / 64 * 64);
+    return p;
+}
+
+static uint32_t draw(void) {
+    static uint64_t s = 88172645463325252u;
+    s ^= s << 13;
+    s ^= s >> 7;
+    s ^= s << 17;
+    return (uint32_t)(s >> 32);
+}
+
+static void fill_weights(uint8_t *data, size_t size, uint32_t type) {
+    for (size_t i = 0; i + 4 <= size; i += 4) {
+        uint32_t v = draw();
+        memcpy(data + i, &v, 4);
+    }
+    size_t step = type == COVEY__KT_Q8_0 ? 34 : type == COVEY__KT_Q4_0 ? 18 : 210;
+    if (covey__kernel_act(type) == COVEY__ACT_F32) step = type == COVEY__KT_F32 ? 4 : 2;
+    size_t skip = type == COVEY__KT_Q6_K ? 208 : type == COVEY__KT_F32 ? 2 : 0;
+    for (size_t at = skip; at + 2 <= size; at += step) {
+        uint16_t d = (uint16_t)(type == COVEY__KT_BF16 || type == COVEY__KT_F32 ? 0x3c00 : 0x2000);
+        d = (uint16_t)(d | (draw() & 0x83ff));
+        memcpy(data + at, &d, 2);
+    }
+}
+
+static void add(model *m, uint32_t type, int32_t rows, int32_t columns, size_t *at) {
+    covey__weights *w = &m->operations[m->count++].w;
+    w->type = type;
+    w->rows = rows;
+    w->columns = columns;
+    w->row_bytes = covey__kernel_row_bytes(type, columns);
+    if (m->data) {
+        w->data = m->data + *at;
+        fill_weights(m->data + *at, w->row_bytes * (size_t)rows, type);
+    }
+    *at += (w->row_bytes * (size_t)rows + 63) & ~(size_t)63;
+}
+
+static size_t lay_out(model *m, uint32_t type, uint32_t head) {
+    size_t at = 0;
+    m->count = 0;
+    for (int l = 0; l < LAYERS; l++) {
+        add(m, type, 2048, 2048, &at);
+        add(m, type, 512, 2048, &at);
+        add(m, type, 512, 2048, &at);
+        add(m, type, 2048, 2048, &at);
+        add(m, type, 8192, 2048, &at);
+        add(m, type, 8192, 2048, &at);
+        add(m, type, 2048, 8192, &at);
+    }
+    add(m, head, 128256, 2048, &at);
+    return at;
+}
+
+static void make_model(model *m, uint32_t type, uint32_t head) {
+    memset(m, 0, sizeof *m);
+    m->size = lay_out(m, type, head);
+    m->data = allocate(m->size);
+    lay_out(m, type, head);
+}
+
+static void work(job *j, int thread) {
+    for (int32_t i = j->from; i < j->to; i++) {
+        const covey__weights *w = &j->m->operations[i].w, *n = i + 1 < j->to ? w + 1 : w;
+        if (n != w) n = &j->m->operations[i + 1].w;
+        int32_t half = (w->rows / 2 + 31) / 32 * 32, next_half = (n->rows / 2 + 31) / 32 * 32;
+        covey__product p = {w, j->a[covey__kernel_act(w->type)][w->columns == 8192], j->out,
+                            j->out_stride};
+        const uint8_t *next =
+            (const uint8_t *)n->data + (size_t)(thread * next_half) * n->row_bytes;
+        j->k->product(&p, thread ? half : 0, thread ? w->rows : half, next, j->scratch[thread]);
+        pthread_barrier_wait(&j->barrier);
+    }
+    for (int32_t c = 0; c < j->calls; c++)
+        j->k->attention(j->attention[thread], j->scratch[thread]);
+}
+
+typedef struct start {
+    job *j;
+    int thread;
+} start;
+
+static void *run_thread(void *user) {
+    start *s = user;
+    work(s->j, s->thread);
+    return NULL;
+}
+
+static double run(job *j) {
+    start s = {j, 1};
+    pthread_t thread;
+    pthread_barrier_init(&j->barrier, NULL, THREADS);
+    double t = now();
+    pthread_create(&thread, NULL, run_thread, &s);
+    work(j, 0);
+    pthread_join(thread, NULL);
+    t = now() - t;
+    pthread_barrier_destroy(&j->barrier);
+    return t;
+}
+
+static double best_of(job *j, int count) {
+    double best = 1e9;
+    for (int i = 0; i < count; i++) {
+        double t = run(j);
+        if (t < best) best = t;
+    }
+    return best;
+}
+
+static void set_tokens(job *j, covey__activations a[3][2], void *memory[3][2], int32_t tokens) {
+    static float x[8192];
+    for (int i = 0; i < 8192; i++) x[i] = (float)(int32_t)draw() * 0x1p-31f;
+    for (int kind = 0; kind < 3; kind++) {
+        for (int c = 0; c < 2; c++) {
+            int32_t columns = c ? 8192 : 2048;
+            free(memory[kind][c]);
+            memory[kind][c] = allocate(covey__activations_bytes((covey__act)kind, columns, tokens));
+            covey__activations_init(&a[kind][c], (covey__act)kind, columns, tokens,
+                                    memory[kind][c]);
+            j->k->activations(&a[kind][c], x, 0, 0, tokens);
+            j->a[kind][c] = &a[kind][c];
+        }
+    }
+}
+
+static void bench_type(job *j, const char *name, uint32_t type, uint32_t head, bool batch) {
+    static covey__activations a[3][2];
+    static void *memory[3][2];
+    model m;
+    make_model(&m, type, head);
+    j->m = &m;
+    j->from = 0;
+    j->to = m.count;
+    set_tokens(j, a, memory, 1);
+    double t = best_of(j, 6);
+    printf("%-5s %-6s 1 token: %.1f ms, %.1f GB/s, %.1f t/s\n", name, covey__isa_name(j->k->isa),
+           t * 1e3, (double)m.size / t / 1e9, 1 / t);
+    static const int32_t counts[] = {2, 3, 4, 6, 8, 16, 64, 512};
+    for (size_t i = 0; batch && i < sizeof counts / sizeof counts[0]; i++) {
+        set_tokens(j, a, memory, counts[i]);
+        j->to = m.count - 1; /* the head is for the last token alone */
+        t = best_of(j, counts[i] > 64 ? 2 : 3);
+        double operations = 0;
+        for (int32_t o = 0; o < j->to; o++)
+            operations += 2.0 * m.operations[o].w.rows * m.operations[o].w.columns;
+        operations *= counts[i];
+        printf("%-5s %-6s %d tokens: %.1f ms, %.2f TOP/s, %.0f t/s\n", name,
+               covey__isa_name(j->k->isa), counts[i], t * 1e3, operations / t / 1e12,
+               counts[i] / t);
+        fflush(stdout);
+    }
+    free(m.data);
+}
+
+/* One layer's KV head, 4 query heads, per thread. */
+static void bench_attention(job *j, int32_t position, int32_t tokens) {
+    enum { DIM = 64, HEADS = 4 };
+    int32_t pages = (position + tokens + 31) / 32;
+    float *memory = allocate((size_t)pages * 2 * 32 * DIM * sizeof(float));
+    const float **table = allocate((size_t)pages * sizeof *table);
+    for (int32_t i = 0; i < pages * 2 * 32 * DIM; i++)
+        memory[i] = (float)(draw() % 2000) * 1e-3f - 1;
+    for (int32_t i = 0; i < pages; i++) table[i] = memory + (size_t)i * 2 * 32 * DIM;
+    float *q = allocate((size_t)tokens * HEADS * DIM * sizeof(float) * 2);
+    for (int32_t i = 0; i < tokens * HEADS * DIM; i++) q[i] = (float)(draw() % 2000) * 1e-3f - 1;
+    covey__attention a = {.pages = table,
+                          .v_offset = 32 * DIM,
+                          .head_dim = DIM,
+                          .heads = HEADS,
+                          .tokens = tokens,
+                          .position = position,
+                          .scale = 0.125f,
+                          .q = q,
+                          .q_stride = HEADS * DIM,
+                          .out = q + tokens * HEADS * DIM,
+                          .out_stride = HEADS * DIM};
+    j->attention[0] = j->attention[1] = &a;
+    for (int i = 0; i < THREADS; i++) {
+        free(j->scratch[i]);
+        j->scratch[i] = allocate(covey__attention_scratch_bytes(DIM, position + tokens));
+    }
+    j->from = j->to = 0;
+    j->calls = tokens > 1 ? 4 : 2000;
+    double t = best_of(j, 5) / j->calls / 4; /* 8 KV heads over 2 threads: 4 calls a layer */
+    t = t * 4 * LAYERS * 4;
+    printf("%-6s attention of %d tokens from %d: %.2f ms for the model\n",
+           covey__isa_name(j->k->isa), tokens, position, t * 1e3);
+    free(memory);
+    free(table);
+    free(q);
+}
+
+int main(int argc, char **argv) {
+    covey__isa isa = covey__cpu_best();
+    for (int i = 0; argc > 1 && i <= (int)isa; i++)
+        if (!strcmp(argv[1], covey__isa_name((covey__isa)i))) isa = (covey__isa)i;
+    const char *what = argc > 2 ? argv[2] : "all";
+    bool all = !strcmp(what, "all"), batch = all || !strcmp(what, "batch");
+    static job j;
+    j.k = covey__kernels_get(isa);
+    j.out_stride = 8192;
+    j.out = allocate((size_t)TOKENS_MAX * 8192 * sizeof(float) + 128256 * sizeof(float));
+    for (int i = 0; i < THREADS; i++) j.scratch[i] = allocate(covey__product_scratch_bytes(8192));
+    if (all || batch || !strcmp(what, "decode")) {
+        bench_type(&j, "Q8_0", COVEY__KT_Q8_0, COVEY__KT_Q8_0, batch);
+        bench_type(&j, "Q4_0", COVEY__KT_Q4_0, COVEY__KT_Q6_K, batch);
+        bench_type(&j, "Q6_K", COVEY__KT_Q6_K, COVEY__KT_Q6_K, batch);
+    }
+    if (all || !strcmp(what, "float")) bench_type(&j, "F16", COVEY__KT_F16, COVEY__KT_F16, batch);
+    if (all || !strcmp(what, "attention")) {
+        bench_attention(&j, 0, 512);
+        bench_attention(&j, 511, 1);
+        bench_attention(&j, 4095, 1);
+    }
+    return 0;
+}
