@@ -15,6 +15,8 @@
 #endif
 #define COVEY__INLINE   static inline __attribute__((always_inline))
 #define COVEY__NOINLINE __attribute__((noinline))
+/* Keeps the compiler from moving sums of an accumulator around, which makes it spill. */
+#define COVEY__KEEP(x) __asm__("" : "+x"(x))
 
 /* Tokens that the packed layout interleaves, and the most that stay plain rows. */
 #define COVEY__GROUP      6

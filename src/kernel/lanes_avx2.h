@@ -1,0 +1,153 @@
+/* Small pieces that the AVX2 files share: sums in the order of the definition, transposes, partial
+ * loads, the exponential, prefetching. Included by *_avx2.c alone. The 16 partial sums of a float
+ * reduction are two registers: lanes 0 to 7 and 8 to 15. */
+#ifndef COVEY_KERNEL_LANES_AVX2_H
+#define COVEY_KERNEL_LANES_AVX2_H
+
+#include <immintrin.h>
+
+#include "kernel/parts.h"
+
+COVEY__INLINE __m256i covey__load256(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+COVEY__INLINE __m128i covey__load128(const void *p) {
+    return _mm_loadu_si128((const __m128i *)p);
+}
+
+/* The same four bytes in every lane. */
+COVEY__INLINE __m256i covey__spread32(const void *p) {
+    int32_t value;
+    memcpy(&value, p, 4);
+    return _mm256_set1_epi32(value);
+}
+
+/* All ones in the first n of 8 lanes; none for n below 1. */
+COVEY__INLINE __m256i covey__mask8(int32_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+/* The first n of 8 floats, zeros after them. */
+COVEY__INLINE __m256 covey__get8(const float *p, int32_t n) {
+    return n >= 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, covey__mask8(n));
+}
+COVEY__INLINE void covey__put8(float *p, int32_t n, __m256 v) {
+    if (n >= 8)
+        _mm256_storeu_ps(p, v);
+    else
+        _mm256_maskstore_ps(p, covey__mask8(n), v);
+}
+/* Floats left of n at i, as the lane counts above take them. */
+COVEY__INLINE int32_t covey__left(size_t n, size_t i) {
+    return n - i >= 8 ? 8 : (int32_t)(n - i);
+}
+
+/* 16 partial sums by the tree of covey__tree16. */
+COVEY__INLINE float covey__sum16(__m256 low, __m256 high) {
+    __m256 eight = _mm256_add_ps(low, high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* The greatest lane. */
+COVEY__INLINE float covey__max8(__m256 v) {
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* covey__exp_f32 in every lane. */
+COVEY__INLINE __m256 covey__exp8(__m256 x) {
+    __m256 t = _mm256_max_ps(x, _mm256_set1_ps(-87.0f));
+    t = _mm256_min_ps(t, _mm256_set1_ps(88.0f));
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(t, _mm256_set1_ps(1.44269504f)),
+                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_sub_ps(t, _mm256_mul_ps(n, _mm256_set1_ps(0.693359375f)));
+    r = _mm256_sub_ps(r, _mm256_mul_ps(n, _mm256_set1_ps(-2.12194440e-4f)));
+    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(1.3981999507e-3f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(8.3334519073e-3f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(4.1665795894e-2f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(1.6666665459e-1f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(5.0000001201e-1f));
+    p = _mm256_add_ps(_mm256_mul_ps(_mm256_mul_ps(p, r), r),
+                      _mm256_add_ps(r, _mm256_set1_ps(1.0f)));
+    __m256i scaled =
+        _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23));
+    __m256 zero = _mm256_cmp_ps(x, _mm256_set1_ps(-87.0f), _CMP_LT_OQ);
+    return _mm256_andnot_ps(zero, _mm256_castsi256_ps(scaled));
+}
+
+COVEY__INLINE void covey__prefetch(const uint8_t *p, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) _mm_prefetch((const char *)p + at, _MM_HINT_T0);
+}
+
+/* The half-precision numbers at byte `at` of 8 rows, as floats. */
+COVEY__INLINE __m256 covey__scales8(const uint8_t *const p[8], size_t at) {
+    __m128i h = _mm_cvtsi32_si128(covey__load_u16(p[0] + at));
+    h = _mm_insert_epi16(h, covey__load_u16(p[1] + at), 1);
+    h = _mm_insert_epi16(h, covey__load_u16(p[2] + at), 2);
+    h = _mm_insert_epi16(h, covey__load_u16(p[3] + at), 3);
+    h = _mm_insert_epi16(h, covey__load_u16(p[4] + at), 4);
+    h = _mm_insert_epi16(h, covey__load_u16(p[5] + at), 5);
+    h = _mm_insert_epi16(h, covey__load_u16(p[6] + at), 6);
+    return _mm256_cvtph_ps(_mm_insert_epi16(h, covey__load_u16(p[7] + at), 7));
+}
+
+/* Rows r, r + 1, ... of a matrix; rows from `end` on are its last one again, so that a tile is
+ * always full and nothing beyond the matrix is read. */
+COVEY__INLINE void covey__rows(const covey__weights *w, int32_t r, int32_t end, size_t at,
+                               const uint8_t **p, int32_t count) {
+    for (int32_t i = 0; i < count; i++) {
+        int32_t row = r + i < end ? r + i : end - 1;
+        p[i] = (const uint8_t *)w->data + (size_t)row * w->row_bytes + at;
+    }
+}
+
+/* Where to prefetch while rows r to r + count - 1 are worked on: the rows after them, or the next
+ * operation's; if there is none, here again, which costs next to nothing. */
+COVEY__INLINE const uint8_t *covey__ahead(const covey__weights *w, int32_t r, int32_t end,
+                                          int32_t count, const uint8_t *next) {
+    const uint8_t *data = w->data;
+    if (r + count < end) return data + (size_t)(r + count) * w->row_bytes;
+    return next ? next : data + (size_t)r * w->row_bytes;
+}
+
+COVEY__INLINE __m256i covey__sum_lanes4(__m256i a, __m256i b, __m256i c, __m256i d) {
+    __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+}
+/* The sums of all eight lanes of z[0] to z[7], in order. */
+COVEY__INLINE __m256i covey__sum_rows8(const __m256i z[8]) {
+    __m256i a = covey__sum_lanes4(z[0], z[1], z[2], z[3]);
+    __m256i b = covey__sum_lanes4(z[4], z[5], z[6], z[7]);
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                            _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+/* Transposes 8 rows of 8 dwords: dword c of all rows goes to `out` + c * stride bytes. */
+COVEY__INLINE void covey__transpose8(const __m256i r[8], uint8_t *out, size_t stride) {
+    __m256i t[8], u[8];
+    COVEY__UNROLL
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+    }
+    COVEY__UNROLL
+    for (int i = 0; i < 2; i++) {
+        u[4 * i] = _mm256_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+        u[4 * i + 1] = _mm256_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+        u[4 * i + 2] = _mm256_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+        u[4 * i + 3] = _mm256_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+    }
+    COVEY__UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m256i *low = (__m256i *)(void *)(out + (size_t)j * stride);
+        __m256i *high = (__m256i *)(void *)(out + (size_t)(j + 4) * stride);
+        _mm256_storeu_si256(low, _mm256_permute2x128_si256(u[j], u[4 + j], 0x20));
+        _mm256_storeu_si256(high, _mm256_permute2x128_si256(u[j], u[4 + j], 0x31));
+    }
+}
+
+#endif

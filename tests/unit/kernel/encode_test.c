@@ -1,0 +1,123 @@
+/* Encoding and decoding of rows: known blocks by hand, error bounds, and inputs at the edges. */
+#include <math.h>
+
+#include "kernel_cases.h"
+
+static void types_are_named_or_refused(void **state) {
+    (void)state;
+    for (uint32_t type = 0; type < 64; type++) {
+        bool known = false;
+        for (size_t i = 0; i < CASE_TYPES; i++) known = known || case_types[i] == type;
+        assert_int_equal(covey__kernel_supports(type), known);
+        assert_int_equal(covey__kernel_row_bytes(type, 256) != 0, known);
+    }
+    assert_int_equal(covey__kernel_row_bytes(COVEY__KT_Q8_0, 2048), 2176);
+    assert_int_equal(covey__kernel_row_bytes(COVEY__KT_Q4_0, 2048), 1152);
+    assert_int_equal(covey__kernel_row_bytes(COVEY__KT_Q6_K, 2048), 1680);
+    assert_int_equal(covey__kernel_row_bytes(COVEY__KT_F32, 3), 12);
+}
+
+/* Greatest 127 * 2: scale 2, ties away from zero. */
+static void q8_0_by_hand(void **state) {
+    (void)state;
+    float x[32] = {254.0f, -254.0f, 1.0f, -1.0f, 3.0f, 2.9f, 0.9f, 0.0f};
+    uint8_t out[34];
+    covey__row_encode(COVEY__KT_Q8_0, x, 32, out);
+    static const int8_t want[9] = {127, -127, 1, -1, 2, 1, 0, 0, 0};
+    assert_int_equal(out[0] | out[1] << 8, 0x4000);
+    assert_memory_equal(out + 2, want, 9);
+}
+
+/* The value farthest from zero becomes -8: its sign sets the scale's. */
+static void q4_0_by_hand(void **state) {
+    (void)state;
+    float x[32] = {8.0f, 7.0f, -7.0f, 0.4f};
+    x[16] = -8.0f;
+    x[17] = 1.0f;
+    uint8_t out[18];
+    covey__row_encode(COVEY__KT_Q4_0, x, 32, out);
+    assert_int_equal(out[0] | out[1] << 8, 0xbc00); /* -1 */
+    assert_int_equal(out[2], 0xf0);                 /* -8 (0); -8 / -1 = 8, clipped to 15 */
+    assert_int_equal(out[3], 0x71);
+    assert_int_equal(out[4] & 15, 15);
+    assert_int_equal(out[5], 0x88);
+    float back[32];
+    covey__row_decode(COVEY__KT_Q4_0, out, 32, back);
+    assert_true(back[0] == 8.0f && back[1] == 7.0f && back[2] == -7.0f && back[16] == -7.0f);
+}
+
+static double error_of(uint32_t type, const float *x, int32_t n) {
+    float back[1024];
+    uint8_t data[4096];
+    double error = 0.0, size = 0.0;
+    covey__row_encode(type, x, n, data);
+    covey__row_decode(type, data, n, back);
+    for (int32_t i = 0; i < n; i++) {
+        error += ((double)x[i] - (double)back[i]) * ((double)x[i] - (double)back[i]);
+        size += (double)x[i] * (double)x[i];
+    }
+    return sqrt(error / size);
+}
+
+static void errors_are_small(void **state) {
+    (void)state;
+    uint64_t seed = 1u;
+    float x[1024];
+    for (int n = 0; n < 20; n++) {
+        float size = ldexpf(1.0f, -n / 2);
+        for (int i = 0; i < 1024; i++) x[i] = case_value(&seed) * size;
+        assert_true(error_of(COVEY__KT_F32, x, 1024) == 0.0);
+        assert_true(error_of(COVEY__KT_F16, x, 1024) < 4e-4);
+        assert_true(error_of(COVEY__KT_BF16, x, 1024) < 3e-3);
+        assert_true(error_of(COVEY__KT_Q8_0, x, 1024) < 0.012);
+        assert_true(error_of(COVEY__KT_Q6_K, x, 1024) < 0.035);
+        assert_true(error_of(COVEY__KT_Q4_0, x, 1024) < 0.2);
+    }
+}
+
+/* What was decoded and is encoded again must not move far: a scale per group is found again. */
+static void edges_do_no_harm(void **state) {
+    (void)state;
+    static const float edges[] = {0.0f, -0.0f, 1e-45f, 1e-38f, -1e-30f, 1e-20f, 1e-9f, 3e4f, 1e30f};
+    float x[256], back[256];
+    uint8_t data[1024];
+    for (size_t e = 0; e < sizeof edges / sizeof edges[0]; e++) {
+        for (int i = 0; i < 256; i++) x[i] = edges[e] * (float)(1 + i % 5);
+        for (size_t t = 0; t < CASE_TYPES; t++) {
+            covey__row_encode(case_types[t], x, 256, data);
+            covey__row_decode(case_types[t], data, 256, back);
+            bool small = edges[e] < 100.0f;
+            if (small) assert_true(covey__finite(back, 256));
+            if (edges[e] == 0.0f)
+                for (int i = 0; i < 256; i++) assert_true(back[i] == 0.0f);
+        }
+    }
+    x[3] = NAN; /* undefined bytes, but no trap */
+    for (size_t t = 0; t < CASE_TYPES; t++) covey__row_encode(case_types[t], x, 256, data);
+}
+
+/* Q6_K lays its bits out over 128 values at a time: each value must come back in its own place. */
+static void q6_k_keeps_places(void **state) {
+    (void)state;
+    float x[256], back[256];
+    uint8_t data[210];
+    for (int i = 0; i < 256; i++) {
+        memset(x, 0, sizeof x);
+        x[i] = -32.0f;
+        covey__row_encode(COVEY__KT_Q6_K, x, 256, data);
+        covey__row_decode(COVEY__KT_Q6_K, data, 256, back);
+        for (int j = 0; j < 256; j++) assert_true(fabsf(back[j] - x[j]) < 0.5f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(types_are_named_or_refused),
+        cmocka_unit_test(q8_0_by_hand),
+        cmocka_unit_test(q4_0_by_hand),
+        cmocka_unit_test(errors_are_small),
+        cmocka_unit_test(edges_do_no_harm),
+        cmocka_unit_test(q6_k_keeps_places),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

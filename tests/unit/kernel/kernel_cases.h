@@ -1,0 +1,102 @@
+/* What the kernel's tests share: a seeded generator, awkward inputs, the instruction sets of this
+ * CPU, and random weights of every type. */
+#ifndef COVEY_TESTS_KERNEL_CASES_H
+#define COVEY_TESTS_KERNEL_CASES_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cpu.h"
+#include "kernel/kernel.h"
+
+static const uint32_t case_types[] = {COVEY__KT_F32,  COVEY__KT_F16,  COVEY__KT_BF16,
+                                      COVEY__KT_Q8_0, COVEY__KT_Q4_0, COVEY__KT_Q6_K};
+#define CASE_TYPES (sizeof case_types / sizeof case_types[0])
+
+static inline uint32_t case_random(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (uint32_t)(*state >> 32);
+}
+
+/* Roughly normal, with an outlier now and then. */
+static inline float case_value(uint64_t *state) {
+    float sum = 0.0f;
+    for (int i = 0; i < 4; i++) sum += (float)(int32_t)case_random(state) * 0x1p-31f;
+    return case_random(state) % 97 == 0 ? sum * 8.0f : sum;
+}
+
+static inline void *case_alloc(size_t size) {
+    void *p = aligned_alloc(64, (size + 127) / 64 * 64);
+    assert_non_null(p);
+    memset(p, 0xa5, (size + 127) / 64 * 64);
+    return p;
+}
+
+/* The SIMD instruction sets that this CPU runs; says which tests are left out. */
+static inline int case_sets(covey__isa sets[2]) {
+    covey__isa best = covey__cpu_best();
+    int count = 0;
+    if (best >= COVEY__ISA_AVX2) sets[count++] = COVEY__ISA_AVX2;
+    if (best >= COVEY__ISA_AVX512) sets[count++] = COVEY__ISA_AVX512;
+    if (best < COVEY__ISA_AVX512)
+        print_message("this CPU has no AVX-512 VNNI: its path is not tested here\n");
+    return count;
+}
+
+/* A float16 of moderate size, sometimes subnormal, zero or large. */
+static inline uint16_t case_scale(uint64_t *state) {
+    uint32_t bits = case_random(state), kind = case_random(state) % 64;
+    uint16_t sign = (uint16_t)(bits & 0x8000);
+    if (kind == 0) return (uint16_t)(sign | (bits & 0x3ff));
+    if (kind == 1) return sign;
+    if (kind == 2) return (uint16_t)(sign | 0x7800 | (bits & 0x3ff));
+    return (uint16_t)(sign | ((5 + (bits >> 16) % 6) << 10) | (bits & 0x3ff));
+}
+
+/* Random bytes with sane scales: every quant value occurs, -128 among them. `slack` 0xa5 bytes
+ * are not there: an overrun is the sanitizer's to find, so the size is exact. */
+static inline void *case_weights(uint64_t *state, uint32_t type, int32_t rows, int32_t columns,
+                                 covey__weights *w) {
+    size_t row_bytes = covey__kernel_row_bytes(type, columns), size = row_bytes * (size_t)rows;
+    uint8_t *data = malloc(size);
+    assert_non_null(data);
+    for (size_t i = 0; i < size; i++) data[i] = (uint8_t)case_random(state);
+    size_t count = (size_t)rows * (size_t)columns;
+    for (size_t i = 0; i < count && covey__kernel_act(type) == COVEY__ACT_F32; i++) {
+        float value = case_value(state);
+        covey__row_encode(type, &value, 1, data + i * (type == COVEY__KT_F32 ? 4 : 2));
+    }
+    size_t step = type == COVEY__KT_Q8_0 ? 34 : type == COVEY__KT_Q4_0 ? 18 : 210;
+    for (size_t at = 0; at < size && covey__kernel_act(type) != COVEY__ACT_F32; at += step) {
+        uint16_t scale = case_scale(state);
+        memcpy(data + at + (step == 210 ? 208 : 0), &scale, 2);
+    }
+    w->data = data;
+    w->type = type;
+    w->rows = rows;
+    w->columns = columns;
+    w->row_bytes = row_bytes;
+    return data;
+}
+
+static inline void assert_same_bits(const float *a, const float *b, size_t n, const char *what) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t x, y;
+        memcpy(&x, a + i, 4);
+        memcpy(&y, b + i, 4);
+        if (x != y)
+            fail_msg("%s: value %zu is %a (%08x), defined as %a (%08x)", what, i, (double)b[i], y,
+                     (double)a[i], x);
+    }
+}
+
+#endif
