@@ -116,6 +116,8 @@ struct covey_model {
     const char *quantization;
     uint64_t parameter_count;
     uint64_t weight_bytes;
+    uint64_t parallel_bytes_min; /* a pass that reads fewer weights, over all rows, stays on one
+                                    thread: barriers would cost more than they give */
     int64_t load_ms;
     atomic_int references; /* the caller's and one a session */
     covey__workspace workspace;

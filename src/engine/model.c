@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MODEL_ARENA_MAX ((size_t)256 << 20)
+#define MODEL_ARENA_MAX    ((size_t)256 << 20)
+#define PARALLEL_BYTES_MIN ((uint64_t)4 << 20)
 
 static const covey__architecture *const architectures[] = {&covey__arch_llama};
 
@@ -121,6 +122,7 @@ covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *
     opened->env = env;
     opened->pool = covey__runtime_pool(runtime);
     opened->kernels = covey__kernels_get((covey__isa)covey__runtime_isa_level(runtime));
+    opened->parallel_bytes_min = PARALLEL_BYTES_MIN;
     atomic_init(&opened->references, 1);
     covey__arena_init(&opened->arena, env, MODEL_ARENA_MAX);
     covey_status status = covey__workspace_open(opened, error);

@@ -8,6 +8,7 @@
  * are claimed from a counter, so that a slow thread holds nobody up. In the last layer only rows
  * whose logits are wanted go on after their keys and values are stored.
  *
+ * A pass over so little that barriers would cost more than they give stays on the calling thread.
  * Thread 0 looks for cancellation once a layer and says so before a barrier, so that all threads
  * leave at the same place. A row that is not finite is noted with its place and zeroed, which
  * keeps what follows defined; the first place is the error's. */
@@ -393,7 +394,7 @@ static void attend(worker *k, int32_t layer, window rows) {
 /* ---- Layers ---- */
 
 static void wait_all(const worker *k) {
-    covey__pool_barrier(k->s->model->pool);
+    if (k->count > 1) covey__pool_barrier(k->s->model->pool);
 }
 
 /* Thread 0 decides for all whether the pass goes on. */
@@ -477,6 +478,17 @@ static void job(void *user, int32_t index, int32_t count) {
 
 /* ---- The outside ---- */
 
+static void run_job(state *s) {
+    const covey_model *model = s->model;
+    if ((uint64_t)s->pass->rows * model->weight_bytes >= model->parallel_bytes_min) {
+        covey__pool_run(model->pool, job, s);
+        return;
+    }
+    covey__fp_state fp = covey__fp_enter();
+    job(s, 0, 1);
+    covey__fp_leave(fp);
+}
+
 static char *set_up_inputs(const covey_model *model, covey__input *inputs, int32_t rows,
                            int32_t capacity, char *memory) {
     const covey__hyper *hyper = &model->hyper;
@@ -521,7 +533,7 @@ covey_status covey__pass_run(const covey__pass *pass, covey_error *error) {
     if (one_of_many && pass->logit_rows > 0) set_up_inputs(model, s.last, 1, 1, rest);
     s.all = (window){0, pass->rows, s.whole};
     s.wanted = (window){pass->logit_first, pass->logit_rows, one_of_many ? s.last : s.whole};
-    covey__pool_run(model->pool, job, &s);
+    run_job(&s);
     for (int32_t i = 0; i < pass->run_count; i++) {
         const covey__run *run = &pass->runs[i];
         int32_t needed = (run->position + run->count + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS;
