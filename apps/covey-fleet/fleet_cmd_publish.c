@@ -1,0 +1,154 @@
+/* covey-fleet publish and releases: from ensemble folders to a signed release on the server. */
+#include "covey-fleet/fleet_commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char command_name[] = "covey-fleet publish";
+
+/* A line on standard error that is written over, five times a second at most. */
+typedef struct progress_line {
+    bool shown, on;
+    struct timespec last;
+} progress_line;
+
+static void show_progress(void *user, uint64_t done, uint64_t total, uint64_t sent) {
+    progress_line *line = user;
+    struct timespec now;
+    if (!line->on) return;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    double passed =
+        (double)(now.tv_sec - line->last.tv_sec) + (double)(now.tv_nsec - line->last.tv_nsec) / 1e9;
+    if (line->shown && passed < 0.2) return;
+    line->last = now;
+    line->shown = true;
+    fprintf(stderr, "\r%5.1f %% of %.1f MiB checked, %.1f MiB sent ",
+            total > 0 ? 100.0 * (double)done / (double)total : 0.0, (double)total / 1048576.0,
+            (double)sent / 1048576.0);
+    fflush(stderr);
+}
+
+/* "DIR:tiny,small" cut in place: what follows the last colon is classes when it reads like them. */
+static covey_fleet_bundle read_bundle(char *text) {
+    covey_fleet_bundle bundle = {text, NULL};
+    char *colon = strrchr(text, ':');
+    if (colon != NULL && colon != text &&
+        strspn(colon + 1, "abcdefghijklmnopqrstuvwxyz,") == strlen(colon + 1)) {
+        *colon = '\0';
+        bundle.classes = colon + 1;
+    }
+    return bundle;
+}
+
+static void print_result(const covey_fleet_published *p, bool json) {
+    if (json) {
+        printf("{\"release\":\"%s\",\"digest\":\"%s\",\"blobs\":%" PRIu64 ",\"blobs_sent\":%" PRIu64
+               ",\"bytes\":%" PRIu64 ",\"bytes_sent\":%" PRIu64 ",\"was_known\":%s}\n",
+               p->release, p->digest, p->blob_count, p->blobs_sent, p->bytes_total, p->bytes_sent,
+               p->was_known ? "true" : "false");
+        return;
+    }
+    printf("%s %s: %" PRIu64 " blobs of %" PRIu64 " bytes, of which %" PRIu64 " blobs of %" PRIu64
+           " bytes were new to the server\n",
+           p->was_known ? "was already published:" : "published", p->release, p->blob_count,
+           p->bytes_total, p->blobs_sent, p->bytes_sent);
+}
+
+static int publish(const app_positional *folders, const char *key, const char *release,
+                   fleet_session *session, bool json) {
+    covey_error error = {0};
+    covey_fleet_bundle bundles[32];
+    covey_fleet_publish_options options = COVEY_FLEET_PUBLISH_OPTIONS_INIT;
+    covey_fleet_published published = COVEY_FLEET_PUBLISHED_INIT;
+    progress_line line = {.on = isatty(STDERR_FILENO) == 1};
+    char *texts[32] = {NULL};
+    int exit_status = APP_EXIT_DONE;
+    for (size_t i = 0; i < folders->count; i++) {
+        texts[i] = strdup(folders->items[i]);
+        if (texts[i] == NULL) abort();
+        bundles[i] = read_bundle(texts[i]);
+    }
+    options.bundles = bundles;
+    options.bundle_count = folders->count;
+    options.key_file = key;
+    options.release = release;
+    options.progress = show_progress;
+    options.progress_user = &line;
+    covey_status status = covey_fleet_publish(session->client, &options, &published, &error);
+    if (line.shown) fprintf(stderr, "\r%*s\r", 60, "");
+    if (status == COVEY_OK) {
+        print_result(&published, json);
+    } else {
+        exit_status = fleet_failed(command_name, &error);
+    }
+    for (size_t i = 0; i < folders->count; i++) free(texts[i]);
+    return exit_status;
+}
+
+int fleet_cmd_publish(int argc, char **argv) {
+    fleet_server server = {0};
+    const char *key = NULL, *release = NULL;
+    const app_option options[] = {
+        {"key", 'k', APP_TEXT, &key, "FILE", "the private key to sign with (release.key)", 0, 0},
+        {"release", 'r', APP_TEXT, &release, "NAME@VERSION", "what the bundles must be, as a check",
+         0, 0},
+        FLEET_SERVER_OPTIONS(server),
+        {0}};
+    const app_command command = {
+        command_name,
+        "BUNDLE_DIR[:CLASSES]... --key FILE",
+        "Checks every byte of the ensembles, uploads the blobs that the server lacks, signs the\n"
+        "release and publishes it. Several folders are variants of one release, the preferred\n"
+        "first; CLASSES (tiny,small,medium,large) says which devices each is for, all when left\n"
+        "out. May be repeated after any failure: nothing is sent twice.",
+        "  covey-fleet publish build/assistant-q8:medium,large build/assistant-q4:tiny,small \\\n"
+        "      --key keys/release.key --release assistant@1.1.0",
+        options,
+        1,
+        32};
+    static app_positional folders;
+    fleet_session session;
+    int exit_status;
+    if (!app_options_read(&command, argc, argv, &folders, &exit_status)) return exit_status;
+    if (key == NULL) {
+        fprintf(stderr,
+                "%s: expected --key FILE, the publisher's private key; \"covey-fleet keys "
+                "init DIR\" makes one\n",
+                command_name);
+        return APP_EXIT_USAGE;
+    }
+    exit_status = fleet_session_open(command_name, &server, &session);
+    if (exit_status != APP_EXIT_DONE) return exit_status;
+    exit_status = publish(&folders, key, release, &session, server.json);
+    fleet_session_close(&session);
+    return exit_status;
+}
+
+int fleet_cmd_releases(int argc, char **argv) {
+    static const char name[] = "covey-fleet releases";
+    fleet_server server = {0};
+    const app_option options[] = {FLEET_SERVER_OPTIONS(server), {0}};
+    const app_command command = {name,
+                                 "",
+                                 "Lists the published releases, newest first.",
+                                 "  covey-fleet releases --json",
+                                 options,
+                                 0,
+                                 0};
+    static app_positional none;
+    fleet_session session;
+    covey_error error = {0};
+    char *text = NULL;
+    int exit_status;
+    if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
+    exit_status = fleet_session_open(name, &server, &session);
+    if (exit_status != APP_EXIT_DONE) return exit_status;
+    covey_status status = covey_fleet_releases(session.client, session.format, &text, &error);
+    exit_status = fleet_finish(name, &session, status, text, &error);
+    fleet_session_close(&session);
+    return exit_status;
+}
