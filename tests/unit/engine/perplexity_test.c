@@ -56,11 +56,11 @@ static covey__type type_for(const covey__gguf_tensor *t, covey__type matrix,
                             covey__type embedding) {
     if (t->dimension_count < 2) return t->type;
     if (t->dimensions[0] % 32 != 0) return COVEY__TYPE_F16; /* blocks do not fit */
-    bool is_embedding = t->name.size == 17 && memcmp(t->name.data, "token_embd.weight", 17) == 0;
-    return is_embedding ? embedding : matrix;
+    bool is_output = t->name.size == 13 && memcmp(t->name.data, "output.weight", 13) == 0;
+    return is_output ? output : matrix;
 }
 
-static void convert(const char *from, const char *to, covey__type matrix, covey__type embedding) {
+static void convert(const char *from, const char *to, covey__type matrix, covey__type output) {
     covey_error error = {.message = ""};
     covey__gguf *gguf = NULL;
     covey__gguf_writer *writer = NULL;
@@ -74,14 +74,14 @@ static void convert(const char *from, const char *to, covey__type matrix, covey_
         const covey__gguf_tensor *t = covey__gguf_tensor_at(gguf, i);
         char name[128];
         snprintf(name, sizeof name, "%.*s", (int)t->name.size, t->name.data);
-        must(covey__gguf_add_tensor(writer, name, type_for(t, matrix, embedding),
-                                    t->dimension_count, t->dimensions, &error),
+        must(covey__gguf_add_tensor(writer, name, type_for(t, matrix, output), t->dimension_count,
+                                    t->dimensions, &error),
              &error);
     }
     must(covey__gguf_write_header(writer, &error), &error);
     for (size_t i = 0; i < covey__gguf_tensor_count(gguf); i++) {
         const covey__gguf_tensor *t = covey__gguf_tensor_at(gguf, i);
-        covey__type type = type_for(t, matrix, embedding);
+        covey__type type = type_for(t, matrix, output);
         const covey__type_info *info = covey__type_get((uint32_t)type);
         size_t columns = (size_t)t->dimensions[0];
         size_t row_bytes = columns / info->block_values * info->block_bytes;
@@ -106,14 +106,14 @@ static void expect_near(double found, double expected) {
         fail_msg("expected %g within 0.5 %%, found %g", expected, found);
 }
 
-static void check(covey__type matrix, covey__type embedding, double expected) {
+static void check(covey__type matrix, covey__type output, double expected) {
     char model[1024], text[1024];
     TEST_SHARED_OR_SKIP(model_path, "data/models/stories260K.gguf");
     snprintf(model, sizeof model, "%s", model_path);
     TEST_SHARED_OR_SKIP(text_path, "data/text/stories.txt");
     snprintf(text, sizeof text, "%s", text_path);
     if (matrix != COVEY__TYPE_F32) {
-        convert(model, in_folder("quantized.gguf"), matrix, embedding);
+        convert(model, in_folder("quantized.gguf"), matrix, output);
         snprintf(model, sizeof model, "%s", in_folder("quantized.gguf"));
     }
     expect_near(perplexity(model, text), expected);
@@ -129,7 +129,7 @@ static void test_q8_0(void **state) {
     check(COVEY__TYPE_Q8_0, COVEY__TYPE_Q8_0, 2.5918);
 }
 
-/* Rows of 64 are too short for Q6_K, so the tied embedding is Q8_0. */
+/* Rows of 64 are too short for Q6_K, so the output is Q8_0. */
 static void test_q4_0(void **state) {
     (void)state;
     check(COVEY__TYPE_Q4_0, COVEY__TYPE_Q8_0, 2.8057);
