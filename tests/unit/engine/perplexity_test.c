@@ -52,8 +52,7 @@ static double perplexity(const char *path, const char *text_path) {
     return exp(s.loss / (double)s.count);
 }
 
-static covey__type type_for(const covey__gguf_tensor *t, covey__type matrix,
-                            covey__type embedding) {
+static covey__type type_for(const covey__gguf_tensor *t, covey__type matrix, covey__type output) {
     if (t->dimension_count < 2) return t->type;
     if (t->dimensions[0] % 32 != 0) return COVEY__TYPE_F16; /* blocks do not fit */
     bool is_output = t->name.size == 13 && memcmp(t->name.data, "output.weight", 13) == 0;
