@@ -15,7 +15,7 @@
 static covey_status map_range(const covey__env *env, int descriptor, const char *name,
                               uint64_t offset, uint64_t length, covey__map *map,
                               covey_error *error) {
-    static const uint8_t nothing[1] = {0};
+    static const _Alignas(64) uint8_t nothing[1] = {0};
     memset(map, 0, sizeof *map);
     map->data = nothing;
     if (length == 0) return COVEY_OK;
