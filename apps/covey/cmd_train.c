@@ -361,12 +361,15 @@ static int read_options(arguments *a, int argc, char **argv) {
 }
 
 static void print_time(double seconds) {
-    if (seconds < 0.0)
+    if (seconds < 0.0) {
         fputs("?", stderr);
-    else if (seconds < 60.0)
-        fprintf(stderr, "%.0f s", seconds);
+        return;
+    }
+    long long whole = seconds < 1e12 ? (long long)seconds : 0;
+    if (whole < 60)
+        fprintf(stderr, "%lld s", whole);
     else
-        fprintf(stderr, "%.0f min %02.0f s", floor(seconds / 60.0), fmod(seconds, 60.0));
+        fprintf(stderr, "%lld min %02lld s", whole / 60, whole % 60);
 }
 
 static void print_line(const covey_train_progress *p, bool terminal) {
