@@ -181,7 +181,7 @@ static void the_index_is_small(void **state) {
     covey__buffer bytes;
     covey_error error = {0};
     size_t size;
-    const char *path = test_shared("data/stories3M.q8_0.gguf");
+    const char *path = test_shared("data/models/stories3M.gguf");
     if (path == NULL) path = test_path(&f->folder, "made.gguf");
     if (strstr(path, "made") != NULL) delta_gguf_make(&f->test.env, path, "1", 0);
     covey__chunk_index *index = index_of(f, path);
