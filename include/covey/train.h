@@ -135,10 +135,11 @@ typedef struct covey_train_result {
 #define COVEY_TRAIN_RESULT_INIT                                                                    \
     { sizeof(covey_train_result), 0, 0, 0, 0, 0, 0.0, 0.0, -1.0, -1.0 }
 
-/* Trains and writes the model. Runs on the runtime's threads and returns when done; the same
- * corpus, options, number of threads and instruction set give the same bytes. Needs about 16 bytes
- * a parameter, 4 more a parameter and thread, and some 100 KiB a token of `context_tokens` x 4 and
- * thread. */
+/* Trains and writes the model. Runs on the runtime's threads (up to eight are of use) and returns
+ * when done. The same corpus, options and instruction set give the same bytes, for any number of
+ * threads. Needs some 44 bytes a parameter (at most 512 MiB of which are gradients), and for each
+ * thread the activations of 1,024 tokens, or of one sequence where that is longer: for the INIT
+ * shape about 90 MB. */
 COVEY_API COVEY_MUST_USE covey_status covey_train(covey_runtime *runtime,
                                                   const covey_train_options *options,
                                                   covey_train_result *result, covey_error *error);

@@ -1,6 +1,7 @@
 /* The network that is trained: the llama architecture (RMSNorm, RoPE on pairs, grouped-query
  * attention, SwiGLU), its weights in one array, and a worker that runs sequences forward and
- * backward on one thread. Workers share weights read-only and own their gradients. */
+ * backward on one thread. Workers share weights read-only; whoever runs one brings the gradients.
+ */
 #ifndef COVEY_TRAIN_TRAIN_NET_H
 #define COVEY_TRAIN_TRAIN_NET_H
 
@@ -61,11 +62,10 @@ typedef struct covey__net_batch {
 
 typedef struct covey__net_worker covey__net_worker;
 
-/* For batches of at most `tokens_max` tokens in sequences of at most `context`. Without
- * `gradients` it can only run forward. */
+/* For batches of at most `tokens_max` tokens in sequences of at most `context`. */
 covey_status covey__net_worker_new(const covey__env *env, const covey__net *net,
                                    const covey__train_kernels *kernels, size_t tokens_max,
-                                   size_t context, bool gradients, covey__net_worker **worker,
+                                   size_t context, covey__net_worker **worker,
                                    covey_error *error) COVEY_MUST_USE;
 void covey__net_worker_free(covey__net_worker *worker);
 
@@ -74,10 +74,10 @@ void covey__net_worker_free(covey__net_worker *worker);
  * is not NULL it receives the rows of tokens with targets. */
 double covey__net_forward(covey__net_worker *worker, const covey__net_batch *batch, bool *right,
                           float *logits);
-/* Forward and backward: adds factor * gradient of that sum to the worker's gradients. */
-double covey__net_train(covey__net_worker *worker, const covey__net_batch *batch, float factor);
-/* parameter_count of them, to be read and zeroed by whoever takes the step. */
-float *covey__net_gradients(covey__net_worker *worker);
+/* Forward and backward: adds factor * gradient of that sum to `gradients`, parameter_count of
+ * them. */
+double covey__net_train(covey__net_worker *worker, const covey__net_batch *batch, float factor,
+                        float *gradients);
 
 /* ---- Attention of one sequence, for the worker ---- */
 

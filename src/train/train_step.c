@@ -1,20 +1,25 @@
-/* A step in two jobs of the pool. First every thread runs its share of the sequences, which were
- * dealt to the least loaded in order, and gathers gradients of its own. Then every thread takes a
- * range of the parameters: adds the gradients up, meets the others for the norm, and updates.
- * Every sum has a fixed order for a fixed number of threads. */
+/* A step in three jobs of the pool, each cut into pieces that threads claim as they come free, so
+ * that a thread which the system holds up delays no other for long. First the sequences, dealt to
+ * a fixed number of slots, each with gradients of its own; then the sum of the slots by ranges of
+ * the parameters, with its norm; then the update by the same ranges. Slots and ranges depend on
+ * the options alone, and sums run in their order: the number of threads does not move a bit. */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "train/train_step.h"
 
-#define MICRO_TOKENS 1024
-#define RANGE_STEP   16
+#define MICRO_TOKENS   1024
+#define SLOTS_MAX      8
+#define SLOT_TOKENS    512                 /* a slot should have at least so many */
+#define SLOT_BYTES_MAX ((size_t)512 << 20) /* all slots' gradients */
+#define RANGES         32
+#define RANGE_STEP     16
 
 typedef struct sequence {
     size_t first_turn, turn_count; /* in the step's list of turns */
     size_t tokens;
-    int32_t thread;
 } sequence;
 
 /* What one thread gathers before it runs: a batch in the making. */
@@ -24,9 +29,16 @@ typedef struct bench {
     size_t *starts;
     size_t token_count, sequence_count;
     bool *right;
-    double loss, square;
+    float *gradients; /* of the slot that runs now */
+    double loss;
     uint64_t counted, exact;
 } bench;
+
+typedef struct slot {
+    size_t first, end; /* of the step's sequences */
+    float *gradients;
+    double loss;
+} slot;
 
 struct covey__trainer {
     covey__trainer_setup setup;
@@ -42,9 +54,12 @@ struct covey__trainer {
     size_t turn_count, turn_capacity;
     sequence *sequences;
     size_t sequence_count, sequence_capacity;
+    slot slots[SLOTS_MAX];
+    size_t slot_count;
+    atomic_size_t next; /* piece of the job to claim */
+    double squares[RANGES];
     float factor;
     covey__adam_step adam;
-    double gradient_norm;
     const covey__train_corpus *evaluated;
 };
 
@@ -65,7 +80,26 @@ static covey_status new_bench(covey__trainer *t, bench *b, covey_error *error) {
     if (!b->tokens || !b->targets || !b->starts || !b->right)
         return covey__no_memory(error, "train: batch", t->micro_tokens * sizeof *b->starts);
     return covey__net_worker_new(env, t->setup.net, t->setup.kernels, t->micro_tokens,
-                                 t->setup.tokens_max, true, &b->worker, error);
+                                 t->setup.tokens_max, &b->worker, error);
+}
+
+/* How many slots: enough to keep threads busy, not more than pays or fits. */
+static size_t slots_for(const covey__trainer *t) {
+    size_t bytes = t->setup.net->parameter_count * sizeof(float);
+    size_t count = (size_t)t->options.batch_tokens / SLOT_TOKENS;
+    if (count > SLOTS_MAX) count = SLOTS_MAX;
+    if (count > SLOT_BYTES_MAX / bytes) count = SLOT_BYTES_MAX / bytes;
+    return count > 0 ? count : 1;
+}
+
+static covey_status reserve_slots(covey__trainer *t, covey_error *error) {
+    size_t bytes = t->setup.net->parameter_count * sizeof(float);
+    t->slot_count = slots_for(t);
+    for (size_t i = 0; i < t->slot_count; i++) {
+        t->slots[i].gradients = covey__alloc_aligned(t->setup.env, bytes);
+        if (!t->slots[i].gradients) return covey__no_memory(error, "train: gradients", bytes);
+    }
+    return COVEY_OK;
 }
 
 static covey_status reserve(covey__trainer *t, covey_error *error) {
@@ -86,7 +120,7 @@ static covey_status reserve(covey__trainer *t, covey_error *error) {
         covey_status status = new_bench(t, &t->benches[i], error);
         if (status != COVEY_OK) return status;
     }
-    return COVEY_OK;
+    return reserve_slots(t, error);
 }
 
 covey_status covey__trainer_new(const covey__trainer_setup *setup, covey__trainer **trainer,
@@ -125,6 +159,7 @@ void covey__trainer_free(covey__trainer *trainer) {
         covey__free(env, b->starts);
         covey__free(env, b->right);
     }
+    for (size_t i = 0; i < SLOTS_MAX; i++) covey__free_aligned(env, trainer->slots[i].gradients);
     covey__free(env, trainer->benches);
     covey__free(env, trainer->order);
     covey__free(env, trainer->turns);
@@ -155,24 +190,39 @@ static covey__net_batch close_batch(bench *b) {
 static void run_train(covey__trainer *t, bench *b) {
     if (b->sequence_count == 0) return;
     covey__net_batch batch = close_batch(b);
-    b->loss += covey__net_train(b->worker, &batch, t->factor);
+    b->loss += covey__net_train(b->worker, &batch, t->factor, b->gradients);
     b->token_count = b->sequence_count = 0;
+}
+
+/* The next piece of a job of `count`, or false when all are claimed. */
+static bool claim(covey__trainer *t, size_t count, size_t *piece) {
+    *piece = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
+    return *piece < count;
+}
+
+static void run_job(covey__trainer *t, covey__pool_fn job) {
+    atomic_store(&t->next, 0);
+    covey__pool_run(t->setup.pool, job, t);
 }
 
 static void train_job(void *user, int32_t thread, int32_t threads) {
     (void)threads;
     covey__trainer *t = user;
     bench *b = &t->benches[thread];
-    b->loss = 0.0;
-    for (size_t i = 0; i < t->sequence_count; i++) {
-        const sequence *s = &t->sequences[i];
-        if (s->thread != thread) continue;
-        if (b->token_count + s->tokens > t->micro_tokens) run_train(t, b);
-        b->starts[b->sequence_count++] = b->token_count;
-        for (size_t j = 0; j < s->turn_count; j++)
-            put_turn(b, t->setup.corpus, t->turns[s->first_turn + j], t->options.train_on_all);
+    for (size_t piece; claim(t, t->slot_count, &piece);) {
+        slot *mine = &t->slots[piece];
+        b->loss = 0.0;
+        b->gradients = mine->gradients;
+        for (size_t i = mine->first; i < mine->end; i++) {
+            const sequence *s = &t->sequences[i];
+            if (b->token_count + s->tokens > t->micro_tokens) run_train(t, b);
+            b->starts[b->sequence_count++] = b->token_count;
+            for (size_t j = 0; j < s->turn_count; j++)
+                put_turn(b, t->setup.corpus, t->turns[s->first_turn + j], t->options.train_on_all);
+        }
+        run_train(t, b);
+        mine->loss = b->loss;
     }
-    run_train(t, b);
 }
 
 /* ---- The step's sequences ---- */
@@ -219,65 +269,78 @@ static uint64_t counted_tokens(const covey__trainer *t) {
     return counted;
 }
 
+/* Cuts the step's sequences into slots of about the same number of tokens. */
+static void deal(covey__trainer *t, uint64_t tokens) {
+    uint64_t dealt = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < t->slot_count; i++) {
+        t->slots[i].first = at;
+        uint64_t until = tokens * (i + 1) / t->slot_count;
+        while (at < t->sequence_count &&
+               (dealt + t->sequences[at].tokens / 2 < until || i + 1 == t->slot_count))
+            dealt += t->sequences[at++].tokens;
+        t->slots[i].end = at;
+    }
+}
+
 static uint64_t draw_step(covey__trainer *t) {
     uint64_t tokens = 0;
     t->turn_count = t->sequence_count = 0;
-    for (int32_t i = 0; i < t->threads; i++) t->benches[i].counted = 0;
     while (tokens < (uint64_t)t->options.batch_tokens) {
         sequence s = draw(t);
-        for (int32_t i = 1; i < t->threads; i++)
-            if (t->benches[i].counted < t->benches[s.thread].counted) s.thread = i;
-        t->benches[s.thread].counted += s.tokens;
         t->sequences[t->sequence_count++] = s;
         tokens += s.tokens;
     }
+    deal(t, tokens);
     return tokens;
 }
 
 /* ---- The update ---- */
 
-static size_t range_end(const covey__trainer *t, int32_t thread) {
+static size_t range_start(const covey__trainer *t, size_t range) {
     size_t count = t->setup.net->parameter_count;
-    if (thread == t->threads) return count;
-    return count / (size_t)t->threads * (size_t)thread / RANGE_STEP * RANGE_STEP;
+    return range == RANGES ? count : count / RANGES * range / RANGE_STEP * RANGE_STEP;
+}
+
+/* Adds all slots' gradients into the first, which alone is not cleared. */
+static void sum_job(void *user, int32_t thread, int32_t threads) {
+    (void)thread, (void)threads;
+    covey__trainer *t = user;
+    float *sum = t->slots[0].gradients;
+    for (size_t piece; claim(t, RANGES, &piece);) {
+        size_t from = range_start(t, piece), count = range_start(t, piece + 1) - from;
+        for (size_t i = 1; i < t->slot_count; i++) {
+            t->setup.kernels->add(sum + from, t->slots[i].gradients + from, count);
+            memset(t->slots[i].gradients + from, 0, count * sizeof(float));
+        }
+        t->squares[piece] = t->setup.kernels->square_sum(sum + from, count);
+    }
 }
 
 static void update_tensor(const covey__trainer *t, const covey__net_tensor *tensor, size_t from,
-                          size_t to, const covey__adam_step *adam) {
+                          size_t to) {
     size_t begin = tensor->offset, end = begin + (size_t)tensor->rows * (size_t)tensor->columns;
     if (begin < from) begin = from;
     if (end > to) end = to;
     if (begin >= end) return;
-    covey__adam_step step = *adam;
+    covey__adam_step step = t->adam;
     if (tensor->vector) step.decay = 0.0f;
-    t->setup.kernels->adam(&step, covey__net_gradients(t->benches[0].worker) + begin, end - begin,
+    t->setup.kernels->adam(&step, t->slots[0].gradients + begin, end - begin,
                            t->setup.net->weights + begin, t->state.first + begin,
                            t->state.second + begin);
 }
 
 static void update_job(void *user, int32_t thread, int32_t threads) {
+    (void)thread, (void)threads;
     covey__trainer *t = user;
-    size_t from = range_end(t, thread), to = range_end(t, thread + 1);
-    float *sum = covey__net_gradients(t->benches[0].worker);
-    for (int32_t i = 1; i < threads; i++) {
-        float *other = covey__net_gradients(t->benches[i].worker);
-        t->setup.kernels->add(sum + from, other + from, to - from);
-        memset(other + from, 0, (to - from) * sizeof(float));
-    }
-    t->benches[thread].square = t->setup.kernels->square_sum(sum + from, to - from);
-    covey__pool_barrier(t->setup.pool);
-    double square = 0.0;
-    for (int32_t i = 0; i < threads; i++) square += t->benches[i].square;
-    double norm = sqrt(square), clip = (double)t->options.clip_norm;
-    if (thread == 0) t->gradient_norm = norm;
-    covey__adam_step adam = t->adam;
-    adam.gradient_scale = clip > 0.0 && norm > clip ? (float)(clip / norm) : 1.0f;
-    if (isfinite(norm))
+    for (size_t piece; claim(t, RANGES, &piece);) {
+        size_t from = range_start(t, piece), to = range_start(t, piece + 1);
         for (size_t i = 0; i < covey__net_tensor_count(t->setup.net); i++) {
             covey__net_tensor tensor = covey__net_tensor_at(t->setup.net, i);
-            update_tensor(t, &tensor, from, to, &adam);
+            update_tensor(t, &tensor, from, to);
         }
-    memset(sum + from, 0, (to - from) * sizeof(float));
+        memset(t->slots[0].gradients + from, 0, (to - from) * sizeof(float));
+    }
 }
 
 /* Warm-up in a straight line by steps, then half a cosine over the tokens still to train. */
@@ -291,31 +354,39 @@ static double rate_now(const covey__trainer *t) {
     return rate;
 }
 
+static covey__adam_step adam_now(const covey__trainer *t, double rate, double norm) {
+    const covey_train_options *o = &t->options;
+    double number = (double)(t->state.step + 1), clip = (double)o->clip_norm;
+    return (covey__adam_step){.beta1 = o->beta1,
+                              .beta2 = o->beta2,
+                              .epsilon = 1e-8f,
+                              .rate = (float)(rate / (1.0 - pow((double)o->beta1, number))),
+                              .second_scale = (float)(1.0 / (1.0 - pow((double)o->beta2, number))),
+                              .decay = (float)(rate * (double)o->weight_decay),
+                              .gradient_scale =
+                                  clip > 0.0 && norm > clip ? (float)(clip / norm) : 1.0f};
+}
+
 covey_status covey__trainer_step(covey__trainer *t, covey__step_report *report,
                                  covey_error *error) {
     report->tokens = draw_step(t);
     uint64_t counted = counted_tokens(t);
     t->factor = 1.0f / (float)counted;
-    covey__pool_run(t->setup.pool, train_job, t);
-    report->loss = 0.0;
-    for (int32_t i = 0; i < t->threads; i++) report->loss += t->benches[i].loss;
-    report->loss /= (double)counted;
+    run_job(t, train_job);
+    run_job(t, sum_job);
+    double loss = 0.0, square = 0.0;
+    for (size_t i = 0; i < t->slot_count; i++) loss += t->slots[i].loss;
+    for (size_t i = 0; i < RANGES; i++) square += t->squares[i];
+    report->loss = loss / (double)counted;
     report->rate = rate_now(t);
-    double number = (double)(t->state.step + 1);
-    t->adam =
-        (covey__adam_step){.beta1 = t->options.beta1,
-                           .beta2 = t->options.beta2,
-                           .epsilon = 1e-8f,
-                           .rate = (float)(report->rate / (1.0 - pow(t->options.beta1, number))),
-                           .second_scale = (float)(1.0 / (1.0 - pow(t->options.beta2, number))),
-                           .decay = (float)(report->rate * t->options.weight_decay)};
-    covey__pool_run(t->setup.pool, update_job, t);
-    report->gradient_norm = t->gradient_norm;
-    if (!isfinite(report->loss) || !isfinite(t->gradient_norm))
+    report->gradient_norm = sqrt(square);
+    if (!isfinite(report->loss) || !isfinite(report->gradient_norm))
         return covey__fail(error, COVEY_ERROR_NUMERIC,
                            "train: step %lld: the loss or its gradient is not finite; lower the "
                            "learning rate or lengthen the warm-up",
                            (long long)t->state.step + 1);
+    t->adam = adam_now(t, report->rate, report->gradient_norm);
+    run_job(t, update_job);
     t->state.step++;
     t->state.tokens += report->tokens;
     return COVEY_OK;

@@ -21,7 +21,7 @@ struct covey__net_worker {
     const covey__net *net;
     const covey__train_kernels *kernels;
     size_t tokens_max, context;
-    float *gradients;
+    float *gradients; /* of the call that runs now, the caller's */
     float *memory;
     kept *layers;
     float *turn; /* cosines and sines: [context][head_dim] as pairs */
@@ -87,8 +87,7 @@ static void fill_turns(covey__net_worker *w) {
 
 covey_status covey__net_worker_new(const covey__env *env, const covey__net *net,
                                    const covey__train_kernels *kernels, size_t tokens_max,
-                                   size_t context, bool gradients, covey__net_worker **worker,
-                                   covey_error *error) {
+                                   size_t context, covey__net_worker **worker, covey_error *error) {
     *worker = NULL;
     covey__net_worker *w = covey__calloc(env, 1, sizeof *w);
     if (!w) return covey__no_memory(error, "train: worker", sizeof *w);
@@ -98,8 +97,7 @@ covey_status covey__net_worker_new(const covey__env *env, const covey__net *net,
     w->rows = covey__calloc(env, tokens_max, sizeof *w->rows);
     size_t floats = w->layers ? lay_out(w, NULL) : 0;
     w->memory = covey__alloc_aligned(env, floats * sizeof(float));
-    if (gradients) w->gradients = covey__alloc_aligned(env, net->parameter_count * sizeof(float));
-    if (!w->layers || !w->rows || !w->memory || (gradients && !w->gradients)) {
+    if (!w->layers || !w->rows || !w->memory) {
         covey__net_worker_free(w);
         return covey__no_memory(error, "train: activations", floats * sizeof(float));
     }
@@ -111,15 +109,10 @@ covey_status covey__net_worker_new(const covey__env *env, const covey__net *net,
 
 void covey__net_worker_free(covey__net_worker *worker) {
     if (!worker) return;
-    covey__free_aligned(worker->env, worker->gradients);
     covey__free_aligned(worker->env, worker->memory);
     covey__free(worker->env, worker->rows);
     covey__free(worker->env, worker->layers);
     covey__free(worker->env, worker);
-}
-
-float *covey__net_gradients(covey__net_worker *worker) {
-    return worker->gradients;
 }
 
 /* ---- Steps ---- */
@@ -383,8 +376,10 @@ double covey__net_forward(covey__net_worker *w, const covey__net_batch *batch, b
     return output_pass(w, batch, false, 1.0f, right, logits);
 }
 
-double covey__net_train(covey__net_worker *w, const covey__net_batch *batch, float factor) {
+double covey__net_train(covey__net_worker *w, const covey__net_batch *batch, float factor,
+                        float *gradients) {
     size_t width = (size_t)w->net->shape.width;
+    w->gradients = gradients;
     run_forward(w, batch);
     if (w->row_count == 0) return 0.0;
     double loss = output_pass(w, batch, true, factor, NULL, NULL);
