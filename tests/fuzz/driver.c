@@ -190,7 +190,7 @@ static void read_arguments(driver *d, int count, char **arguments) {
 }
 
 int main(int count, char **arguments) {
-    static driver d = {.seed = 20261120, .runs_max = 20000, .seconds_max = 4.0};
+    static driver d = {.seed = 20261120, .runs_max = 100000, .seconds_max = 4.0};
     setvbuf(stdout, NULL, _IOLBF, 0);
     read_arguments(&d, count, arguments);
     if (d.seed_count == 0) {

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/env.h"
 #include "gguf/gguf.h"
+#include "support/support.h"
 
 #define BYTES_MAX 8192
 
@@ -66,6 +66,19 @@ static inline covey_status open_bytes(const covey__env *env, const bytes *b, cov
                                       covey_error *error) {
     covey__map map = {b->data, b->size, NULL, 0};
     return covey__gguf_open(env, &map, gguf, error);
+}
+
+/* Opening must fail with this status and a message that holds `part`, and leave nothing. */
+static inline void expect(const bytes *b, covey_status status, const char *part) {
+    test_env test;
+    test_env_init(&test);
+    covey__gguf *gguf;
+    covey_error error = {COVEY_OK, 0, 0, 0, ""};
+    covey_status found = open_bytes(&test.env, b, &gguf, &error);
+    if (found != status || strstr(error.message, part) == NULL)
+        fail_msg("expected %s with \"%s\", found %s: %s", covey_status_name(status), part,
+                 covey_status_name(found), error.message);
+    assert_int_equal(test.alive, 0);
 }
 
 #endif

@@ -9,19 +9,6 @@
 
 static bytes file;
 
-/* Opens `file`, which must fail with this status and a message that holds `part`. */
-static void expect(covey_status status, const char *part) {
-    test_env test;
-    test_env_init(&test);
-    covey__gguf *gguf;
-    covey_error error = {COVEY_OK, 0, 0, 0, ""};
-    covey_status found = open_bytes(&test.env, &file, &gguf, &error);
-    if (found != status || strstr(error.message, part) == NULL)
-        fail_msg("expected %s with \"%s\", found %s: %s", covey_status_name(status), part,
-                 covey_status_name(found), error.message);
-    assert_int_equal(test.alive, 0);
-}
-
 static covey__gguf *open_good(const covey__env *env) {
     covey__gguf *gguf;
     covey_error error;
@@ -108,174 +95,26 @@ static void every_cut_is_an_error(void **state) {
 static void bad_headers(void **state) {
     (void)state;
     file.size = 0;
-    expect(COVEY_ERROR_FORMAT, "magic");
+    expect(&file, COVEY_ERROR_FORMAT, "magic");
     add_header(&file, 3, 0, 0);
     file.data[0] = 'X';
-    expect(COVEY_ERROR_FORMAT, "magic: expected \"GGUF\", found the bytes 58 47 55 46");
+    expect(&file, COVEY_ERROR_FORMAT, "magic: expected \"GGUF\", found the bytes 58 47 55 46");
     add_header(&file, 1, 0, 0);
-    expect(COVEY_ERROR_UNSUPPORTED, "version: expected 2 or 3, found 1");
+    expect(&file, COVEY_ERROR_UNSUPPORTED, "version: expected 2 or 3, found 1");
     add_header(&file, 4, 0, 0);
-    expect(COVEY_ERROR_UNSUPPORTED, "version: expected 2 or 3, found 4");
+    expect(&file, COVEY_ERROR_UNSUPPORTED, "version: expected 2 or 3, found 4");
     add_header(&file, 0, 0, 0);
-    expect(COVEY_ERROR_UNSUPPORTED, "version");
+    expect(&file, COVEY_ERROR_UNSUPPORTED, "version");
     add_header(&file, 0x03000000, 0, 0);
-    expect(COVEY_ERROR_UNSUPPORTED, "big-endian");
+    expect(&file, COVEY_ERROR_UNSUPPORTED, "big-endian");
     add_header(&file, 3, UINT64_MAX, 0);
-    expect(COVEY_ERROR_LIMIT, "tensor_count: 18446744073709551615");
+    expect(&file, COVEY_ERROR_LIMIT, "tensor_count: 18446744073709551615");
     add_header(&file, 3, 0, 70000);
-    expect(COVEY_ERROR_LIMIT, "metadata_kv_count: 70000 is more than the limit of 65536");
+    expect(&file, COVEY_ERROR_LIMIT, "metadata_kv_count: 70000 is more than the limit of 65536");
     add_header(&file, 3, 0, 60000);
-    expect(COVEY_ERROR_FORMAT, "metadata_kv_count: 60000 cannot fit");
+    expect(&file, COVEY_ERROR_FORMAT, "metadata_kv_count: 60000 cannot fit");
     add_header(&file, 3, 1000, 0);
-    expect(COVEY_ERROR_FORMAT, "tensor_count: 1000 cannot fit");
-}
-
-static void bad_keys(void **state) {
-    (void)state;
-    add_header(&file, 3, 0, 1);
-    add_u64(&file, UINT64_MAX);
-    add_padding(&file, 8, 64);
-    expect(COVEY_ERROR_FORMAT, "metadata key 0 goes past the end");
-    static const char *const bad[] = {"a\nb", "\x7f", "\xff", "\xc3"};
-    for (int i = 0; i < 4; i++) {
-        add_header(&file, 3, 0, 1);
-        add_key(&file, bad[i], COVEY__GGUF_U64);
-        add_u64(&file, 0);
-        expect(COVEY_ERROR_FORMAT, "the key is not plain UTF-8 text");
-    }
-    add_header(&file, 3, 0, 1);
-    add_key(&file, "", COVEY__GGUF_U64);
-    add_u64(&file, 0);
-    expect(COVEY_ERROR_FORMAT, "metadata key 0: expected 1 to 65535 bytes, found 0");
-    add_header(&file, 3, 0, 2);
-    for (int i = 0; i < 2; i++) {
-        add_key(&file, "same", COVEY__GGUF_U32);
-        add_u32(&file, 1);
-    }
-    expect(COVEY_ERROR_FORMAT, "key \"same\": it is there twice");
-}
-
-static void bad_values(void **state) {
-    (void)state;
-    add_header(&file, 3, 0, 1);
-    add_key(&file, "k", 13);
-    add_u64(&file, 0);
-    expect(COVEY_ERROR_UNSUPPORTED, "key \"k\": its value type 13 is not known");
-    add_header(&file, 3, 0, 1);
-    add_key(&file, "flag", COVEY__GGUF_BOOL);
-    add_bytes(&file, "\2", 1);
-    expect(COVEY_ERROR_FORMAT, "key \"flag\": a bool is neither 0 nor 1");
-    add_header(&file, 3, 0, 1);
-    add_key(&file, "s", COVEY__GGUF_STRING);
-    add_u64(&file, 100);
-    expect(COVEY_ERROR_FORMAT, "key \"s\"");
-    add_header(&file, 3, 0, 1);
-    add_key(&file, "s", COVEY__GGUF_STRING);
-    add_u64(&file, UINT64_MAX - 7);
-    add_padding(&file, 8, 64);
-    expect(COVEY_ERROR_FORMAT, "key \"s\"");
-    static const uint32_t kinds[] = {COVEY__GGUF_U8, COVEY__GGUF_F64, COVEY__GGUF_STRING,
-                                     COVEY__GGUF_ARRAY};
-    static const uint64_t counts[] = {1000, UINT64_MAX, UINT64_MAX / 8, UINT64_C(1) << 61};
-    for (int k = 0; k < 4; k++)
-        for (int c = 0; c < 4; c++) {
-            add_header(&file, 3, 0, 1);
-            add_array(&file, "list", kinds[k], counts[c]);
-            add_padding(&file, 8, 64);
-            expect(COVEY_ERROR_FORMAT, "key \"list\": its count");
-        }
-    add_header(&file, 3, 0, 1);
-    add_array(&file, "list", COVEY__GGUF_STRING, 2);
-    add_text(&file, "good");
-    add_u64(&file, 50);
-    expect(COVEY_ERROR_FORMAT, "key \"list\": string 1 of 2 goes past the end");
-    add_header(&file, 3, 0, 1);
-    add_array(&file, "list", 99, 0);
-    expect(COVEY_ERROR_UNSUPPORTED, "key \"list\": its value type 99");
-    add_header(&file, 3, 0, 1);
-    add_array(&file, "list", COVEY__GGUF_ARRAY, 1);
-    for (int depth = 0; depth < 200; depth++) {
-        add_u32(&file, COVEY__GGUF_ARRAY);
-        add_u64(&file, 1);
-    }
-    expect(COVEY_ERROR_LIMIT, "key \"list\": arrays nested deeper than 4");
-}
-
-static void bad_alignments(void **state) {
-    (void)state;
-    static const uint32_t bad[] = {0, 1, 4, 12, 33, 96, 0x80000000u, UINT32_MAX};
-    for (int i = 0; i < 8; i++) {
-        add_header(&file, 3, 0, 1);
-        add_key(&file, "general.alignment", COVEY__GGUF_U32);
-        add_u32(&file, bad[i]);
-        expect(COVEY_ERROR_FORMAT, "key \"general.alignment\": expected");
-    }
-    add_header(&file, 3, 0, 1);
-    add_key(&file, "general.alignment", COVEY__GGUF_STRING);
-    add_text(&file, "32");
-    expect(COVEY_ERROR_FORMAT, "key \"general.alignment\": expected an integer, found string");
-}
-
-/* One tensor of these properties in a file with room for 64 bytes of data. */
-static void one_tensor(uint64_t d0, uint64_t d1, uint32_t type, uint64_t offset) {
-    add_header(&file, 3, 1, 0);
-    add_tensor(&file, "t", d0, d1, type, offset);
-    add_padding(&file, 32, 64);
-}
-
-static void bad_tensors(void **state) {
-    (void)state;
-    one_tensor(16, 0, 99, 0);
-    expect(COVEY_ERROR_UNSUPPORTED, "tensor \"t\": type 99 is not known");
-    one_tensor(16, 0, 4, 0); /* Q4_2, removed from the format */
-    expect(COVEY_ERROR_UNSUPPORTED, "tensor \"t\": type 4 is not known");
-    one_tensor(48, 0, COVEY__TYPE_Q8_0, 0);
-    expect(COVEY_ERROR_FORMAT, "rows have 48 elements, expected a multiple of 32 for type Q8_0");
-    one_tensor(0, 0, COVEY__TYPE_F32, 0);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": dimension 0 is 0");
-    one_tensor(UINT64_MAX, 0, COVEY__TYPE_F32, 0);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": its dimensions multiply");
-    one_tensor(UINT64_C(1) << 40, UINT64_C(1) << 40, COVEY__TYPE_F32, 0);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": its dimensions multiply");
-    one_tensor(UINT64_C(1) << 62, 0, COVEY__TYPE_F32, 0);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": its size in bytes");
-    one_tensor(17, 0, COVEY__TYPE_F32, 0);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": its 68 bytes at offset 0 go past the end");
-    one_tensor(16, 0, COVEY__TYPE_F32, 32);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": its 64 bytes at offset 32 go past the end");
-    one_tensor(16, 0, COVEY__TYPE_F32, UINT64_MAX - 31);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": its 64 bytes");
-    one_tensor(8, 0, COVEY__TYPE_F32, 16);
-    expect(COVEY_ERROR_FORMAT, "tensor \"t\": offset: expected a multiple of the alignment 32");
-    for (uint32_t count = 0; count <= 5; count += 5) {
-        add_header(&file, 3, 1, 0);
-        add_text(&file, "t");
-        add_u32(&file, count);
-        add_padding(&file, 32, 64);
-        expect(COVEY_ERROR_FORMAT, "tensor \"t\": dimension count: expected 1 to 4, found");
-    }
-    add_header(&file, 3, 1, 0);
-    add_tensor(&file, "", 8, 0, COVEY__TYPE_F32, 0);
-    add_padding(&file, 32, 64);
-    expect(COVEY_ERROR_FORMAT, "tensor 0: name: expected 1 to 255 bytes, found 0");
-    add_header(&file, 3, 1, 0);
-    add_tensor(&file, "t\x01", 8, 0, COVEY__TYPE_F32, 0);
-    add_padding(&file, 32, 64);
-    expect(COVEY_ERROR_FORMAT, "the name is not plain");
-}
-
-static void tensors_that_collide(void **state) {
-    (void)state;
-    add_header(&file, 3, 2, 0);
-    add_tensor(&file, "first", 16, 0, COVEY__TYPE_F32, 0);
-    add_tensor(&file, "second", 8, 0, COVEY__TYPE_F32, 32);
-    add_padding(&file, 32, 128);
-    expect(COVEY_ERROR_FORMAT, "tensor \"second\": offset: its bytes overlap those of \"first\"");
-    add_header(&file, 3, 2, 0);
-    add_tensor(&file, "same", 8, 0, COVEY__TYPE_F32, 0);
-    add_tensor(&file, "same", 8, 0, COVEY__TYPE_F32, 32);
-    add_padding(&file, 32, 128);
-    expect(COVEY_ERROR_FORMAT, "tensor \"same\": two tensors have this name");
+    expect(&file, COVEY_ERROR_FORMAT, "tensor_count: 1000 cannot fit");
 }
 
 static void memory_must_be_aligned(void **state) {
@@ -366,11 +205,6 @@ int main(void) {
         cmocka_unit_test(good_files_open),
         cmocka_unit_test(every_cut_is_an_error),
         cmocka_unit_test(bad_headers),
-        cmocka_unit_test(bad_keys),
-        cmocka_unit_test(bad_values),
-        cmocka_unit_test(bad_alignments),
-        cmocka_unit_test(bad_tensors),
-        cmocka_unit_test(tensors_that_collide),
         cmocka_unit_test(memory_must_be_aligned),
         cmocka_unit_test(refused_memory_is_told),
         cmocka_unit_test(paths_are_named),
