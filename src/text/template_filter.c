@@ -390,9 +390,11 @@ covey_status covey__apply_test(covey__render *r, covey__text name, const covey__
                                const covey__arguments *arguments, bool *out) {
     static const struct {
         const char *name, *sign;
-    } comparisons[] = {{"eq", "=="}, {"equalto", "=="},    {"sameas", "=="}, {"ne", "!="},
-                       {"gt", ">"},  {"greaterthan", ">"}, {"ge", ">="},     {"lt", "<"},
-                       {"le", "<="}, {"lessthan", "<"},    {"in", "in"}};
+    } comparisons[] = {{"eq", "=="},      {"equalto", "=="}, {"==", "=="}, {"sameas", "=="},
+                       {"ne", "!="},      {"!=", "!="},      {"gt", ">"},  {"greaterthan", ">"},
+                       {">", ">"},        {"ge", ">="},      {">=", ">="}, {"lt", "<"},
+                       {"lessthan", "<"}, {"<", "<"},        {"le", "<="}, {"<=", "<="},
+                       {"in", "in"}};
     int simple = simple_test(name, value);
     if (simple >= 0) {
         *out = simple;
