@@ -62,6 +62,7 @@ COVEY__INLINE void add_sub_block(const uint8_t *w, const int8_t *q, const int16_
                     _mm256_maddubs_epi16(w1, covey__spread32(q + 4 * (COVEY__GROUP * (k + 1) + t)));
                 __m256i scaled = _mm256_madd_epi16(_mm256_add_epi16(y0, y1), scale);
                 sum[t][half] = _mm256_add_epi32(sum[t][half], scaled);
+                COVEY__KEEP(sum[t][half]);
             }
         }
     }

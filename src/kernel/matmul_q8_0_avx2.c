@@ -41,6 +41,8 @@ COVEY__INLINE void tile_q8_0(const covey__tile *tile, const covey__stretch *s, c
                 __m256i y1 = _mm256_maddubs_epi16(u1, _mm256_sign_epi8(a, w1));
                 x[t][0] = _mm256_add_epi32(x[t][0], _mm256_madd_epi16(y0, one));
                 x[t][1] = _mm256_add_epi32(x[t][1], _mm256_madd_epi16(y1, one));
+                COVEY__KEEP(x[t][0]);
+                COVEY__KEEP(x[t][1]);
             }
         }
         covey__tile_step32(tile->d + 16 * b, d, x, f, tokens);
