@@ -1,6 +1,6 @@
 /* Release keys and releases (docs/api.md).
  *
- * Neighbours: release_check.c judges; server.c keeps the trusted keys and tells check-ins.
+ * Neighbours: release_check.c judges; fleet_server.c keeps the trusted keys and tells check-ins.
  */
 #include <string.h>
 

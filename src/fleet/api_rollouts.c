@@ -3,7 +3,7 @@
  * Invariant: after a change is answered, every check-in that begins later sees it: the running set
  * is loaded again before the answer goes out.
  *
- * Neighbours: cohort.c gives rollouts their meaning; server.c loads the running set.
+ * Neighbours: cohort.c gives rollouts their meaning; fleet_server.c loads the running set.
  */
 #include <inttypes.h>
 #include <stdio.h>

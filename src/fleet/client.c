@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -43,6 +44,8 @@ covey_status covey_fleet_keys_init(covey_runtime *runtime, const char *folder, c
         memcpy(public_key, line, 65);
         line[64] = '\n';
         status = covey__file_replace(env, public_path, line, 65, error);
+        /* Not a secret: others may read it, where the folder lets them. */
+        if (status == COVEY_OK) (void)chmod(public_path, 0644);
     }
     covey__key_wipe(&key);
 out:

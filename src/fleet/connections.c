@@ -6,11 +6,11 @@
  * comes before the descriptor is closed; shutdown() happens under the list's lock, so it never
  * meets a descriptor that was reused.
  *
- * Neighbours: http.c says what a connection is at; server.c's housekeeper calls the cut.
+ * Neighbours: http.c says what a connection is at; fleet_server.c's housekeeper calls the cut.
  */
 #include <sys/socket.h>
 
-#include "fleet/server.h"
+#include "fleet/fleet_server.h"
 
 struct covey__line {
     covey__line *next, **link;

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "fleet/server.h"
+#include "fleet/fleet_server.h"
 
 #define SWALLOW_MAX          (1u << 20)
 #define ARENA_MAX            (8u << 20)

@@ -3,7 +3,7 @@
 #ifndef COVEY_FLEET_ROUTES_H
 #define COVEY_FLEET_ROUTES_H
 
-#include "fleet/server.h"
+#include "fleet/fleet_server.h"
 
 /* api_device.c */
 int covey__api_enroll(covey__exchange *x);

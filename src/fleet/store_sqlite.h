@@ -18,7 +18,7 @@
                   " ORDER BY id DESC LIMIT 1000")                                                  \
     X(TOKEN_FIND, "SELECT id, uses_left, expires_ms FROM enroll_tokens WHERE hash = ?1")           \
     X(TOKEN_USE, "UPDATE enroll_tokens SET uses_left = uses_left - 1 WHERE id = ?1")               \
-    X(ENROLL_FIND, "SELECT key, id FROM devices WHERE request_hash = ?1 AND revoked = 0")          \
+    X(ENROLL_FIND, "SELECT key, id, revoked FROM devices WHERE request_hash = ?1")                 \
     X(ENROLL_AGAIN, "UPDATE devices SET token_hash = ?2, last_seen_ms = ?3 WHERE key = ?1")        \
     X(ENROLL_NEW, "INSERT INTO devices (id, token_hash, request_hash, class, name, version,"       \
                   " state, state_digest, enrolled_ms, last_seen_ms)"                               \

@@ -92,12 +92,12 @@ static covey_status judge_token(covey__sqlite *s, const covey__enrollment *e, in
     return COVEY_OK;
 }
 
-/* Whether this very request made a device before; then that device gets the new token. */
-static covey_status enroll_again(covey__sqlite *s, covey__enrollment *e, bool *again,
-                                 covey_error *error) {
+/* Whether this very request made a device before: then that device gets the new token, unless it was
+ * revoked, which no retry undoes. */
+static covey_status enroll_again(covey__sqlite *s, covey__enrollment *e,
+                                 covey__enroll_outcome *outcome, covey_error *error) {
     sqlite3_stmt *q = NULL;
     bool row = false;
-    *again = false;
     covey_status status = covey__sqlite_get(s, COVEY__SQL_ENROLL_FIND, &q, error);
     if (status != COVEY_OK) return status;
     covey__bind_blob(q, 1, e->request_hash, 32);
@@ -105,13 +105,15 @@ static covey_status enroll_again(covey__sqlite *s, covey__enrollment *e, bool *a
     if (status != COVEY_OK || !row) return status;
     int64_t device = sqlite3_column_int64(q, 0);
     covey__column_copy(q, 1, e->device_id, sizeof(e->device_id));
+    bool revoked = sqlite3_column_int(q, 2) != 0;
     (void)sqlite3_reset(q);
+    *outcome = revoked ? COVEY__ENROLL_USED_UP : COVEY__ENROLL_AGAIN;
+    if (revoked) return COVEY_OK;
     status = covey__sqlite_get(s, COVEY__SQL_ENROLL_AGAIN, &q, error);
     if (status != COVEY_OK) return status;
     (void)sqlite3_bind_int64(q, 1, device);
     covey__bind_blob(q, 2, e->device_token_hash, 32);
     (void)sqlite3_bind_int64(q, 3, e->now_ms);
-    *again = true;
     return covey__sqlite_run(s, q, error);
 }
 
@@ -140,14 +142,12 @@ covey_status covey__sqlite_enroll(covey__store *store, covey__enrollment *enroll
                                   covey__enroll_outcome *outcome, covey_error *error) {
     covey__sqlite *s = covey__sqlite_enter(store);
     int64_t token = 0;
-    bool again = false;
     covey_status status = covey__sqlite_begin(s, error);
     if (status == COVEY_OK) {
         status = judge_token(s, enrollment, &token, outcome, error);
         if (status == COVEY_OK && enrollment->has_request &&
             (*outcome == COVEY__ENROLL_NEW || *outcome == COVEY__ENROLL_USED_UP)) {
-            status = enroll_again(s, enrollment, &again, error);
-            if (again) *outcome = COVEY__ENROLL_AGAIN;
+            status = enroll_again(s, enrollment, outcome, error);
         }
         if (status == COVEY_OK && *outcome == COVEY__ENROLL_NEW) {
             status = enroll_new(s, enrollment, token, error);

@@ -1,6 +1,6 @@
 /* Inside of the control plane's server: the state that its requests share, and one request. */
-#ifndef COVEY_FLEET_SERVER_H
-#define COVEY_FLEET_SERVER_H
+#ifndef COVEY_FLEET_FLEET_SERVER_H
+#define COVEY_FLEET_FLEET_SERVER_H
 
 #include <covey/fleet.h>
 
@@ -119,7 +119,7 @@ covey_status covey__token_make(const covey__env *env, const char *prefix,
                                char token[COVEY__TOKEN_TEXT_SIZE], uint8_t hash[32],
                                covey_error *error) COVEY_MUST_USE;
 
-/* server.c: after a change in the store. */
+/* fleet_server.c: after a change in the store. */
 covey_status covey__fleet_load_rollouts(covey_fleet_server *server,
                                         covey_error *error) COVEY_MUST_USE;
 covey_status covey__fleet_add_key(covey_fleet_server *server, const uint8_t key[32],

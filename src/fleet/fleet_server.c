@@ -10,7 +10,7 @@
  *
  * Neighbours: http.c answers; store.h and blobs.h keep.
  */
-#include "fleet/server.h"
+#include "fleet/fleet_server.h"
 
 #include <errno.h>
 #include <stdio.h>
