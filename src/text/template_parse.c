@@ -179,6 +179,12 @@ static covey_status parse_statement(covey__parser *p, covey__node **out) {
             return statements[i].parse(p, *out);
         }
     }
+    bool end = name.size > 3 && memcmp(name.data, "end", 3) == 0;
+    if (end || covey__text_is(name, "else") || covey__text_is(name, "elif")) {
+        return covey__template_fail(p->error, COVEY_ERROR_FORMAT, (*out)->line,
+                                    "{%% %.*s %%} stands where nothing is open that it could end",
+                                    (int)(name.size < 40 ? name.size : 40), name.data);
+    }
     return covey__template_unsupported(p->error, (*out)->line, "the statement", name);
 }
 
