@@ -45,6 +45,7 @@ static const char usage[] =
     "  --weight-decay X --beta1 X --beta2 X --clip X   AdamW (0.1 0.9 0.95 1)\n"
     "  --seed N                  of weights and order (1)\n"
     "  --threads N               0: one a core (0)\n"
+    "  --bf16                    multiply in bfloat16 where the CPU can: faster by half\n"
     "  --isa NAME                scalar, avx2 or avx512; default: the best here\n"
     "checks and checkpoints\n"
     "  --eval FILE               turns held out of training\n"
@@ -91,6 +92,7 @@ enum option_id {
     OPTION_SEED,
     OPTION_THREADS,
     OPTION_ISA,
+    OPTION_BF16,
     OPTION_EVAL,
     OPTION_EVAL_EVERY,
     OPTION_CHECKPOINT,
@@ -132,6 +134,7 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPTION_SEED},
     {"threads", required_argument, NULL, OPTION_THREADS},
     {"isa", required_argument, NULL, OPTION_ISA},
+    {"bf16", no_argument, NULL, OPTION_BF16},
     {"eval", required_argument, NULL, OPTION_EVAL},
     {"eval-every", required_argument, NULL, OPTION_EVAL_EVERY},
     {"checkpoint", required_argument, NULL, OPTION_CHECKPOINT},
@@ -301,6 +304,8 @@ static bool read_train_option(arguments *a, int id) {
         return read_float(id, 0.0, 1.0, &t->single_share);
     case OPTION_TRAIN_ON_ALL:
         return t->train_on_all = true;
+    case OPTION_BF16:
+        return t->bfloat16 = true;
     case OPTION_RATE:
         return read_real(id, 1e-12, 1.0, &t->rate);
     case OPTION_RATE_MIN:

@@ -113,12 +113,13 @@ typedef struct covey_train_options {
     int64_t eval_steps;               /* between two evaluations; 0: only at the end */
     covey_train_progress_fn progress; /* may be NULL */
     void *progress_user;
+    bool bfloat16; /* multiply in bfloat16, with sums in F32, where the CPU can: faster by half */
 } covey_train_options;
 #define COVEY_TRAIN_OPTIONS_INIT                                                                   \
     {                                                                                              \
         sizeof(covey_train_options), NULL, 0, NULL, NULL, COVEY_WEIGHT_F32, NULL, NULL, NULL,      \
             NULL, 1.0, 0, 256, 8192, 0.5f, false, 1e-3, 1e-4, 100, 0.9f, 0.95f, 0.1f, 1.0f, 1,     \
-            NULL, 0.0, false, 0, NULL, NULL                                                        \
+            NULL, 0.0, false, 0, NULL, NULL, false                                                 \
     }
 
 typedef struct covey_train_result {

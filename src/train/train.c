@@ -233,7 +233,8 @@ static covey_status make_trainer(run *r, covey_error *error) {
     covey__trainer_setup setup = {
         .env = r->env,
         .pool = covey__runtime_pool(r->runtime),
-        .kernels = covey__train_kernels_get((covey__isa)covey__runtime_isa_level(r->runtime)),
+        .kernels =
+            covey__train_kernels_get((covey__isa)covey__runtime_isa_level(r->runtime), o->bfloat16),
         .net = &r->net,
         .corpus = &r->corpus,
         .options = o,

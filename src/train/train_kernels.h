@@ -27,6 +27,7 @@ typedef struct covey__adam_step {
 
 typedef struct covey__train_kernels {
     int32_t tile_rows, tile_columns;
+    bool bf16; /* covey__train_multiply rounds factors to bfloat16 */
     /* C tile (+)= A · B, full tiles. A as rows (element r, p at a[r * lda + p]) or packed (at
      * a[p * tile_rows + r]); B packed (p, c at b[p * tile_columns + c]). */
     void (*tile)(size_t depth, const float *a, size_t lda, const float *b, float *c, size_t ldc,
@@ -59,13 +60,15 @@ typedef struct covey__train_kernels {
                  float *first, float *second);
 } covey__train_kernels;
 
-const covey__train_kernels *covey__train_kernels_get(covey__isa isa);
+/* With `bf16`, products in bfloat16 where the set and the CPU have them. */
+const covey__train_kernels *covey__train_kernels_get(covey__isa isa, bool bf16);
 
 /* The tables, each in its own file; absent where the compiler's target has no such set. */
 extern const covey__train_kernels covey__train_kernels_generic;
 #if defined(__x86_64__)
 extern const covey__train_kernels covey__train_kernels_avx2;
 extern const covey__train_kernels covey__train_kernels_avx512;
+extern const covey__train_kernels covey__train_kernels_avx512_bf16;
 #endif
 
 /* ---- Products of any size, over a table ---- */
@@ -101,5 +104,11 @@ void covey__train_pack(const covey__train_kernels *kernels, const float *b, size
 void covey__train_multiply_packed(const covey__train_kernels *kernels,
                                   const covey__train_product *product, const float *packed,
                                   size_t packed_depth, float *scratch);
+
+/* The same with factors rounded to bfloat16, on CPUs with AVX512_BF16; `memory` is 64-byte aligned
+ * and holds covey__train_bf16_scratch() floats. */
+bool covey__train_has_bf16(void);
+size_t covey__train_bf16_scratch(void);
+void covey__train_multiply_bf16(const covey__train_product *product, float *memory);
 
 #endif

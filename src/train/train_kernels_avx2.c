@@ -7,8 +7,9 @@
 #define TILE_ROWS    6
 #define FMA(a, b, c) ((c) + (a) * (b))
 #define SQRT(x)      ((vf)_mm256_sqrt_ps((__m256)(x)))
-#define TABLE        covey__train_kernels_avx2
 #include "train/train_kernels_body.h"
+
+const covey__train_kernels covey__train_kernels_avx2 = TABLE_OF(false);
 #else
 typedef int covey__train_kernels_no_avx2;
 #endif

@@ -1,6 +1,7 @@
 /* The body of every kernel table, compiled once an instruction set: the including file defines
- * LANES, TILE_ROWS (2 x LANES is a tile's width), FMA(a, b, c), SQRT(x) and TABLE, then includes
- * this. GCC's vector types stand for the set's registers; tails go through zero-filled copies. */
+ * LANES, TILE_ROWS (2 x LANES is a tile's width), FMA(a, b, c) and SQRT(x), includes this, and
+ * makes its table with TABLE_OF. GCC's vector types stand for the set's registers; tails go through
+ * zero-filled copies. */
 #include <math.h>
 #include <string.h>
 
@@ -259,21 +260,12 @@ static void adam(const covey__adam_step *step, const float *gradient, size_t n, 
     }
 }
 
-const covey__train_kernels TABLE = {
-    .tile_rows = TILE_ROWS,
-    .tile_columns = TILE_COLUMNS,
-    .tile = tile,
-    .tile_packed = tile_packed,
-    .norm = norm,
-    .norm_back = norm_back,
-    .silu = silu,
-    .silu_back = silu_back,
-    .softmax = softmax,
-    .softmax_again = softmax_again,
-    .softmax_back = softmax_back,
-    .dot = dot,
-    .add = add_to,
-    .scale = scale,
-    .square_sum = square_sum,
-    .adam = adam,
-};
+/* The initializer of a table; the including file names the tables. */
+#define TABLE_OF(is_bf16)                                                                          \
+    {                                                                                              \
+        .tile_rows = TILE_ROWS, .tile_columns = TILE_COLUMNS, .bf16 = (is_bf16), .tile = tile,     \
+        .tile_packed = tile_packed, .norm = norm, .norm_back = norm_back, .silu = silu,            \
+        .silu_back = silu_back, .softmax = softmax, .softmax_again = softmax_again,                \
+        .softmax_back = softmax_back, .dot = dot, .add = add_to, .scale = scale,                   \
+        .square_sum = square_sum, .adam = adam,                                                    \
+    }

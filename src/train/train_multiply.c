@@ -23,8 +23,9 @@ size_t covey__train_product_scratch(size_t columns) {
     size_t packed = least((columns + COVEY__TRAIN_TILE_COLUMNS_MAX - 1) /
                               COVEY__TRAIN_TILE_COLUMNS_MAX * COVEY__TRAIN_TILE_COLUMNS_MAX,
                           BLOCK_COLUMNS);
-    return packed * COVEY__TRAIN_DEPTH + TILE_FLOATS +
-           (size_t)COVEY__TRAIN_TILE_ROWS_MAX * PACKED_DEPTH_MAX;
+    size_t own = packed * COVEY__TRAIN_DEPTH + TILE_FLOATS +
+                 (size_t)COVEY__TRAIN_TILE_ROWS_MAX * PACKED_DEPTH_MAX;
+    return own > covey__train_bf16_scratch() ? own : covey__train_bf16_scratch();
 }
 
 size_t covey__train_packed_floats(const covey__train_kernels *kernels, size_t depth,
@@ -162,6 +163,10 @@ void covey__train_multiply_packed(const covey__train_kernels *kernels,
 void covey__train_multiply(const covey__train_kernels *kernels, const covey__train_product *product,
                            float *scratch) {
     float *packed = scratch + TILE_FLOATS + (size_t)COVEY__TRAIN_TILE_ROWS_MAX * PACKED_DEPTH_MAX;
+    if (kernels->bf16) {
+        covey__train_multiply_bf16(product, scratch);
+        return;
+    }
     for (size_t c = 0; c < product->columns; c += BLOCK_COLUMNS) {
         for (size_t p = 0; p < product->depth; p += COVEY__TRAIN_DEPTH) {
             covey__train_product part = *product;

@@ -178,7 +178,7 @@ static void check(const covey__net_shape *shape, const size_t *lengths, size_t c
     set_up(&t, shape, lengths, count);
     double expected = loss_of(&t.net, t.weights, &t.batch);
     for (int isa = COVEY__ISA_SCALAR; isa <= (int)covey__cpu_best(); isa++) {
-        const covey__train_kernels *kernels = covey__train_kernels_get((covey__isa)isa);
+        const covey__train_kernels *kernels = covey__train_kernels_get((covey__isa)isa, false);
         covey__net_worker *worker;
         bool right[256];
         assert_int_equal(covey__net_worker_new(&t.env, &t.net, kernels, 256, 128, &worker, NULL),
@@ -246,9 +246,10 @@ static void batch_without_targets_changes_nothing(void **state) {
     for (size_t i = 0; i < t.batch.token_count; i++) t.targets[i] = -1;
     covey__net_worker *worker;
     float *gradients = calloc(t.net.parameter_count, sizeof *gradients);
-    assert_int_equal(
-        covey__net_worker_new(&t.env, &t.net, covey__train_kernels_get(0), 16, 16, &worker, NULL),
-        COVEY_OK);
+    assert_int_equal(covey__net_worker_new(&t.env, &t.net,
+                                           covey__train_kernels_get(COVEY__ISA_SCALAR, false), 16,
+                                           16, &worker, NULL),
+                     COVEY_OK);
     assert_true(covey__net_train(worker, &t.batch, 1.0f, gradients) == 0.0);
     for (size_t i = 0; i < t.net.parameter_count; i++) assert_true(gradients[i] == 0.0f);
     free(gradients);

@@ -97,10 +97,10 @@ static void assert_same_file(const char *a, const char *b) {
     free(b_bytes);
 }
 
-static void learns_a_small_corpus_by_heart(void **state) {
-    (void)state;
+static void learn_by_heart(bool bfloat16) {
     bed b;
     bed_make(&b);
+    b.options.bfloat16 = bfloat16;
     b.options.epochs = 150;
     b.options.eval_path = b.corpus;
     b.options.single_share = 0.8f;
@@ -111,6 +111,20 @@ static void learns_a_small_corpus_by_heart(void **state) {
     assert_true(result.eval_loss < 0.1);
     assert_true(result.eval_exact > 0.9);
     bed_remove(&b);
+}
+
+static void learns_a_small_corpus_by_heart(void **state) {
+    (void)state;
+    learn_by_heart(false);
+}
+
+static void learns_in_bfloat16(void **state) {
+    (void)state;
+    if (!covey__train_has_bf16()) {
+        print_message("skipped: this CPU has no AVX512_BF16\n");
+        skip();
+    }
+    learn_by_heart(true);
 }
 
 /* ---- Stopping and going on ---- */
@@ -275,8 +289,9 @@ static double worst_difference(covey_runtime *runtime, const char *path) {
     covey__net_batch batch = {tokens, targets, N, starts, 1};
     covey__net_worker *worker;
     float *logits = malloc(N * vocabulary * sizeof *logits);
-    assert_int_equal(covey__net_worker_new(env, &net, covey__train_kernels_get(covey__cpu_best()),
-                                           N, N, &worker, NULL),
+    assert_int_equal(covey__net_worker_new(env, &net,
+                                           covey__train_kernels_get(covey__cpu_best(), false), N, N,
+                                           &worker, NULL),
                      COVEY_OK);
     covey__net_forward(worker, &batch, NULL, logits);
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
@@ -427,6 +442,7 @@ static void survives_each_refused_allocation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_a_small_corpus_by_heart),
+        cmocka_unit_test(learns_in_bfloat16),
         cmocka_unit_test(resumed_training_ends_the_same),
         cmocka_unit_test(same_options_give_the_same_bytes_for_any_threads),
         cmocka_unit_test(another_corpus_or_seed_cannot_resume),
