@@ -110,6 +110,32 @@ static void q6_k_keeps_places(void **state) {
     }
 }
 
+/* FNV-1a (Fowler, Noll, Vo). */
+static uint64_t hash(const uint8_t *data, size_t size) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < size; i++) h = (h ^ data[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* The bytes that ggml's own quantize_row_*_ref makes of the same rows, as a digest. */
+static void bytes_are_those_of_ggml(void **state) {
+    (void)state;
+    static const uint32_t types[] = {COVEY__KT_Q8_0, COVEY__KT_Q4_0, COVEY__KT_Q6_K};
+    static const uint64_t want[] = {0x4ebb037fd94d42ebu, 0xbc8d9655bfe31da3u, 0xc96c559dcb86a647u};
+    for (size_t t = 0; t < 3; t++) {
+        uint64_t seed = 2024, digest = 0;
+        for (int row = 0; row < 64; row++) {
+            float x[512], size = row % 4 == 3 ? 1e-4f : row % 4 == 2 ? 30.0f : 1.0f;
+            uint8_t data[1024];
+            for (int i = 0; i < 512; i++) x[i] = case_value(&seed) * size;
+            if (row % 8 == 5) memset(x, 0, 96 * sizeof *x);
+            covey__row_encode(types[t], x, 512, data);
+            digest = digest * 31 + hash(data, covey__kernel_row_bytes(types[t], 512));
+        }
+        assert_int_equal(digest, want[t]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_are_named_or_refused),
@@ -118,6 +144,7 @@ int main(void) {
         cmocka_unit_test(errors_are_small),
         cmocka_unit_test(edges_do_no_harm),
         cmocka_unit_test(q6_k_keeps_places),
+        cmocka_unit_test(bytes_are_those_of_ggml),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,36 @@ static void activations_agree(void **state) {
     }
 }
 
+/* The borders of the definition, by hand, for every table: the cut at 2^-40, a block of zeros,
+ * ties, and a NaN. */
+static void borders_of_activations(void **state) {
+    (void)state;
+    for (int set = 0; set <= (int)covey__cpu_best(); set++) {
+        for (int kind = COVEY__ACT_Q32; kind < COVEY__ACT_KINDS; kind++) {
+            int32_t n = kind == COVEY__ACT_Q32 ? 32 : 256;
+            float x[5 * 256] = {0};
+            x[3] = -0x1p-40f;           /* at the cut: counts */
+            x[n + 3] = 0x1.fffffep-41f; /* below it: zero */
+            x[3 * n] = 127.0f;          /* factor 1: the value itself is rounded */
+            x[3 * n + 1] = 2.5f;        /* ties go to even */
+            x[3 * n + 2] = -3.5f;
+            x[3 * n + 3] = -127.0f;
+            memcpy(x + 4 * n + 7, &(uint32_t){0xffc00000u}, 4);
+            x[4 * n + 8] = 1.0f;
+            covey__activations a;
+            void *memory;
+            set_activations(covey__kernels_get((covey__isa)set), &a, &memory, (covey__act)kind, x,
+                            5 * n, 1);
+            assert_true(a.d[0] == 0x1p-40f / 127.0f && a.q[3] == -127 && a.q[4] == 0);
+            assert_true(a.d[1] == 0.0f && a.q[n + 3] == 0 && a.d[2] == 0.0f);
+            const int8_t *q = a.q + 3 * n;
+            assert_true(a.d[3] == 1.0f && q[0] == 127 && q[1] == 2 && q[2] == -4 && q[3] == -127);
+            assert_true(a.d[4] != a.d[4] && a.q[4 * n + 7] == 0 && a.q[4 * n + 8] == 0);
+            free(memory);
+        }
+    }
+}
+
 /* What the activations stand for; each must be within half a step of its input. */
 static void read_back(const covey__activations *a, const float *x, double *back) {
     int32_t block = a->kind == COVEY__ACT_Q256 ? 256 : 32;
@@ -258,6 +288,7 @@ int main(void) {
         cmocka_unit_test(batch_does_not_matter),
         cmocka_unit_test(special_inputs_show),
         cmocka_unit_test(activations_agree),
+        cmocka_unit_test(borders_of_activations),
         cmocka_unit_test(definition_is_a_product),
         cmocka_unit_test(check_names_the_row),
     };
