@@ -71,7 +71,7 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
         if (!status) agent->state = *next;
     }
     covey__free(agent->env, next);
-    if (status || !actions->forget_update) return status;
+    if (status || !actions->clean) return status;
     covey__fetching_free(agent);
     covey_error ignored;
     if (covey__agent_clean(agent, &ignored))
@@ -335,7 +335,11 @@ static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *er
     if (!status) status = agent->options.probe(agent->options.probe_user, ensemble, &result, &why);
     covey_ensemble_close(ensemble);
     bool good = !status;
-    if (status == COVEY_ERROR_NO_MEMORY || status == COVEY_ERROR_CANCELLED) return COVEY_OK;
+    if (status == COVEY_ERROR_NO_MEMORY || status == COVEY_ERROR_CANCELLED ||
+        status == COVEY_ERROR_IO || status == COVEY_ERROR_NO_SPACE) {
+        *acted = false; /* it may pass; tried again at the next step */
+        return COVEY_OK;
+    }
     covey__agent_event_in event = {.kind =
                                        good ? COVEY__EVENT_CURRENT_GOOD : COVEY__EVENT_CURRENT_BAD,
                                    .proved = good ? proof : NULL,
@@ -394,12 +398,14 @@ static covey_status send_reports(covey_agent *agent, covey_error *error) {
 }
 
 /* One thing that is due. `*acted` says whether there was one. */
-static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now, bool *retry_now,
-                        bool *acted, covey_error *error) {
+static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now, bool *acted,
+                        covey_error *error) {
     covey__agent_state *state = &agent->state;
     int64_t now_ms = covey__now_ms(agent->env);
     *acted = false;
     if (state->url[0] && (*check_now || checkin_due(agent, now_ms))) {
+        /* Who asks for a check now does not want to wait for a retry either. */
+        if (*check_now) state->update.retry_at_ms = 0;
         *check_now = false;
         *acted = true;
         return check_in(agent, error);
@@ -409,9 +415,8 @@ static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now
         return commit_served(agent, error);
     }
     int64_t retry_at = state->update.retry_at_ms;
-    bool due = now_ms >= retry_at || retry_at > now_ms + 2 * COVEY__RETRY_MAX_MS || *retry_now;
+    bool due = now_ms >= retry_at || retry_at > now_ms + 2 * COVEY__RETRY_MAX_MS;
     if (state->update.phase != COVEY__PHASE_NONE && due) {
-        if (retry_at) *retry_now = false;
         *acted = true;
         return advance(agent, deadline_us, error);
     }
@@ -479,7 +484,7 @@ covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms, bool check_
     int64_t deadline_us = covey__monotonic_us() + budget_ms * 1000;
     covey_error why = {0};
     int lock = -1;
-    bool acted = false, retry_now = check_now;
+    bool acted = false;
     char *path = covey__agent_path(agent, "lock");
     if (!path) return covey__no_memory(error, "a path", 0);
     covey_status status = covey__lock_take(agent->env, path, false, &lock, &why);
@@ -499,7 +504,7 @@ covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms, bool check_
     if (!status && before[0] && strcmp(before, agent->state.update.digest))
         covey__fetching_free(agent);
     do {
-        if (!status) status = act(agent, deadline_us, &check_now, &retry_now, &acted, &why);
+        if (!status) status = act(agent, deadline_us, &check_now, &acted, &why);
     } while (!status && acted && covey__monotonic_us() < deadline_us);
     covey__lock_drop(lock);
     if (status) return as_outcome(agent, status, outcome, &why, error);

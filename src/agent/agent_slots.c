@@ -67,7 +67,8 @@ covey_status covey__slot_open(covey_agent *agent, const covey__agent_slot *slot,
     return status;
 }
 
-/* Current, then previous: with the lock, what fails is left for good; without it, for this time. */
+/* Current, then previous. With the lock, one that is damaged or unfit is left for good; without it,
+ * and for a failure that may pass, for this time. */
 static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemble **ensemble,
                                    covey_error *error) {
     covey_status status = COVEY_ERROR_NOT_FOUND;
@@ -87,11 +88,15 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
         }
         covey__log(agent->env, COVEY_LOG_ERROR, "agent", "cannot use %s@%s: %s", slot->name,
                    slot->version, error ? error->message : "");
-        if (!locked) continue;
-        event = (covey__agent_event_in){.kind = COVEY__EVENT_CURRENT_BAD,
-                                        .message = error ? error->message : NULL};
         covey_error ignored;
-        if (covey__agent_event(agent, &event, &actions, &ignored)) locked = false;
+        covey__agent_event_in left = {.kind = COVEY__EVENT_CURRENT_BAD,
+                                      .message = error ? error->message : NULL};
+        if (status == COVEY_ERROR_MISMATCH || status == COVEY_ERROR_NOT_FOUND ||
+            status == COVEY_ERROR_FORMAT)
+            left.kind = COVEY__EVENT_CURRENT_DAMAGED;
+        else if (status != COVEY_ERROR_UNSUPPORTED)
+            locked = false; /* it may pass: memory, the disk */
+        if (locked && covey__agent_event(agent, &left, &actions, &ignored)) locked = false;
     }
     return status;
 }

@@ -67,8 +67,9 @@ covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
     if (!ensembles || !from || !to) status = covey__no_memory(error, "a path", 0);
     if (!status) status = covey__agent_fault(agent, "agent.stage", error);
     if (!status) status = covey__folder_make(agent->env, ensembles, error);
-    if (!status && covey__file_exists(from) && !covey__file_exists(to)) {
-        status = covey__folder_sync(agent->env, from, error);
+    if (!status && covey__file_exists(from)) {
+        status = covey__tree_remove(agent->env, to, error); /* left there when it was damaged */
+        if (!status) status = covey__folder_sync(agent->env, from, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
     if (!status) status = covey__folder_sync(agent->env, ensembles, error);
@@ -79,6 +80,23 @@ covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
     return status ? covey__prefix(error, status, "stage") : COVEY_OK;
 }
 
+static covey_status move_indexes_back(covey_agent *agent, const char *digest, covey_error *error) {
+    covey_status status = COVEY_OK;
+    for (size_t i = 0; !status; i++) {
+        char *from = covey__agent_path(agent, "ensembles/%s.index/%zu", digest, i);
+        char *to = covey__agent_path(agent, "update/%zu.index", i);
+        bool more = from && to && covey__file_exists(from);
+        if (!from || !to)
+            status = covey__no_memory(error, "a path", 0);
+        else if (more)
+            status = covey__file_rename(agent->env, from, to, error);
+        covey__free(agent->env, from);
+        covey__free(agent->env, to);
+        if (!more) break;
+    }
+    return status;
+}
+
 covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
     const char *digest = agent->state.update.digest;
     char *from = covey__agent_path(agent, "ensembles/%s", digest);
@@ -87,8 +105,11 @@ covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
     covey_status status = COVEY_OK;
     if (!from || !to || !seal) status = covey__no_memory(error, "a path", 0);
     if (!status) status = covey__file_remove(agent->env, seal, error);
-    if (!status && covey__file_exists(from) && !covey__file_exists(to))
-        status = covey__file_rename(agent->env, from, to, error);
+    if (!status && covey__file_exists(from)) {
+        status = covey__tree_remove(agent->env, to, error);
+        if (!status) status = covey__file_rename(agent->env, from, to, error);
+    }
+    if (!status) status = move_indexes_back(agent, digest, error);
     covey__free(agent->env, from);
     covey__free(agent->env, to);
     covey__free(agent->env, seal);

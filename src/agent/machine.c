@@ -98,7 +98,7 @@ static void refuse(covey__agent_state *state, const char *name, const char *vers
 
 static void end_update(covey__agent_state *state, covey__agent_actions *actions) {
     memset(&state->update, 0, sizeof state->update);
-    actions->forget_update = true;
+    actions->clean = true;
 }
 
 static bool on_target(covey__agent_state *state, const covey__agent_event_in *event,
@@ -191,10 +191,12 @@ static void on_damaged(covey__agent_state *state, const covey__agent_event_in *e
 static void return_to_previous(covey__agent_state *state, const covey__agent_event_in *event,
                                const char *outcome, covey__agent_actions *actions) {
     report_current(state, event, COVEY__PHASE_RETURN, outcome);
-    refuse(state, state->current.name, state->current.version, event->message);
+    if (event->kind != COVEY__EVENT_CURRENT_DAMAGED)
+        refuse(state, state->current.name, state->current.version, event->message);
     state->current = state->previous;
     memset(&state->previous, 0, sizeof state->previous);
     actions->current_changed = true;
+    actions->clean = true; /* and what was left goes too */
 }
 
 static bool on_current_good(covey__agent_state *state, const covey__agent_event_in *event) {
@@ -263,6 +265,7 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
     case COVEY__EVENT_CURRENT_GOOD:
         return has_current && on_current_good(state, event);
     case COVEY__EVENT_CURRENT_BAD:
+    case COVEY__EVENT_CURRENT_DAMAGED:
         if (has_current) return_to_previous(state, event, "failed", actions);
         return has_current;
     case COVEY__EVENT_ROLLBACK:

@@ -112,18 +112,19 @@ typedef struct covey__agent_state {
 } covey__agent_state;
 
 typedef enum covey__event_kind {
-    COVEY__EVENT_TARGET,       /* the control plane wants `target` here */
-    COVEY__EVENT_TARGET_NONE,  /* it wants nothing */
-    COVEY__EVENT_DONE,         /* the phase at hand is complete */
-    COVEY__EVENT_FAILED,       /* it is not; try again later */
-    COVEY__EVENT_WAITING,      /* space, network or the user's settings hold it up */
-    COVEY__EVENT_DAMAGED,      /* a fetched file changed: fetch what differs */
-    COVEY__EVENT_REFUSED,      /* this device will not take the release */
-    COVEY__EVENT_PROBE_START,  /* about to run the staged ensemble's probes */
-    COVEY__EVENT_TRIAL_START,  /* current, on trial, is about to serve */
-    COVEY__EVENT_CURRENT_GOOD, /* current served, or passed its probes again */
-    COVEY__EVENT_CURRENT_BAD,  /* current cannot be used */
-    COVEY__EVENT_ROLLBACK      /* the user wants the previous one */
+    COVEY__EVENT_TARGET,          /* the control plane wants `target` here */
+    COVEY__EVENT_TARGET_NONE,     /* it wants nothing */
+    COVEY__EVENT_DONE,            /* the phase at hand is complete */
+    COVEY__EVENT_FAILED,          /* it is not; try again later */
+    COVEY__EVENT_WAITING,         /* space, network or the user's settings hold it up */
+    COVEY__EVENT_DAMAGED,         /* a fetched file changed: fetch what differs */
+    COVEY__EVENT_REFUSED,         /* this device will not take the release */
+    COVEY__EVENT_PROBE_START,     /* about to run the staged ensemble's probes */
+    COVEY__EVENT_TRIAL_START,     /* current, on trial, is about to serve */
+    COVEY__EVENT_CURRENT_GOOD,    /* current served, or passed its probes again */
+    COVEY__EVENT_CURRENT_BAD,     /* current is not fit for this device */
+    COVEY__EVENT_CURRENT_DAMAGED, /* its files changed: it may be fetched again */
+    COVEY__EVENT_ROLLBACK         /* the user wants the previous one */
 } covey__event_kind;
 
 typedef struct covey__agent_event_in {
@@ -139,7 +140,7 @@ typedef struct covey__agent_event_in {
 } covey__agent_event_in;
 
 typedef struct covey__agent_actions {
-    bool forget_update; /* what was fetched for the update that ended is of no more use */
+    bool clean; /* files that no slot and no update needs may be gone */
     bool current_changed;
 } covey__agent_actions;
 

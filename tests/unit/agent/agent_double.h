@@ -1,0 +1,326 @@
+/* A control plane in the test's own process, behind the transport table: it publishes real, signed
+ * releases of small ensembles, answers enrollment, check-ins, reports and blobs with ranges, and
+ * misbehaves on demand. Requests are bounded by the tests; nothing touches a network. */
+#ifndef COVEY_TEST_AGENT_DOUBLE_H
+#define COVEY_TEST_AGENT_DOUBLE_H
+
+#include "support/support.h"
+
+#include "agent/agent.h"
+#include "agent/agent_parts.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/runtime.h"
+#include "base/sha256.h"
+#include "bundle/release.h"
+#include "trust/crypto.h"
+#include "trust/signature.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DOUBLE_BLOBS_MAX   256
+#define DOUBLE_REPORTS_MAX 256
+
+typedef struct double_blob {
+    uint8_t sha256[32];
+    void *data;
+    size_t size;
+} double_blob;
+
+typedef struct control_double {
+    test_folder folder;
+    covey_runtime *runtime;
+    covey_transport transport;
+    covey__key key;
+    int64_t now_ms; /* the device's clock */
+    double_blob blobs[DOUBLE_BLOBS_MAX];
+    size_t blob_count;
+    char target[65536];                    /* the check-in answer's target member, as JSON */
+    char reports[DOUBLE_REPORTS_MAX][512]; /* "phase outcome release: message" */
+    char report_ids[DOUBLE_REPORTS_MAX][64];
+    size_t report_count;
+    char last_checkin[65536];
+    /* counters */
+    int checkins, blob_requests, range_requests;
+    uint64_t blob_bytes;
+    /* misbehaviour */
+    bool offline;
+    int blob_status;      /* answer this to blobs; 0: as it should be */
+    int cut_at_request;   /* the Nth blob request breaks in its middle; 0 never */
+    bool ignore_range;    /* 200 with the whole */
+    int spoil_at_request; /* the Nth blob has a wrong byte */
+    /* probes */
+    covey_status probe_status;
+    const char *probe_message;
+    int probe_runs;
+} control_double;
+
+/* ---- Ensembles --------------------------------------------------------------------------------
+ */
+
+/* A folder with a "model" of `size` bytes that differs from version to version in few places, and a
+ * manifest. */
+static inline void double_ensemble(control_double *c, const char *name, const char *version,
+                                   size_t size, uint64_t seed, const char *needs_app) {
+    char text[4096], hex[2][65];
+    uint8_t digest[32];
+    const char *folder = test_path(&c->folder, name);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    char path[400];
+    uint8_t *model = malloc(size);
+    uint64_t state = 1;
+    for (size_t i = 0; i < size; i++) model[i] = (uint8_t)test_random(&state);
+    state = seed;
+    for (int i = 0; i < 2; i++) model[test_random(&state) % size] ^= 0xff;
+    covey__sha256_of(model, size, digest);
+    covey__hex(digest, 32, hex[0]);
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    test_write(path, model, size);
+    free(model);
+    char tools[64];
+    snprintf(tools, sizeof tools, "{\"version\":\"%s\"}", version);
+    covey__sha256_of(tools, strlen(tools), digest);
+    covey__hex(digest, 32, hex[1]);
+    snprintf(path, sizeof path, "%s/tools.json", folder);
+    test_write(path, tools, strlen(tools));
+    snprintf(text, sizeof text,
+             "{\"format\":1,\"name\":\"assistant\",\"version\":\"%s\",\"variant\":\"q8_0\","
+             "\"components\":["
+             "{\"role\":\"model\",\"file\":\"model.gguf\",\"size\":%zu,\"sha256\":\"%s\"},"
+             "{\"role\":\"tools\",\"file\":\"tools.json\",\"size\":%zu,\"sha256\":\"%s\"}],"
+             "\"needs\":{\"memory_bytes\":1000,\"engine_interface\":1,\"arithmetic_version\":1,"
+             "\"app\":\"%s\"}}",
+             version, size, hex[0], strlen(tools), hex[1], needs_app ? needs_app : "*");
+    snprintf(path, sizeof path, "%s/ensemble.json", folder);
+    test_write(path, text, strlen(text));
+}
+
+static inline covey_status double_add_blob(void *user, const uint8_t sha256[32], const void *data,
+                                           size_t size, covey_error *error) {
+    control_double *c = user;
+    (void)error;
+    for (size_t i = 0; i < c->blob_count; i++)
+        if (!memcmp(c->blobs[i].sha256, sha256, 32)) return COVEY_OK;
+    assert_true(c->blob_count < DOUBLE_BLOBS_MAX);
+    double_blob *blob = &c->blobs[c->blob_count++];
+    memcpy(blob->sha256, sha256, 32);
+    blob->data = malloc(size ? size : 1);
+    memcpy(blob->data, data, size);
+    blob->size = size;
+    return COVEY_OK;
+}
+
+/* Publishes a folder and makes it the target. */
+static inline void double_publish(control_double *c, const char *name, const char *version) {
+    static const char *const classes[] = {"tiny", "small", "medium", "large"};
+    const covey__env *env = covey__runtime_env(c->runtime);
+    covey__release_source source = {test_path(&c->folder, name), classes, 4};
+    covey_error error = {0};
+    covey__buffer document, signature;
+    uint8_t digest[32];
+    char hex[65];
+    covey__buffer_init(&document, env, 1u << 20);
+    covey__buffer_init(&signature, env, 1u << 16);
+    covey_status status =
+        covey__release_build(env, &source, 1, &document, &error, double_add_blob, c);
+    if (status) fail_msg("release: %s", error.message);
+    covey__sha256_of(document.data, document.size, digest);
+    covey__hex(digest, 32, hex);
+    double_add_blob(c, digest, document.data, document.size, NULL);
+    assert_int_equal(covey__signature_make(env, COVEY__DOMAIN_RELEASE, document.data, document.size,
+                                           &c->key, 1, &signature, &error),
+                     COVEY_OK);
+    snprintf(c->target, sizeof c->target,
+             "{\"rollout\":\"r-1\",\"release\":{\"name\":\"assistant\",\"version\":\"%s\","
+             "\"digest\":\"%s\","
+             "\"size\":%zu},\"signature\":%s,\"blob\":\"sha256/%s\"}",
+             version, hex, document.size, signature.data, hex);
+    covey__buffer_free(&document);
+    covey__buffer_free(&signature);
+}
+
+/* ---- The transport ----------------------------------------------------------------------------
+ */
+
+static inline covey_status double_send(covey_http_response *response, int status, const char *text,
+                                       covey_http_sink sink, void *user) {
+    response->status = status;
+    return sink(user, response, text, strlen(text));
+}
+
+static inline void double_take_reports(control_double *c, const char *body, size_t size) {
+    const covey__env *env = covey__runtime_env(c->runtime);
+    covey__arena arena;
+    const covey__json *root = NULL;
+    covey__arena_init(&arena, env, 8u << 20);
+    assert_int_equal(covey__json_parse(&arena, body, size, COVEY__JSON_LIMITS_DEFAULT, &root, NULL),
+                     COVEY_OK);
+    const covey__json *events = covey__json_get(root, "events");
+    for (const covey__json *event = events->child; event; event = event->next) {
+        const char *id = covey__json_get(event, "id")->text;
+        bool known = false;
+        for (size_t i = 0; i < c->report_count; i++) known |= !strcmp(c->report_ids[i], id);
+        if (known || c->report_count == DOUBLE_REPORTS_MAX) continue;
+        const covey__json *message = covey__json_get(event, "message");
+        snprintf(c->report_ids[c->report_count], 64, "%s", id);
+        snprintf(c->reports[c->report_count++], 512, "%s %s %s: %s",
+                 covey__json_get(event, "phase")->text, covey__json_get(event, "outcome")->text,
+                 covey__json_get(event, "release")->text, message ? message->text : "");
+    }
+    covey__arena_free(&arena);
+}
+
+static inline covey_status double_blob_answer(control_double *c, const covey_http_request *request,
+                                              covey_http_response *response, covey_http_sink sink,
+                                              void *user) {
+    uint8_t digest[32];
+    const char *hex = strrchr(request->url, '/') + 1;
+    c->blob_requests++;
+    if (request->range_first) c->range_requests++;
+    if (c->blob_status) return double_send(response, c->blob_status, "{}", sink, user);
+    assert_true(covey__unhex(hex, strlen(hex), digest, 32));
+    for (size_t i = 0; i < c->blob_count; i++) {
+        const double_blob *blob = &c->blobs[i];
+        if (memcmp(blob->sha256, digest, 32)) continue;
+        uint64_t first = c->ignore_range ? 0 : request->range_first;
+        size_t size = blob->size - (size_t)first;
+        uint8_t *copy = malloc(size + 1);
+        memcpy(copy, (const uint8_t *)blob->data + first, size);
+        if (c->spoil_at_request == c->blob_requests) copy[size / 2] ^= 1;
+        bool cut = c->cut_at_request == c->blob_requests;
+        if (cut) size /= 2;
+        response->status = first ? 206 : 200;
+        response->range_first = first;
+        covey_status status = sink(user, response, copy, size);
+        c->blob_bytes += size;
+        free(copy);
+        return !status && cut ? COVEY_ERROR_NETWORK : status;
+    }
+    return double_send(response, 404,
+                       "{\"error\":{\"code\":\"not_found\",\"message\":\"no such blob\"}}", sink,
+                       user);
+}
+
+static inline covey_status double_fetch(void *user, const covey_http_request *request,
+                                        covey_http_response *response, covey_http_sink sink,
+                                        void *sink_user, covey_error *error) {
+    control_double *c = user;
+    if (c->offline) return covey__fail(error, COVEY_ERROR_NETWORK, "the network is down");
+    if (strstr(request->url, "/sha256/")) {
+        covey_status status = double_blob_answer(c, request, response, sink, sink_user);
+        return status ? covey__fail(error, status, "the line broke") : COVEY_OK;
+    }
+    if (strstr(request->url, "/v1/enroll")) {
+        char text[1024], hex[65];
+        covey__hex(c->key.public_key, 32, hex);
+        snprintf(
+            text, sizeof text,
+            "{\"device_id\":\"00112233445566778899aabbccddeeff\",\"device_token\":\"cvd_secret\","
+            "\"release_keys\":[\"%s\"],\"blobs_url\":\"/v1/blobs\",\"poll_ms\":60000}",
+            hex);
+        return double_send(response, 201, text, sink, sink_user);
+    }
+    if (strstr(request->url, "/v1/checkin")) {
+        static char text[70000];
+        c->checkins++;
+        snprintf(c->last_checkin, sizeof c->last_checkin, "%.*s", (int)request->body_size,
+                 (const char *)request->body);
+        snprintf(text, sizeof text, "{\"poll_ms\":60000,\"target\":%s}",
+                 c->target[0] ? c->target : "null");
+        return double_send(response, 200, text, sink, sink_user);
+    }
+    if (strstr(request->url, "/v1/reports")) {
+        double_take_reports(c, request->body, request->body_size);
+        return double_send(response, 200, "{\"accepted\":1,\"known\":0}", sink, sink_user);
+    }
+    return double_send(response, 404, "{}", sink, sink_user);
+}
+
+static inline bool double_reported(const control_double *c, const char *part) {
+    for (size_t i = 0; i < c->report_count; i++)
+        if (strstr(c->reports[i], part)) return true;
+    return false;
+}
+
+/* ---- The device -------------------------------------------------------------------------------
+ */
+
+static inline int64_t double_clock(void *user) {
+    return ((control_double *)user)->now_ms;
+}
+
+static inline covey_status double_probe(void *user, covey_ensemble *ensemble,
+                                        covey_probe_result *result, covey_error *error) {
+    control_double *c = user;
+    (void)ensemble;
+    (void)result;
+    c->probe_runs++;
+    if (c->probe_status) return covey__fail(error, c->probe_status, "%s", c->probe_message);
+    return COVEY_OK;
+}
+
+static inline void double_open(control_double *c) {
+    covey_error error = {0};
+    memset(c, 0, sizeof *c);
+    test_folder_make(&c->folder);
+    c->now_ms = 1789000000000;
+    c->transport = (covey_transport){sizeof c->transport, c, double_fetch};
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.clock = double_clock;
+    options.clock_user = c;
+    options.crypto = covey__crypto_openssl();
+    options.transport = &c->transport;
+    if (covey__runtime_new(&options, &c->runtime, &error)) fail_msg("%s", error.message);
+    assert_int_equal(covey__key_make(covey__runtime_env(c->runtime), &c->key, &error), COVEY_OK);
+}
+
+static inline void double_close(control_double *c) {
+    for (size_t i = 0; i < c->blob_count; i++) free(c->blobs[i].data);
+    covey_runtime_close(c->runtime);
+    test_folder_remove(&c->folder);
+}
+
+static inline covey_agent *double_agent(control_double *c, bool builtin) {
+    covey_agent *agent = NULL;
+    covey_error error = {0};
+    char state[300], shipped[300];
+    covey_agent_options options = COVEY_AGENT_OPTIONS_INIT;
+    snprintf(state, sizeof state, "%s", test_path(&c->folder, "state"));
+    snprintf(shipped, sizeof shipped, "%s", test_path(&c->folder, "builtin"));
+    options.state_dir = state;
+    options.builtin_dir = builtin ? shipped : NULL;
+    options.app_version = "1.0.0";
+    options.probe = double_probe;
+    options.probe_user = c;
+    if (covey__agent_open(c->runtime, &options, &agent, &error))
+        fail_msg("open: %s", error.message);
+    return agent;
+}
+
+/* Steps until nothing is left to do now; at most so many times. Returns the last outcome. */
+static inline covey_agent_outcome double_steps(control_double *c, covey_agent *agent, int most) {
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    covey_error error = {0};
+    for (int i = 0; i < most; i++) {
+        if (covey_agent_step(agent, 0, i == 0, &outcome, &error))
+            fail_msg("step: %s", error.message);
+        if (outcome.state != COVEY_AGENT_WORKING) break;
+    }
+    (void)c;
+    return outcome;
+}
+
+/* The version that is served now; the ensemble is opened and checked as an app would. */
+static inline void double_assert_serves(covey_agent *agent, const char *version) {
+    covey_ensemble *ensemble = NULL;
+    covey_error error = {0};
+    if (covey_agent_current(agent, &ensemble, &error)) fail_msg("current: %s", error.message);
+    assert_string_equal(covey_ensemble_version(ensemble), version);
+    covey_ensemble_close(ensemble);
+}
+
+#endif

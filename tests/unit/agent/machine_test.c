@@ -1,0 +1,215 @@
+/* The update's life as a table: every phase with every event, and the invariants of machine.h. */
+#include "support/support.h"
+
+#include "agent/machine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static covey__agent_state base(covey__phase phase) {
+    covey__agent_state state = {0};
+    snprintf(state.url, sizeof state.url, "http://x");
+    snprintf(state.current.name, 65, "assistant");
+    snprintf(state.current.version, 65, "1.0.0");
+    snprintf(state.current.digest, 65, "aaaa");
+    if (phase == COVEY__PHASE_NONE) return state;
+    state.update.phase = phase;
+    snprintf(state.update.name, 65, "assistant");
+    snprintf(state.update.version, 65, "1.1.0");
+    snprintf(state.update.release_digest, 65, "rrrr");
+    snprintf(state.update.digest, 65, "bbbb");
+    return state;
+}
+
+static covey__agent_actions put(covey__agent_state *state, covey__event_kind kind,
+                                const char *message) {
+    covey__agent_event_in event = {
+        .kind = kind, .message = message, .now_ms = 1000, .random = 12345};
+    covey__agent_actions actions;
+    covey__machine(state, &event, &actions);
+    return actions;
+}
+
+static bool target(covey__agent_state *state, const char *version, const char *digest) {
+    covey__agent_update wanted = {0};
+    snprintf(wanted.name, 65, "assistant");
+    snprintf(wanted.version, 65, "%s", version);
+    snprintf(wanted.release_digest, 65, "%s", digest);
+    covey__agent_event_in event = {
+        .kind = COVEY__EVENT_TARGET, .target = &wanted, .builtin_version = "1.0.0"};
+    covey__agent_actions actions;
+    return covey__machine(state, &event, &actions);
+}
+
+static void test_phases_follow_each_other(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_PLAN);
+    for (int phase = COVEY__PHASE_PLAN; phase < COVEY__PHASE_ACTIVATE; phase++) {
+        assert_int_equal(state.update.phase, phase);
+        assert_string_equal(state.current.digest, "aaaa");
+        covey__agent_actions actions = put(&state, COVEY__EVENT_DONE, NULL);
+        assert_false(actions.current_changed);
+    }
+    covey__agent_actions actions = put(&state, COVEY__EVENT_DONE, NULL);
+    assert_true(actions.current_changed);
+    assert_string_equal(state.current.digest, "bbbb");
+    assert_string_equal(state.previous.digest, "aaaa");
+    assert_true(state.current.trial);
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+    assert_int_equal(state.outbox_count, 6);
+}
+
+/* Nothing but ACTIVATE's end may change what serves, whatever comes in whatever phase. */
+static void test_no_other_event_changes_current(void **unused) {
+    (void)unused;
+    static const covey__event_kind kinds[] = {COVEY__EVENT_TARGET_NONE, COVEY__EVENT_FAILED,
+                                              COVEY__EVENT_WAITING,     COVEY__EVENT_DAMAGED,
+                                              COVEY__EVENT_REFUSED,     COVEY__EVENT_PROBE_START,
+                                              COVEY__EVENT_TRIAL_START, COVEY__EVENT_CURRENT_GOOD};
+    for (int phase = COVEY__PHASE_NONE; phase <= COVEY__PHASE_ACTIVATE; phase++) {
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+            covey__agent_state state = base((covey__phase)phase);
+            covey__agent_actions actions = put(&state, kinds[i], "why");
+            assert_false(actions.current_changed);
+            assert_string_equal(state.current.digest, "aaaa");
+        }
+    }
+}
+
+static void test_targets(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_NONE);
+    assert_false(target(&state, "1.0.0", "x")); /* the same version */
+    assert_false(target(&state, "0.9.0", "x")); /* an older one: no server may choose it */
+    assert_true(target(&state, "1.1.0", "x"));
+    assert_int_equal(state.update.phase, COVEY__PHASE_PLAN);
+    state.update.phase = COVEY__PHASE_FETCH;
+    assert_false(target(&state, "1.1.0", "x")); /* repeated: the update goes on */
+    assert_int_equal(state.update.phase, COVEY__PHASE_FETCH);
+    assert_true(target(&state, "1.2.0", "y")); /* another: begins anew */
+    assert_int_equal(state.update.phase, COVEY__PHASE_PLAN);
+    assert_string_equal(state.update.version, "1.2.0");
+    put(&state, COVEY__EVENT_TARGET_NONE, NULL);
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+    memset(&state.current, 0, sizeof state.current); /* the built-in 1.0.0 serves */
+    assert_false(target(&state, "1.0.0", "x"));
+    assert_true(target(&state, "1.0.1", "x"));
+}
+
+static void test_refused_is_not_taken_again(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_PROBE);
+    put(&state, COVEY__EVENT_REFUSED, "score 0.4");
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+    assert_true(covey__is_refused(&state, "assistant@1.1.0"));
+    assert_false(target(&state, "1.1.0", "rrrr"));
+    assert_string_equal(state.outbox[0].outcome, "refused");
+    assert_string_equal(state.outbox[0].message, "score 0.4");
+}
+
+static void test_damage_is_repaired_a_few_times(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_PROBE);
+    for (int i = 0; i < COVEY__REPAIRS_MAX; i++) {
+        put(&state, COVEY__EVENT_DAMAGED, "digest differs");
+        assert_int_equal(state.update.phase, COVEY__PHASE_FETCH);
+        state.update.phase = COVEY__PHASE_PROBE;
+    }
+    put(&state, COVEY__EVENT_DAMAGED, "digest differs");
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+    assert_true(covey__is_refused(&state, "assistant@1.1.0"));
+}
+
+static void test_trial_that_never_serves_is_left(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_ACTIVATE);
+    put(&state, COVEY__EVENT_DONE, NULL);
+    for (int i = 0; i < COVEY__TRIAL_STARTS_MAX; i++) {
+        put(&state, COVEY__EVENT_TRIAL_START, NULL);
+        assert_string_equal(state.current.digest, "bbbb");
+    }
+    put(&state, COVEY__EVENT_TRIAL_START, NULL);
+    assert_string_equal(state.current.digest, "aaaa");
+    assert_true(covey__is_refused(&state, "assistant@1.1.0"));
+    put(&state, COVEY__EVENT_TRIAL_START, NULL); /* not a trial: starts are not counted */
+    assert_string_equal(state.current.digest, "aaaa");
+}
+
+static void test_probes_that_kill_are_given_up(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_PROBE);
+    for (int i = 0; i < COVEY__PROBE_STARTS_MAX; i++) put(&state, COVEY__EVENT_PROBE_START, NULL);
+    assert_int_equal(state.update.phase, COVEY__PHASE_PROBE);
+    put(&state, COVEY__EVENT_PROBE_START, NULL);
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+    /* Probes that failed and came back are not counted: the process lived. */
+    state = base(COVEY__PHASE_PROBE);
+    for (int i = 0; i < 10; i++) {
+        put(&state, COVEY__EVENT_PROBE_START, NULL);
+        put(&state, COVEY__EVENT_FAILED, "no memory");
+    }
+    assert_int_equal(state.update.phase, COVEY__PHASE_PROBE);
+}
+
+static void test_commit_and_return(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_ACTIVATE);
+    put(&state, COVEY__EVENT_DONE, NULL);
+    put(&state, COVEY__EVENT_CURRENT_GOOD, NULL);
+    assert_false(state.current.trial);
+    assert_string_equal(state.outbox[state.outbox_count - 1].outcome, "ok");
+    put(&state, COVEY__EVENT_CURRENT_BAD, "digest differs");
+    assert_string_equal(state.current.version, "1.0.0");
+    assert_string_equal(state.previous.digest, "");
+    assert_false(target(&state, "1.1.0", "rrrr"));
+    put(&state, COVEY__EVENT_ROLLBACK, "user"); /* to the built-in one */
+    assert_string_equal(state.current.digest, "");
+    put(&state, COVEY__EVENT_ROLLBACK, "user"); /* and no further */
+    assert_string_equal(state.current.digest, "");
+}
+
+static void test_retries_grow_and_stay_bounded(void **unused) {
+    (void)unused;
+    uint64_t seed = 7;
+    for (int32_t failures = 1; failures < 40; failures++) {
+        int64_t bound = failures < 11 ? 1000LL << (failures - 1) : COVEY__RETRY_MAX_MS;
+        for (int i = 0; i < 50; i++) {
+            int64_t delay = covey__retry_delay(failures, test_random(&seed));
+            assert_true(delay >= 1 && delay <= COVEY__RETRY_MAX_MS && delay <= bound);
+        }
+    }
+    /* Jitter is full: a herd that failed together comes back spread over the whole time. */
+    int low = 0, high = 0;
+    for (int i = 0; i < 400; i++) {
+        int64_t delay = covey__retry_delay(8, test_random(&seed));
+        low += delay < 32000;
+        high += delay > 96000;
+    }
+    assert_true(low > 50 && high > 50);
+}
+
+static void test_outbox_is_bounded_and_counts_what_it_drops(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_FETCH);
+    for (int i = 0; i < 1000; i++) put(&state, COVEY__EVENT_FAILED, "x");
+    assert_int_equal(state.outbox_count, COVEY__OUTBOX_MAX);
+    assert_int_equal(state.outbox_count + state.outbox_dropped, 250); /* every fourth is told */
+    for (int i = 1; i < state.outbox_count; i++)
+        assert_string_not_equal(state.outbox[i].id, state.outbox[i - 1].id);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_phases_follow_each_other),
+        cmocka_unit_test(test_no_other_event_changes_current),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_refused_is_not_taken_again),
+        cmocka_unit_test(test_damage_is_repaired_a_few_times),
+        cmocka_unit_test(test_trial_that_never_serves_is_left),
+        cmocka_unit_test(test_probes_that_kill_are_given_up),
+        cmocka_unit_test(test_commit_and_return),
+        cmocka_unit_test(test_retries_grow_and_stay_bounded),
+        cmocka_unit_test(test_outbox_is_bounded_and_counts_what_it_drops),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
