@@ -245,21 +245,21 @@ static int inspect_model(const inspect *in) {
     return 0;
 }
 
-typedef struct verb {
+typedef struct inspect_verb {
     const char *name;
     int positional_count;
     bool takes_tokens;
     int (*run)(const inspect *in);
-} verb;
+} inspect_verb;
 
-static const verb verbs[] = {
+static const inspect_verb verbs[] = {
     {"tokens", 1, false, inspect_tokens},
     {"logits", 2, true, inspect_logits},
     {"perplexity", 2, false, inspect_perplexity},
     {"model", 1, false, inspect_model},
 };
 
-static int read_options(inspect *in, const verb *verb, int argc, char **argv) {
+static int read_options(inspect *in, const inspect_verb *verb, int argc, char **argv) {
     for (int i = 2; i < argc; i++) {
         const char *word = argv[i];
         if (!strcmp(word, "--special")) {
@@ -289,7 +289,7 @@ static int read_options(inspect *in, const verb *verb, int argc, char **argv) {
     return STATUS_USAGE;
 }
 
-static int run_verb(inspect *in, const verb *verb) {
+static int run_verb(inspect *in, const inspect_verb *verb) {
     covey_error error = {.message = ""};
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     options.threads = in->threads;
@@ -312,7 +312,7 @@ int covey_cmd_inspect(int argc, char **argv) {
         return STATUS_USAGE;
     }
     inspect in = {.verb = argv[1], .window = 256, .info = COVEY_MODEL_INFO_INIT};
-    const verb *found = NULL;
+    const inspect_verb *found = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(verbs[i].name, argv[1])) found = &verbs[i];
     if (!found) return complain("expected tokens, logits, perplexity or model", argv[1]);
