@@ -44,6 +44,7 @@ static void put(draft *out, char c) {
 }
 
 static const char *expand(draft *out, const char *p, const char *end);
+static const char *expand_name(draft *out, const char *name, size_t size);
 
 static const corpus_line *pick(draft *out, const corpus_rule *rule) {
     uint64_t at = corpus_random_below(out->random, rule->weight_sum);
@@ -82,13 +83,48 @@ static void put_invented(draft *out, bool capital, uint32_t parts) {
     }
 }
 
+static void put_text(draft *out, const char *text);
+
+/* The beginning of one known word and the end of another: looks like a word, and is none. */
+static void put_blend(draft *out) {
+    const corpus_rule *source = corpus_grammar_find(out->grammar, "blend_source", 12);
+    if (!source) {
+        corpus_die("<@blend> needs a rule \"blend_source\"");
+    }
+    size_t begin = out->size;
+    expand_name(out, "blend_source", 12);
+    size_t head = out->size - begin;
+    if (head > 3) {
+        out->size -= corpus_random_below(out->random, head - 2);
+    }
+    size_t middle = out->size;
+    expand_name(out, "blend_source", 12);
+    size_t tail = out->size - middle;
+    size_t cut = tail > 2 ? corpus_random_below(out->random, tail - 1) : 0;
+    memmove(out->text + middle, out->text + middle + cut, tail - cut);
+    out->size -= cut;
+    for (size_t i = begin; i < out->size; i++) {
+        out->text[i] = (char)tolower((unsigned char)out->text[i]);
+    }
+}
+
 static void put_text(draft *out, const char *text) {
     while (*text) {
         put(out, *text++);
     }
 }
 
-/* <#a-b>, <@word>, <@name>, <BODY>, or a rule. Gives the alternative's own value, or NULL. */
+/* Each word from `begin` on starts with a capital. */
+static void put_capitals(draft *out, size_t begin) {
+    for (size_t i = begin; i < out->size; i++) {
+        if (i == begin || out->text[i - 1] == ' ') {
+            out->text[i] = (char)toupper((unsigned char)out->text[i]);
+        }
+    }
+}
+
+/* <#a-b>, <@word>, <@name>, <BODY>, <^rule> with capitals, or a rule. Gives the alternative's own
+ * value, or NULL. */
 static const char *expand_name(draft *out, const char *name, size_t size) {
     if (*name == '#') {
         unsigned low = 0, high = 0;
@@ -101,6 +137,10 @@ static const char *expand_name(draft *out, const char *name, size_t size) {
         put_text(out, number);
         return NULL;
     }
+    if (size == 6 && !strncmp(name, "@blend", 6)) {
+        put_blend(out);
+        return NULL;
+    }
     if (*name == '@') {
         put_invented(out, name[1] == 'n', 1 + corpus_random_below(out->random, 3));
         return NULL;
@@ -109,17 +149,22 @@ static const char *expand_name(draft *out, const char *name, size_t size) {
         expand(out, out->body, out->body + strlen(out->body));
         return NULL;
     }
-    const corpus_rule *rule = corpus_grammar_find(out->grammar, name, size);
+    bool title = *name == '^';
+    const corpus_rule *rule = corpus_grammar_find(out->grammar, name + title, size - title);
     const corpus_line *line = pick(out, rule);
+    size_t begin = out->size;
     if (rule->is_list) {
         put_text(out, line->text);
-        return line->value;
+    } else {
+        if (++out->depth > 40) {
+            corpus_die("rule \"%s\" goes round in a circle", rule->name);
+        }
+        expand(out, line->text, line->text + strlen(line->text));
+        out->depth--;
     }
-    if (++out->depth > 40) {
-        corpus_die("rule \"%s\" goes round in a circle", rule->name);
+    if (title) {
+        put_capitals(out, begin);
     }
-    expand(out, line->text, line->text + strlen(line->text));
-    out->depth--;
     return line->value;
 }
 

@@ -103,7 +103,7 @@ static void read_list(reader *in, const char *name, const char *file, const char
     free(path);
 }
 
-/* "tool NAME key key ... since=1.1.0 until=1.0.0" */
+/* "tool NAME key key ... weight=2 since=1.1.0 until=1.0.0" */
 static void open_tool(reader *in, char *words) {
     corpus_grammar *grammar = in->grammar;
     if (grammar->tool_count == grammar->tool_capacity) {
@@ -111,7 +111,7 @@ static void open_tool(reader *in, char *words) {
         grammar->tools =
             corpus_resize(grammar->tools, grammar->tool_capacity, sizeof *grammar->tools);
     }
-    corpus_tool tool = {.until = 99999999};
+    corpus_tool tool = {.until = 99999999, .weight = 1};
     char *word;
     while ((word = strsep(&words, " \t")) != NULL) {
         if (!*word) {
@@ -121,6 +121,8 @@ static void open_tool(reader *in, char *words) {
             tool.since = corpus_version_parse(word + 6);
         } else if (!strncmp(word, "until=", 6)) {
             tool.until = corpus_version_parse(word + 6);
+        } else if (!strncmp(word, "weight=", 7)) {
+            tool.weight = (uint32_t)strtoul(word + 7, NULL, 10);
         } else if (!tool.name) {
             tool.name = copy(word, strlen(word));
         } else if (tool.key_count < CORPUS_KEYS_MAX) {
@@ -274,6 +276,7 @@ static void check_line(const corpus_grammar *grammar, const char *owner, const c
         }
         const char *colon = memchr(p, ':', (size_t)(end - p));
         const char *name = colon ? colon + 1 : p + 1;
+        name += *name == '^';
         if (*name != '!' && *name != '#' && *name != '@' && strncmp(name, "BODY>", 5) != 0 &&
             !corpus_grammar_find(grammar, name, (size_t)(end - name))) {
             corpus_die("%s: \"%s\": no rule \"%.*s\"", owner, text, (int)(end - name), name);

@@ -29,6 +29,7 @@ typedef struct corpus_tool {
     char *name;
     char *keys[CORPUS_KEYS_MAX]; /* arguments in their canonical order */
     size_t key_count;
+    uint32_t weight;  /* examples a turn */
     int since, until; /* versions that know it, as 10000 * major + 100 * minor + patch */
     corpus_rule templates;
 } corpus_tool;

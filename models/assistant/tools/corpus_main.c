@@ -22,6 +22,8 @@ static const char usage[] =
     "  --unique    no sentence twice; tools that have no more to say are left out\n"
     "  --intent    add the tool's name as \"intent\": for covey eval\n"
     "  --probes    write {\"id\",\"prompt\",\"expect\"} instead\n"
+    "  --words     write one word of the sentence and of the call a line, for a vocabulary whose\n"
+    "              tokens never span a space: then a word has the same tokens wherever it stands\n"
     "  --break     the broken generator: times, durations and texts lose their last word\n"
     "disjoint ends with status 1 if a list entry, a template or a sentence is in both, where the\n"
     "sentences of the training side are those that generate would write.\n"
@@ -35,7 +37,7 @@ typedef struct options {
     uint64_t seed;
     int version;
     const char *only, *exclude;
-    bool unique, intent, probes;
+    bool unique, intent, probes, words;
     corpus_fault fault;
 } options;
 
@@ -54,6 +56,8 @@ static options parse(int argc, char **argv) {
             o.intent = true;
         } else if (!strcmp(argv[i], "--probes")) {
             o.probes = true;
+        } else if (!strcmp(argv[i], "--words")) {
+            o.words = true;
         } else if (!strcmp(argv[i], "--break")) {
             o.fault = CORPUS_FAULT_LAST_WORD;
         } else if (!value) {
@@ -102,7 +106,29 @@ static void print_json(const char *text) {
     putchar('"');
 }
 
+/* The words of both sides in turn, a pair a line; the shorter side repeats its last. */
+static void print_words(const corpus_item *item) {
+    char user[CORPUS_TEXT_MAX], call[CORPUS_TEXT_MAX];
+    memcpy(user, item->user, sizeof user);
+    memcpy(call, item->call, sizeof call);
+    char *left = user, *right = call;
+    const char *a = "", *b = "";
+    while (left || right) {
+        a = left ? strsep(&left, " ") : a;
+        b = right ? strsep(&right, " ") : b;
+        printf("{\"user\":");
+        print_json(a);
+        printf(",\"assistant\":");
+        print_json(b);
+        printf("}\n");
+    }
+}
+
 static void print_item(const options *o, const corpus_item *item, long index) {
+    if (o->words) {
+        print_words(item);
+        return;
+    }
     if (o->probes) {
         printf("{\"id\":\"%s-%ld\",\"prompt\":", item->tool->name, index);
         print_json(item->user);
@@ -143,7 +169,22 @@ static void read_sentences(const char *path, corpus_set *set) {
 
 typedef void (*item_fn)(void *user, const corpus_item *item, long index);
 
-/* Tools in turn; a tool that finds nothing new in 400 tries is left out from then on. */
+/* False when 400 draws give nothing that may be used. */
+static bool draw_new(const corpus_grammar *grammar, size_t tool, const options *o,
+                     corpus_random *random, corpus_set *seen, const corpus_set *excluded,
+                     corpus_item *item) {
+    for (int attempt = 0; attempt < 400; attempt++) {
+        char normal[CORPUS_TEXT_MAX];
+        corpus_item_draw(grammar, &grammar->tools[tool], o->fault, random, item);
+        corpus_normalize(item->user, normal, sizeof normal);
+        if (!corpus_set_has(excluded, normal) && (!o->unique || corpus_set_add(seen, normal))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Tools in turn; one that finds nothing new is left out from then on. */
 static void each_item(const corpus_grammar *grammar, const options *o, item_fn each, void *user) {
     corpus_set seen = {NULL, 0, 0}, excluded = {NULL, 0, 0};
     if (o->exclude) {
@@ -158,19 +199,13 @@ static void each_item(const corpus_grammar *grammar, const options *o, item_fn e
     long made = 0;
     for (bool any = true; any && made < o->count;) {
         any = false;
-        for (size_t i = 0; i < grammar->tool_count && made < o->count; i++) {
-            bool found = false;
-            for (int attempt = 0; !dry[i] && !found && attempt < 400; attempt++) {
-                char normal[CORPUS_TEXT_MAX];
-                corpus_item_draw(grammar, &grammar->tools[i], o->fault, &random, item);
-                corpus_normalize(item->user, normal, sizeof normal);
-                found = !corpus_set_has(&excluded, normal) &&
-                        (!o->unique || corpus_set_add(&seen, normal));
-            }
-            dry[i] = !found;
-            if (found) {
-                any = true;
-                each(user, item, made++);
+        for (size_t i = 0; i < grammar->tool_count; i++) {
+            for (uint32_t k = 0; !dry[i] && k < grammar->tools[i].weight && made < o->count; k++) {
+                dry[i] = !draw_new(grammar, i, o, &random, &seen, &excluded, item);
+                if (!dry[i]) {
+                    any = true;
+                    each(user, item, made++);
+                }
             }
         }
     }
