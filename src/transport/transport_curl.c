@@ -245,9 +245,7 @@ static covey_status finish(exchange *x, CURLcode code, covey_error *error) {
     covey_status status = COVEY_ERROR_NETWORK;
     if (code == CURLE_OPERATION_TIMEDOUT) status = COVEY_ERROR_TIMEOUT;
     if (code == CURLE_OUT_OF_MEMORY) status = COVEY_ERROR_NO_MEMORY;
-    if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
-        status = COVEY_ERROR_INVALID_ARGUMENT;
-    }
+    if (code == CURLE_URL_MALFORMAT) status = COVEY_ERROR_INVALID_ARGUMENT;
     return covey__fail(error, status, "transport: %s %s: %s", method, url,
                        x->detail[0] != '\0' ? x->detail : curl_easy_strerror(code));
 }
@@ -258,6 +256,14 @@ static covey_status fetch_with(CURL *handle, const covey_http_request *request,
     if (request->method == NULL || request->url == NULL || response == NULL) {
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "transport: a request needs a method, a URL and room for the response");
+    }
+    if (strncasecmp(request->url, "http://", 7) != 0 &&
+        strncasecmp(request->url, "https://", 8) != 0) {
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "transport: expected an http or https URL");
+    }
+    if (request->range_count > UINT64_MAX - request->range_first) {
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "transport: no such range");
     }
     exchange x = {.handle = handle,
                   .request = request,
