@@ -17,12 +17,17 @@ trap 'rm -rf "$work"' EXIT
 "$corpus" generate "$assistant/heldout.grammar" --count 1120 --seed 2026 --unique --intent \
     --version 1.0.0 > "$work/heldout.jsonl"
 cmp "$work/heldout.jsonl" "$assistant/heldout.jsonl"
+[ "$(wc -l < "$assistant/heldout.jsonl")" -ge 1000 ]
 "$corpus" generate "$assistant/heldout.grammar" --count 150 --seed 2026 --unique --intent \
     --only get_weather,translate,add_to_list > "$work/heldout-new.jsonl"
 cmp "$work/heldout-new.jsonl" "$assistant/heldout-new.jsonl"
 
 "$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
     "$assistant/heldout.jsonl" --count 600000 --seed 1 --version 1.0.0
+"$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
+    "$assistant/heldout-new.jsonl" --count 40000 --seed 2 --only get_weather,translate,add_to_list
+"$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
+    "$assistant/heldout-new.jsonl" --count 50000 --seed 3 --version 1.1.0
 "$corpus" disjoint "$assistant/dev.grammar" "$assistant/heldout.grammar" \
     "$assistant/heldout.jsonl" --count 10000 --seed 1
 

@@ -21,7 +21,7 @@ static const char usage[] =
     "  --exclude   leave out sentences that the file holds, whatever their case and punctuation\n"
     "  --unique    no sentence twice; tools that have no more to say are left out\n"
     "  --intent    add the tool's name as \"intent\": for covey eval\n"
-    "  --probes    write {\"id\",\"prompt\",\"expect\"} instead\n"
+    "  --probes    write {\"name\",\"prompt\",\"expect\"} instead: for covey bundle build\n"
     "  --words     write one word of the sentence and of the call a line, for a vocabulary whose\n"
     "              tokens never span a space: then a word has the same tokens wherever it stands\n"
     "  --break     the broken generator: times, durations and texts lose their last word\n"
@@ -130,7 +130,7 @@ static void print_item(const options *o, const corpus_item *item, long index) {
         return;
     }
     if (o->probes) {
-        printf("{\"id\":\"%s-%ld\",\"prompt\":", item->tool->name, index);
+        printf("{\"name\":\"%s-%ld\",\"prompt\":", item->tool->name, index);
         print_json(item->user);
         printf(",\"expect\":");
     } else {
@@ -328,7 +328,7 @@ static int disjoint(const options *o) {
     printf("%ld of %ld sentences drawn from the held-out grammar have a frame (slots blanked) that "
            "training never shows\n",
            fresh.fresh, fresh.items);
-    long bad = shared + c.shared + (sentences.count < 1000);
+    long bad = shared + c.shared + (sentences.count == 0);
     corpus_set_free(&sentences);
     corpus_set_free(&c.skeletons);
     corpus_grammar_free(&train);
