@@ -23,6 +23,17 @@ static covey_status need_argument(covey__render *r, covey__text name,
     return covey__render_fail(r, "\"%.*s\" lacks an argument", (int)name.size, name.data);
 }
 
+/* The name of a filter or test as a value: only the template may say it, which also keeps messages
+ * out of errors. */
+static covey_status need_name(covey__render *r, covey__text name, const covey__value *value) {
+    COVEY__TRY(need_string(r, name, value));
+    if (value->trusted && !value->as.string.spans) {
+        return COVEY_OK;
+    }
+    return covey__render_fail(r, "\"%.*s\" is given a name that comes from a message",
+                              (int)name.size, name.data);
+}
+
 /* A new list of room for `count`. */
 static covey_status new_list(covey__render *r, size_t count, covey__value **items) {
     COVEY__TRY(covey__render_step(r, count * sizeof **items));
@@ -254,7 +265,7 @@ static covey_status filter_select(covey__render *r, covey__text name, const cove
         COVEY__TRY(need_string(r, name, attribute));
     }
     if (test) {
-        COVEY__TRY(need_string(r, name, test));
+        COVEY__TRY(need_name(r, name, test));
     }
     for (size_t i = by_attribute + 1u; i < arguments->positional_count; i++) {
         rest.values[rest.count++] = arguments->values[i];
@@ -291,7 +302,7 @@ static covey_status filter_map(covey__render *r, covey__text name, const covey__
     covey__value *mapped;
     size_t count;
     COVEY__TRY(need_argument(r, name, attribute ? attribute : filter));
-    COVEY__TRY(need_string(r, name, attribute ? attribute : filter));
+    COVEY__TRY(need_name(r, name, attribute ? attribute : filter));
     for (size_t i = 1; i < arguments->positional_count; i++) {
         rest.values[rest.count++] = arguments->values[i];
     }

@@ -317,10 +317,13 @@ static covey_status call_strftime(covey__render *r, const covey__arguments *argu
     covey_status status = covey__buffer_check(&text, r->error, "template: a date");
     char *copy = good && status == COVEY_OK ? covey__render_alloc(r, text.size + 1, 1) : NULL;
     if (copy) {
-        memcpy(copy, text.data, text.size);
+        if (text.size > 0) {
+            memcpy(copy, text.data, text.size);
+        }
         *out = covey__value_text(copy, text.size, true);
     } else if (status == COVEY_OK) {
-        covey__text shown = {data, size};
+        bool own = format->trusted && !format->as.string.spans; /* not out of a message */
+        covey__text shown = {data, own ? size : 0};
         status = good ? covey__render_no_memory(r)
                       : covey__render_unsupported(r, "the date's format", shown);
     }
