@@ -26,7 +26,9 @@ typedef struct daemon_state {
 
 static void on_event(void *user, const covey_agent_event *event) {
     (void)user;
-    if (!strcmp(event->message, "fetching") || !strcmp(event->phase, "check-in")) return;
+    if (!strcmp(event->message, "fetching") || !strcmp(event->message, "fetched") ||
+        !strcmp(event->phase, "check-in"))
+        return;
     fprintf(stderr, "%s %s%s%s\n", event->phase, event->release, *event->release ? ": " : "",
             event->message);
 }

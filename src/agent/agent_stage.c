@@ -145,7 +145,7 @@ covey_status covey__agent_probe(covey_agent *agent, covey_error *error) {
     }
     covey_ensemble_close(ensemble);
     covey__free(agent->env, folder);
-    return status ? covey__prefix(error, status, "probe") : COVEY_OK;
+    return status;
 }
 
 /* ---- Cleaning ---------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ static void test_bad_probes_are_refused_and_reported(void **unused) {
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.0.0");
     assert_true(
-        double_reported(&c, "probe refused assistant@1.1.0: probe: task score 0.41 is under 0.85"));
+        double_reported(&c, "probe refused assistant@1.1.0: task score 0.41 is under 0.85"));
     int runs = c.probe_runs;
     double_steps(&c, agent, 100); /* the server still offers it */
     assert_int_equal(c.probe_runs, runs);
