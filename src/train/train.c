@@ -203,6 +203,11 @@ static covey_status make_net(run *r, covey_error *error) {
                            r->resumed ? r->options.checkpoint_path : r->options.from_path);
     if (from_file)
         status = covey__train_file_shape(r->source, r->vocabulary.token_count, &shape, error);
+    if (status == COVEY_OK && from_file) {
+        status = covey__net_plan(&shape, &r->net, error);
+        if (status != COVEY_OK) return status;
+        status = covey__train_file_check(r->source, &r->net, error);
+    }
     if (status != COVEY_OK) return covey__prefix(error, status, "train");
     status = covey__net_init(r->env, &shape, &r->net, error);
     if (status != COVEY_OK) return status;

@@ -123,6 +123,18 @@ static void read_values(const covey__gguf_tensor *t, float *out) {
     }
 }
 
+covey_status covey__train_file_check(const covey__gguf *gguf, const covey__net *net,
+                                     covey_error *error) {
+    covey_status status = COVEY_OK;
+    for (size_t i = 0; i < covey__net_tensor_count(net) && status == COVEY_OK; i++) {
+        covey__net_tensor want = covey__net_tensor_at(net, i);
+        const covey__gguf_tensor *tensor;
+        status = find_tensor(gguf, want.name, (uint64_t)want.columns, (uint64_t)want.rows, &tensor,
+                             error);
+    }
+    return status;
+}
+
 covey_status covey__train_file_weights(const covey__gguf *gguf, covey__net *net,
                                        covey_error *error) {
     for (size_t i = 0; i < covey__net_tensor_count(net); i++) {

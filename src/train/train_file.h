@@ -19,10 +19,13 @@ typedef struct covey__train_state {
     float *first, *second; /* parameter_count each */
 } covey__train_state;
 
-/* Whether the file has weights, and their shape; then the weights. */
+/* Whether the file has weights, and their shape; whether all tensors of a planned net are there and
+ * can be read, which bounds the net by the file's size; then the weights. */
 bool covey__train_file_has_weights(const covey__gguf *gguf);
 covey_status covey__train_file_shape(const covey__gguf *gguf, size_t vocabulary_size,
                                      covey__net_shape *shape, covey_error *error) COVEY_MUST_USE;
+covey_status covey__train_file_check(const covey__gguf *gguf, const covey__net *net,
+                                     covey_error *error) COVEY_MUST_USE;
 covey_status covey__train_file_weights(const covey__gguf *gguf, covey__net *net,
                                        covey_error *error) COVEY_MUST_USE;
 /* The state of a checkpoint; first and second point to memory of their size. */

@@ -50,8 +50,7 @@ static size_t layer_size(const covey__net *net) {
     return 2 * width + (size_t)net->qkv_width * width + width * width + 3 * ff * width;
 }
 
-covey_status covey__net_init(const covey__env *env, const covey__net_shape *shape, covey__net *net,
-                             covey_error *error) {
+covey_status covey__net_plan(const covey__net_shape *shape, covey__net *net, covey_error *error) {
     *net = (covey__net){.shape = *shape};
     covey_status status = check_shape(shape, error);
     if (status != COVEY_OK) return status;
@@ -68,6 +67,13 @@ covey_status covey__net_init(const covey__env *env, const covey__net_shape *shap
                                  (int64_t)net->parameter_count,
                                  "train: the shape has %zu parameters, at most %zu can be trained",
                                  net->parameter_count, PARAMETER_COUNT_MAX);
+    return COVEY_OK;
+}
+
+covey_status covey__net_init(const covey__env *env, const covey__net_shape *shape, covey__net *net,
+                             covey_error *error) {
+    covey_status status = covey__net_plan(shape, net, error);
+    if (status != COVEY_OK) return status;
     net->weights = covey__alloc_aligned(env, net->parameter_count * sizeof(float));
     if (!net->weights)
         return covey__no_memory(error, "train: weights", net->parameter_count * sizeof(float));

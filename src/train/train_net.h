@@ -38,7 +38,10 @@ typedef struct covey__net_tensor {
     bool vector;
 } covey__net_tensor;
 
-/* Checks the shape and reserves zeroed weights. */
+/* Checks the shape and fills all but the weights. */
+covey_status covey__net_plan(const covey__net_shape *shape, covey__net *net,
+                             covey_error *error) COVEY_MUST_USE;
+/* The same, and reserves zeroed weights. */
 covey_status covey__net_init(const covey__env *env, const covey__net_shape *shape, covey__net *net,
                              covey_error *error) COVEY_MUST_USE;
 void covey__net_free(const covey__env *env, covey__net *net);

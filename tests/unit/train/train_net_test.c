@@ -229,6 +229,53 @@ static void gradients_of_untied_and_wide_heads(void **state) {
     check(&shape, lengths, 2);
 }
 
+/* Rounding factors to bfloat16 must leave the gradient's direction and length nearly as they are.
+ */
+static void gradient_in_bfloat16_is_near(void **state) {
+    (void)state;
+    if (!covey__train_has_bf16()) {
+        print_message("skipped: this CPU has no AVX512_BF16\n");
+        skip();
+    }
+    covey__net_shape shape = {.layers = 2,
+                              .width = 32,
+                              .heads = 4,
+                              .kv_heads = 2,
+                              .ff = 48,
+                              .vocabulary = 60,
+                              .context = 64,
+                              .rope_base = 100.0f,
+                              .epsilon = 1e-5f};
+    trial t;
+    size_t lengths[] = {40, 31, 2};
+    set_up(&t, &shape, lengths, 3);
+    size_t count = t.net.parameter_count;
+    covey__net_randomize(&t.net, 3); /* as training begins */
+    float *gradients[2];
+    for (int i = 0; i < 2; i++) {
+        covey__net_worker *worker;
+        gradients[i] = calloc(count, sizeof(float));
+        assert_int_equal(covey__net_worker_new(&t.env, &t.net,
+                                               covey__train_kernels_get(COVEY__ISA_AVX512, i == 1),
+                                               128, 64, &worker, NULL),
+                         COVEY_OK);
+        covey__net_train(worker, &t.batch, 1.0f, gradients[i]);
+        covey__net_worker_free(worker);
+    }
+    double apart = 0.0, length = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)gradients[1][i] - (double)gradients[0][i];
+        apart += d * d;
+        length += (double)gradients[0][i] * (double)gradients[0][i];
+    }
+    assert_true(apart > 0.0); /* it did run another way */
+    print_message("apart by %.4f of its length\n", sqrt(apart / length));
+    assert_true(sqrt(apart) < 0.02 * sqrt(length));
+    free(gradients[0]);
+    free(gradients[1]);
+    tear_down(&t);
+}
+
 static void batch_without_targets_changes_nothing(void **state) {
     (void)state;
     covey__net_shape shape = {.layers = 2,
@@ -289,6 +336,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_equal_finite_differences),
         cmocka_unit_test(gradients_of_untied_and_wide_heads),
+        cmocka_unit_test(gradient_in_bfloat16_is_near),
         cmocka_unit_test(batch_without_targets_changes_nothing),
         cmocka_unit_test(shapes_that_cannot_be_are_refused),
     };
