@@ -1,0 +1,145 @@
+/* What the control plane of agent_double.h holds, and how it publishes: real, signed releases of
+ * small ensembles. */
+#ifndef COVEY_TEST_AGENT_RELEASES_H
+#define COVEY_TEST_AGENT_RELEASES_H
+
+#include "support/support.h"
+
+#include "agent/agent.h"
+#include "agent/agent_parts.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/runtime.h"
+#include "base/sha256.h"
+#include "bundle/release.h"
+#include "trust/crypto.h"
+#include "trust/signature.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DOUBLE_BLOBS_MAX   256
+#define DOUBLE_REPORTS_MAX 256
+
+typedef struct double_blob {
+    uint8_t sha256[32];
+    void *data;
+    size_t size;
+} double_blob;
+
+typedef struct control_double {
+    test_folder folder;
+    covey_runtime *runtime;
+    covey_transport transport;
+    covey__key key;
+    int64_t now_ms; /* the device's clock */
+    double_blob blobs[DOUBLE_BLOBS_MAX];
+    size_t blob_count;
+    char target[65536];                    /* the check-in answer's target member, as JSON */
+    char reports[DOUBLE_REPORTS_MAX][512]; /* "phase outcome release: message" */
+    char report_ids[DOUBLE_REPORTS_MAX][64];
+    size_t report_count;
+    char last_checkin[65536];
+    /* counters */
+    int checkins, blob_requests, range_requests;
+    uint64_t blob_bytes;
+    /* misbehaviour */
+    bool offline;
+    int blob_status;      /* answer this to blobs; 0: as it should be */
+    int cut_at_request;   /* the Nth blob request breaks in its middle; 0 never */
+    bool ignore_range;    /* 200 with the whole */
+    int spoil_at_request; /* the Nth blob has a wrong byte */
+    /* probes */
+    covey_status probe_status;
+    const char *probe_message;
+    int probe_runs;
+} control_double;
+
+/* ---- Ensembles --------------------------------------------------------------------------------
+ */
+
+/* A folder with a "model" of `size` bytes that differs from version to version in few places, and a
+ * manifest. */
+static inline void double_ensemble(control_double *c, const char *name, const char *version,
+                                   size_t size, uint64_t seed, const char *needs_app) {
+    char text[4096], hex[2][65];
+    uint8_t digest[32];
+    const char *folder = test_path(&c->folder, name);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    char path[400];
+    uint8_t *model = malloc(size);
+    uint64_t state = 1;
+    for (size_t i = 0; i < size; i++) model[i] = (uint8_t)test_random(&state);
+    state = seed;
+    for (int i = 0; i < 2; i++) model[test_random(&state) % size] ^= 0xff;
+    covey__sha256_of(model, size, digest);
+    covey__hex(digest, 32, hex[0]);
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    test_write(path, model, size);
+    free(model);
+    char tools[64];
+    snprintf(tools, sizeof tools, "{\"version\":\"%s\"}", version);
+    covey__sha256_of(tools, strlen(tools), digest);
+    covey__hex(digest, 32, hex[1]);
+    snprintf(path, sizeof path, "%s/tools.json", folder);
+    test_write(path, tools, strlen(tools));
+    snprintf(text, sizeof text,
+             "{\"format\":1,\"name\":\"assistant\",\"version\":\"%s\",\"variant\":\"q8_0\","
+             "\"components\":["
+             "{\"role\":\"model\",\"file\":\"model.gguf\",\"size\":%zu,\"sha256\":\"%s\"},"
+             "{\"role\":\"tools\",\"file\":\"tools.json\",\"size\":%zu,\"sha256\":\"%s\"}],"
+             "\"needs\":{\"memory_bytes\":1000,\"engine_interface\":1,\"arithmetic_version\":1,"
+             "\"app\":\"%s\"}}",
+             version, size, hex[0], strlen(tools), hex[1], needs_app ? needs_app : "*");
+    snprintf(path, sizeof path, "%s/ensemble.json", folder);
+    test_write(path, text, strlen(text));
+}
+
+static inline covey_status double_add_blob(void *user, const uint8_t sha256[32], const void *data,
+                                           size_t size, covey_error *error) {
+    control_double *c = user;
+    (void)error;
+    for (size_t i = 0; i < c->blob_count; i++)
+        if (!memcmp(c->blobs[i].sha256, sha256, 32)) return COVEY_OK;
+    assert_true(c->blob_count < DOUBLE_BLOBS_MAX);
+    double_blob *blob = &c->blobs[c->blob_count++];
+    memcpy(blob->sha256, sha256, 32);
+    blob->data = malloc(size ? size : 1);
+    memcpy(blob->data, data, size);
+    blob->size = size;
+    return COVEY_OK;
+}
+
+/* Publishes a folder and makes it the target. */
+static inline void double_publish(control_double *c, const char *name, const char *version) {
+    static const char *const classes[] = {"tiny", "small", "medium", "large"};
+    const covey__env *env = covey__runtime_env(c->runtime);
+    covey__release_source source = {test_path(&c->folder, name), classes, 4};
+    covey_error error = {0};
+    covey__buffer document, signature;
+    uint8_t digest[32];
+    char hex[65];
+    covey__buffer_init(&document, env, 1u << 20);
+    covey__buffer_init(&signature, env, 1u << 16);
+    covey_status status =
+        covey__release_build(env, &source, 1, &document, &error, double_add_blob, c);
+    if (status) fail_msg("release: %s", error.message);
+    covey__sha256_of(document.data, document.size, digest);
+    covey__hex(digest, 32, hex);
+    double_add_blob(c, digest, document.data, document.size, NULL);
+    assert_int_equal(covey__signature_make(env, COVEY__DOMAIN_RELEASE, document.data, document.size,
+                                           &c->key, 1, &signature, &error),
+                     COVEY_OK);
+    snprintf(c->target, sizeof c->target,
+             "{\"rollout\":\"r-1\",\"release\":{\"name\":\"assistant\",\"version\":\"%s\","
+             "\"digest\":\"%s\","
+             "\"size\":%zu},\"signature\":%s,\"blob\":\"sha256/%s\"}",
+             version, hex, document.size, signature.data, hex);
+    covey__buffer_free(&document);
+    covey__buffer_free(&signature);
+}
+
+#endif
