@@ -99,6 +99,10 @@ static covey_status read_arrays(const covey__gguf *gguf, vocabulary_parts *parts
     return status;
 }
 
+static bool is_text(covey__text text, const char *expected) {
+    return text.size == strlen(expected) && !memcmp(text.data, expected, text.size);
+}
+
 static covey_status read_specials(const covey__gguf *gguf, covey__vocabulary *words,
                                   covey_error *error) {
     struct {
@@ -116,12 +120,15 @@ static covey_status read_specials(const covey__gguf *gguf, covey__vocabulary *wo
         covey_status status = read_token(gguf, ids[i].key, words->token_count, ids[i].out, error);
         if (status != COVEY_OK) return status;
     }
-    bool sentencepiece = words->model.size == 5 && memcmp(words->model.data, "llama", 5) == 0;
+    bool sentencepiece = is_text(words->model, "llama");
     covey_status status = read_flag(gguf, "tokenizer.ggml.add_space_prefix", sentencepiece,
                                     &words->add_space_prefix, error);
+    /* Where the file does not say: SentencePiece models and Llama 3 begin with BOS, as in
+     * llama.cpp. */
+    bool bos = sentencepiece || is_text(words->pretokenizer, "llama-bpe") ||
+               is_text(words->pretokenizer, "llama3");
     if (status == COVEY_OK)
-        status =
-            read_flag(gguf, "tokenizer.ggml.add_bos_token", sentencepiece, &words->add_bos, error);
+        status = read_flag(gguf, "tokenizer.ggml.add_bos_token", bos, &words->add_bos, error);
     return status;
 }
 
