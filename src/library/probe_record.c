@@ -101,7 +101,7 @@ covey_status covey__bits_record(covey__probes *probes, covey_model *model, int32
     for (int32_t i = 0; i < count; i++) {
         covey_status status = record_one(probes, model, i, &probes->bits[i], error);
         if (status != COVEY_OK)
-            return covey__prefix(error, status, "bundle: recording bits probe %d", (int)i + 1);
+            return covey__prefix(error, status, "recording bits probe %d", (int)i + 1);
         probes->bits_count++;
     }
     return COVEY_OK;
