@@ -96,11 +96,11 @@ struct covey__exchange {
     char allow[64]; /* of a 405 */
     covey__arena arena;
     covey__buffer body, answer;
-    covey__device_known device;    /* with COVEY__AUTH_DEVICE */
-    covey__blob_upload upload;     /* of PUT; .descriptor is -1 otherwise */
-    struct MHD_Response *response; /* made by the handler instead of `answer`; NULL as a rule */
-    int status;                    /* 0 until it is decided */
-    uint64_t swallowed;            /* body bytes read after the answer was decided */
+    covey__device_known device;      /* with COVEY__AUTH_DEVICE */
+    covey__blob_upload upload;       /* of PUT; .descriptor is -1 otherwise */
+    struct MHD_Response *response;   /* made by the handler instead of `answer`; NULL as a rule */
+    int status;                      /* 0 until it is decided */
+    uint64_t swallowed, swallow_max; /* body bytes read after the answer was decided */
     int64_t began_us;
 };
 

@@ -3,7 +3,7 @@
  * A request goes through three states, all in on_request: first its head (route, authorization and
  * size are judged before a byte of the body is read), then its body (collected up to the route's
  * bound, or streamed into a blob), then its answer. A request that is refused at its head has its
- * body read and dropped, up to SWALLOW_MAX, so that the client reads the answer and not a broken
+ * body read and dropped, up to a bound, so that the client reads the answer and not a broken
  * line.
  *
  * Invariants: nothing of a request is logged but method, path and status; never a header or a
@@ -22,7 +22,10 @@
 #include "base/error.h"
 #include "fleet/fleet_server.h"
 
+/* Of a refused body, what is read so that the client comes to read why. */
 #define SWALLOW_MAX          (1u << 20)
+#define SWALLOW_DEVICE_MAX   (4u << 20)
+#define SWALLOW_ADMIN_MAX    (64u << 20)
 #define ARENA_MAX            (8u << 20)
 #define HEADER_MEMORY        (32u << 10)
 #define CONNECTION_COUNT_MAX 4096u
@@ -178,6 +181,8 @@ static int judge_head(covey__exchange *x, const char *method, const char *path) 
     }
     status = authorize(x);
     if (status != 0) return status;
+    if (x->route->auth == COVEY__AUTH_DEVICE) x->swallow_max = SWALLOW_DEVICE_MAX;
+    if (x->route->auth == COVEY__AUTH_ADMIN) x->swallow_max = SWALLOW_ADMIN_MAX;
     uint64_t size = 0;
     bool declared = declared_size(x, &size);
     if (size > x->route->body_bytes_max) return too_large(x);
@@ -250,6 +255,7 @@ static covey__exchange *exchange_new(covey_fleet_server *server,
     x->env = server->env;
     x->connection = connection;
     x->upload.descriptor = -1;
+    x->swallow_max = SWALLOW_MAX;
     x->began_us = covey__monotonic_us();
     covey__arena_init(&x->arena, x->env, ARENA_MAX);
     covey__buffer_init(&x->answer, x->env, COVEY__ANSWER_MAX);
@@ -289,7 +295,7 @@ static enum MHD_Result begin(covey_fleet_server *server, struct MHD_Connection *
     uint64_t size = 0;
     bool declared = declared_size(x, &size);
     /* Too much to read just to drop it: answer now, and the connection ends. */
-    if (x->status != 0 && declared && size > SWALLOW_MAX) return send_answer(x);
+    if (x->status != 0 && declared && size > x->swallow_max) return send_answer(x);
     return MHD_YES;
 }
 
@@ -305,7 +311,7 @@ static enum MHD_Result take_body(covey__exchange *x, const char *data, size_t si
     }
     if (x->status == 0) return MHD_YES;
     x->swallowed += size;
-    return x->swallowed <= SWALLOW_MAX + x->route->body_bytes_max ? MHD_YES : MHD_NO;
+    return x->swallowed <= x->swallow_max ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
@@ -319,7 +325,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         *data_size = 0;
         if (x->route == NULL) { /* no route: nothing bounds it but this */
             x->swallowed += size;
-            return x->swallowed <= SWALLOW_MAX ? MHD_YES : MHD_NO;
+            return x->swallowed <= x->swallow_max ? MHD_YES : MHD_NO;
         }
         return take_body(x, data, size);
     }

@@ -92,8 +92,8 @@ static covey_status judge_token(covey__sqlite *s, const covey__enrollment *e, in
     return COVEY_OK;
 }
 
-/* Whether this very request made a device before: then that device gets the new token, unless it was
- * revoked, which no retry undoes. */
+/* Whether this very request made a device before: then that device gets the new token, unless it
+ * was revoked, which no retry undoes. */
 static covey_status enroll_again(covey__sqlite *s, covey__enrollment *e,
                                  covey__enroll_outcome *outcome, covey_error *error) {
     sqlite3_stmt *q = NULL;
