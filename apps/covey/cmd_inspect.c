@@ -295,6 +295,7 @@ static int run_verb(inspect *in, const inspect_verb *verb) {
     options.threads = in->threads;
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
     source.path = in->positional[0];
+    source.vocabulary_only = !strcmp(in->verb, "tokens");
     covey_status status = covey_runtime_open(&options, &in->runtime, &error);
     if (status == COVEY_OK) status = covey_model_open(in->runtime, &source, &in->model, &error);
     if (status == COVEY_OK) covey_model_describe(in->model, &in->info);

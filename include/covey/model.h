@@ -24,9 +24,11 @@ typedef struct covey_model_source {
     uint64_t descriptor_length; /* bytes; 0 up to the end */
     const void *memory;
     size_t memory_size;
+    bool vocabulary_only; /* tokens and template alone, of any architecture: no session opens on it
+                           */
 } covey_model_source;
 #define COVEY_MODEL_SOURCE_INIT                                                                    \
-    { sizeof(covey_model_source), NULL, -1, 0, 0, NULL, 0 }
+    { sizeof(covey_model_source), NULL, -1, 0, 0, NULL, 0, false }
 
 /* Maps (never copies) the weights and reads the vocabulary. COVEY_ERROR_FORMAT names the field that
  * is wrong, COVEY_ERROR_UNSUPPORTED the architecture, tensor or type that this library does not

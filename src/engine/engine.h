@@ -100,7 +100,8 @@ struct covey_model {
     const covey__env *env;
     covey__pool *pool;
     const covey__kernels *kernels;
-    const covey__architecture *architecture;
+    const covey__architecture *architecture; /* NULL: the vocabulary alone was opened */
+    const char *architecture_name;
     covey__gguf *gguf;
     covey__arena arena;
     covey__hyper hyper;

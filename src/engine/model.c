@@ -26,10 +26,14 @@ static covey_status map_source(const covey__env *env, const covey_model_source *
     return COVEY_OK;
 }
 
-static covey_status find_architecture(covey_model *model, covey_error *error) {
+static covey_status find_architecture(covey_model *model, bool vocabulary_only,
+                                      covey_error *error) {
     covey__gguf_text name;
     covey_status status = covey__gguf_string(model->gguf, "general.architecture", &name, error);
     if (status != COVEY_OK) return status;
+    model->architecture_name = covey__arena_strndup(&model->arena, name.data, name.size);
+    if (!model->architecture_name) return covey__no_memory(error, "a name", name.size);
+    if (vocabulary_only) return COVEY_OK;
     for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
         const char *known = architectures[i]->name;
         if (strlen(known) != name.size || memcmp(known, name.data, name.size) != 0) continue;
@@ -86,7 +90,12 @@ static covey_status load(covey_model *model, const covey_model_source *source, c
     covey__map map;
     covey_status status = map_source(model->env, source, &map, error);
     if (status == COVEY_OK) status = covey__gguf_open(model->env, &map, &model->gguf, error);
-    if (status == COVEY_OK) status = find_architecture(model, error);
+    if (status == COVEY_OK) status = find_architecture(model, source->vocabulary_only, error);
+    if (status == COVEY_OK && source->vocabulary_only) {
+        model->quantization = "none";
+        status = covey__vocabulary_load(model, error);
+        return status == COVEY_OK ? set_name(model, error) : status;
+    }
     if (status == COVEY_OK)
         status = model->architecture->read_hyper(model->gguf, &model->hyper, error);
     if (status == COVEY_OK) status = covey__vocabulary_load(model, error);
@@ -139,7 +148,7 @@ covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *
     }
     opened->load_ms = (covey__monotonic_us() - start + 999) / 1000;
     covey__log(env, COVEY_LOG_INFO, "engine", "opened %s, %s, in %" PRId64 " ms",
-               opened->architecture->name, opened->quantization, opened->load_ms);
+               opened->architecture_name, opened->quantization, opened->load_ms);
     *model = opened;
     return COVEY_OK;
 }
@@ -160,7 +169,7 @@ void covey_model_describe(const covey_model *model, covey_model_info *info) {
     covey__tokenizer_specials specials = covey__tokenizer_specials_of(model->tokenizer);
     covey_model_info full = COVEY_MODEL_INFO_INIT;
     full.size = info->size;
-    full.architecture = model->architecture->name;
+    full.architecture = model->architecture_name;
     full.name = model->name;
     full.quantization = model->quantization;
     full.parameter_count = model->parameter_count;
