@@ -74,9 +74,8 @@ static covey_status check_component(const covey__env *env, const covey__componen
     return status;
 }
 
-covey_status covey__manifest_check_files(const covey__env *env, const covey__manifest *manifest,
-                                         const char *folder, covey_check_depth depth,
-                                         covey_error *error) {
+static covey_status check_pass(const covey__env *env, const covey__manifest *manifest,
+                               const char *folder, covey_check_depth depth, covey_error *error) {
     for (size_t i = 0; i < manifest->component_count; i++) {
         const covey__component *component = &manifest->components[i];
         covey_status status = check_component(env, component, folder, depth, error);
@@ -85,4 +84,13 @@ covey_status covey__manifest_check_files(const covey__env *env, const covey__man
                                  component->file);
     }
     return COVEY_OK;
+}
+
+covey_status covey__manifest_check_files(const covey__env *env, const covey__manifest *manifest,
+                                         const char *folder, covey_check_depth depth,
+                                         covey_error *error) {
+    /* What is absent or of another size is said before gigabytes are hashed. */
+    covey_status status = check_pass(env, manifest, folder, COVEY_CHECK_MANIFEST, error);
+    if (status != COVEY_OK || depth < COVEY_CHECK_DIGESTS) return status;
+    return check_pass(env, manifest, folder, depth, error);
 }

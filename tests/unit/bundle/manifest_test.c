@@ -63,72 +63,71 @@ typedef struct bad {
     const char *says; /* in the message */
 } bad;
 
+static const bad cases[] = {
+    {"", COVEY_ERROR_FORMAT, "manifest"},
+    {"[]", COVEY_ERROR_FORMAT, "object"},
+    {"{}", COVEY_ERROR_FORMAT, "format"},
+    {"{\"format\":2}", COVEY_ERROR_UNSUPPORTED, "format"},
+    {"{\"format\":0}", COVEY_ERROR_FORMAT, "format"},
+    {"{\"format\":1,\"requires\":[\"sparse-experts\"]}", COVEY_ERROR_UNSUPPORTED, "sparse-experts"},
+    {"{\"format\":1,\"requires\":\"x\"}", COVEY_ERROR_FORMAT, "requires"},
+    {"{\"format\":1,\"name\":\"../etc\"}", COVEY_ERROR_FORMAT, "name"},
+    {"{\"format\":1,\"name\":\"a\",\"version\":\"1.0\"}", COVEY_ERROR_FORMAT, "version"},
+    {"{\"format\":1,\"name\":\"a\",\"version\":\"1.0.0\",\"variant\":\"\"}", COVEY_ERROR_FORMAT,
+     "variant"},
+    {"{" HEAD ",\"needs\":" NEEDS "}", COVEY_ERROR_FORMAT, "components"},
+    {"{" HEAD ",\"components\":[" MODEL "]}", COVEY_ERROR_FORMAT, "needs"},
+    {WITH(""), COVEY_ERROR_FORMAT, "components"},
+    {WITH("5"), COVEY_ERROR_FORMAT, "components[0]"},
+    {WITH(PART("tools", "t")), COVEY_ERROR_FORMAT, "\"model\""},
+    {WITH(MODEL "," PART("model", "other.gguf")), COVEY_ERROR_FORMAT, "second \"model\""},
+    {WITH(MODEL "," PART("tools", "a") "," PART("tools", "b")), COVEY_ERROR_FORMAT,
+     "second \"tools\""},
+    {WITH(MODEL "," PART("tools", "model.gguf")), COVEY_ERROR_FORMAT, "components[1].file"},
+    {WITH(MODEL "," PART("tools", "MODEL.gguf")), COVEY_ERROR_FORMAT, "components[1].file"},
+    {WITH(MODEL "," PART("tools", "model.gguf/x")), COVEY_ERROR_FORMAT, "components[1].file"},
+    {WITH(MODEL "," PART("tools", "Ensemble.json")), COVEY_ERROR_FORMAT, "is the manifest"},
+    {WITH(MODEL "," PART("tools", "../up")), COVEY_ERROR_FORMAT, "components[1].file"},
+    {WITH(MODEL "," PART("tools", "/etc/passwd")), COVEY_ERROR_FORMAT, "components[1].file"},
+    {WITH(MODEL "," PART("soul", "s")), COVEY_ERROR_UNSUPPORTED, "components[1].role"},
+    {WITH(MODEL "," PART("adapter", "a")), COVEY_ERROR_FORMAT, "base_sha256"},
+    {WITH(MODEL ",{\"role\":\"adapter\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D2
+                "\",\"base_sha256\":\"" D2 "\"}"),
+     COVEY_ERROR_FORMAT, "another model"},
+    {WITH(MODEL ",{\"role\":\"tools\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D2
+                "\",\"base_sha256\":\"" D2 "\"}"),
+     COVEY_ERROR_FORMAT, "only adapters"},
+    {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":-1,\"sha256\":\"" D1 "\"}"),
+     COVEY_ERROR_FORMAT, "components[0].size"},
+    {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":9007199254740992,\"sha256\":\"" D1 "\"}"),
+     COVEY_ERROR_FORMAT, "components[0].size"},
+    {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":1.5,\"sha256\":\"" D1 "\"}"),
+     COVEY_ERROR_FORMAT, "components[0].size"},
+    {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":1,\"sha256\":\"11\"}"), COVEY_ERROR_FORMAT,
+     "components[0].sha256"},
+    {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":1,\"sha256\":\""
+          "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}"),
+     COVEY_ERROR_FORMAT, "lower-case"},
+    {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
+     "\"engine_interface\":0,\"arithmetic_version\":1}}",
+     COVEY_ERROR_FORMAT, "needs.engine_interface"},
+    {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
+     "\"engine_interface\":1}}",
+     COVEY_ERROR_FORMAT, "needs.arithmetic_version"},
+    {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
+     "\"engine_interface\":1,\"arithmetic_version\":1,\"app\":\"new\"}}",
+     COVEY_ERROR_FORMAT, "needs.app"},
+    {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
+     "\"engine_interface\":1,\"arithmetic_version\":1,\"os\":{}}}",
+     COVEY_ERROR_FORMAT, "needs.os"},
+    {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
+     "\"engine_interface\":1,\"arithmetic_version\":1,\"os\":{\"linux\":\"x\"}}}",
+     COVEY_ERROR_FORMAT, "needs.os.linux"},
+    {"{\"format\":1,\"format\":1}", COVEY_ERROR_FORMAT, "manifest"},
+};
+
 static void each_contradiction_names_its_field(void **state) {
     (void)state;
-    static const bad cases[] = {
-        {"", COVEY_ERROR_FORMAT, "manifest"},
-        {"[]", COVEY_ERROR_FORMAT, "object"},
-        {"{}", COVEY_ERROR_FORMAT, "format"},
-        {"{\"format\":2}", COVEY_ERROR_UNSUPPORTED, "format"},
-        {"{\"format\":0}", COVEY_ERROR_FORMAT, "format"},
-        {"{\"format\":1,\"requires\":[\"sparse-experts\"]}", COVEY_ERROR_UNSUPPORTED,
-         "sparse-experts"},
-        {"{\"format\":1,\"requires\":\"x\"}", COVEY_ERROR_FORMAT, "requires"},
-        {"{\"format\":1,\"name\":\"../etc\"}", COVEY_ERROR_FORMAT, "name"},
-        {"{\"format\":1,\"name\":\"a\",\"version\":\"1.0\"}", COVEY_ERROR_FORMAT, "version"},
-        {"{\"format\":1,\"name\":\"a\",\"version\":\"1.0.0\",\"variant\":\"\"}", COVEY_ERROR_FORMAT,
-         "variant"},
-        {"{" HEAD ",\"needs\":" NEEDS "}", COVEY_ERROR_FORMAT, "components"},
-        {"{" HEAD ",\"components\":[" MODEL "]}", COVEY_ERROR_FORMAT, "needs"},
-        {WITH(""), COVEY_ERROR_FORMAT, "components"},
-        {WITH("5"), COVEY_ERROR_FORMAT, "components[0]"},
-        {WITH(PART("tools", "t")), COVEY_ERROR_FORMAT, "\"model\""},
-        {WITH(MODEL "," PART("model", "other.gguf")), COVEY_ERROR_FORMAT, "second \"model\""},
-        {WITH(MODEL "," PART("tools", "a") "," PART("tools", "b")), COVEY_ERROR_FORMAT,
-         "second \"tools\""},
-        {WITH(MODEL "," PART("tools", "model.gguf")), COVEY_ERROR_FORMAT, "components[1].file"},
-        {WITH(MODEL "," PART("tools", "MODEL.gguf")), COVEY_ERROR_FORMAT, "components[1].file"},
-        {WITH(MODEL "," PART("tools", "model.gguf/x")), COVEY_ERROR_FORMAT, "components[1].file"},
-        {WITH(MODEL "," PART("tools", "Ensemble.json")), COVEY_ERROR_FORMAT, "is the manifest"},
-        {WITH(MODEL "," PART("tools", "../up")), COVEY_ERROR_FORMAT, "components[1].file"},
-        {WITH(MODEL "," PART("tools", "/etc/passwd")), COVEY_ERROR_FORMAT, "components[1].file"},
-        {WITH(MODEL "," PART("soul", "s")), COVEY_ERROR_UNSUPPORTED, "components[1].role"},
-        {WITH(MODEL "," PART("adapter", "a")), COVEY_ERROR_FORMAT, "base_sha256"},
-        {WITH(MODEL ",{\"role\":\"adapter\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D2
-                    "\",\"base_sha256\":\"" D2 "\"}"),
-         COVEY_ERROR_FORMAT, "another model"},
-        {WITH(MODEL ",{\"role\":\"tools\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D2
-                    "\",\"base_sha256\":\"" D2 "\"}"),
-         COVEY_ERROR_FORMAT, "only adapters"},
-        {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":-1,\"sha256\":\"" D1 "\"}"),
-         COVEY_ERROR_FORMAT, "components[0].size"},
-        {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":9007199254740992,\"sha256\":\"" D1
-              "\"}"),
-         COVEY_ERROR_FORMAT, "components[0].size"},
-        {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":1.5,\"sha256\":\"" D1 "\"}"),
-         COVEY_ERROR_FORMAT, "components[0].size"},
-        {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":1,\"sha256\":\"11\"}"),
-         COVEY_ERROR_FORMAT, "components[0].sha256"},
-        {WITH("{\"role\":\"model\",\"file\":\"m\",\"size\":1,\"sha256\":\""
-              "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}"),
-         COVEY_ERROR_FORMAT, "lower-case"},
-        {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
-         "\"engine_interface\":0,\"arithmetic_version\":1}}",
-         COVEY_ERROR_FORMAT, "needs.engine_interface"},
-        {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
-         "\"engine_interface\":1}}",
-         COVEY_ERROR_FORMAT, "needs.arithmetic_version"},
-        {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
-         "\"engine_interface\":1,\"arithmetic_version\":1,\"app\":\"new\"}}",
-         COVEY_ERROR_FORMAT, "needs.app"},
-        {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
-         "\"engine_interface\":1,\"arithmetic_version\":1,\"os\":{}}}",
-         COVEY_ERROR_FORMAT, "needs.os"},
-        {"{" HEAD ",\"components\":[" MODEL "],\"needs\":{\"memory_bytes\":5,"
-         "\"engine_interface\":1,\"arithmetic_version\":1,\"os\":{\"linux\":\"x\"}}}",
-         COVEY_ERROR_FORMAT, "needs.os.linux"},
-        {"{\"format\":1,\"format\":1}", COVEY_ERROR_FORMAT, "manifest"},
-    };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         covey__manifest *manifest;
         covey_error error;
