@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 typedef struct serve_options {
     const char *data, *listen_at, *port_file, *blobs_url;
@@ -91,6 +92,14 @@ static int wait_and_drain(const serve_options *o, covey_fleet_server *server,
     return status == COVEY_OK ? APP_EXIT_DONE : fleet_failed(command_name, &error);
 }
 
+/* Each connection is a descriptor; the usual soft limit of 1,024 is too few for a fleet. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int serve(const serve_options *o, covey_runtime *runtime, const sigset_t *ending) {
     covey_error error = {0};
     covey_fleet_server *server = NULL;
@@ -127,6 +136,7 @@ int fleet_cmd_serve(int argc, char **argv) {
     (void)sigaddset(&ending, SIGINT);
     (void)sigprocmask(SIG_BLOCK, &ending, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
     if (fleet_runtime(&runtime, o.verbose, &error) != COVEY_OK) {
         return fleet_failed(command_name, &error);
     }

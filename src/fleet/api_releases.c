@@ -185,6 +185,9 @@ static int add_release(covey__exchange *x, const uint8_t digest[32],
         return covey__answer_error(x, 409, "conflict", "%s", error.message);
     }
     if (status != COVEY_OK) return covey__answer_failure(x, status, &error);
+    if (!was_known) {
+        covey__log(x->env, COVEY_LOG_INFO, "fleet", "%s@%s was published", row.name, row.version);
+    }
     covey__json_writer w;
     covey__json_writer_init(&w, &x->answer, false);
     (void)write_release(&w, &row);

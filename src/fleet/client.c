@@ -7,6 +7,7 @@
  * answers for people.
  */
 #include "fleet/client.h"
+#include "fleet/public_key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -228,17 +229,10 @@ covey_status covey_fleet_releases(covey_fleet_client *client, covey_fleet_format
 
 covey_status covey_fleet_trust(covey_fleet_client *client, const char *key_file,
                                covey_error *error) {
-    covey__buffer text, body;
+    covey__buffer body;
     uint8_t key[32];
-    covey__buffer_init(&text, client->env, 4096);
     covey__buffer_init(&body, client->env, 4096);
-    covey_status status = covey__file_read(client->env, key_file, &text, error);
-    if (status == COVEY_OK) {
-        size_t size = strcspn(text.data != NULL ? text.data : "", " \t\r\n");
-        if (text.data == NULL || !covey__unhex(text.data, size, key, 32)) {
-            status = covey__fail(error, COVEY_ERROR_FORMAT, "%s: expected 64 hex digits", key_file);
-        }
-    }
+    covey_status status = covey__public_key_read(client->env, key_file, key, error);
     if (status == COVEY_OK) {
         char hex[65];
         covey__hex(key, 32, hex);
@@ -250,7 +244,6 @@ covey_status covey_fleet_trust(covey_fleet_client *client, const char *key_file,
                                    NULL, error);
     }
     covey__buffer_free(&body);
-    covey__buffer_free(&text);
     return status;
 }
 

@@ -19,12 +19,12 @@ struct covey__line {
     int64_t since_us;
 };
 
-/* A connection that sends no request for so long is closed too: devices open another. */
-static const int64_t limits_us[] = {
-    [COVEY__LINE_IDLE] = 75 * INT64_C(1000000),
-    [COVEY__LINE_READS] = 120 * INT64_C(1000000),
-    [COVEY__LINE_ANSWERS] = 1800 * INT64_C(1000000),
-};
+void covey__lines_init(covey_fleet_server *server) {
+    /* A connection that sends no request for so long is closed too: devices open another. */
+    server->line_limits_us[COVEY__LINE_IDLE] = 75 * INT64_C(1000000);
+    server->line_limits_us[COVEY__LINE_READS] = 120 * INT64_C(1000000);
+    server->line_limits_us[COVEY__LINE_ANSWERS] = 1800 * INT64_C(1000000);
+}
 
 static void line_open(covey_fleet_server *server, struct MHD_Connection *connection,
                       void **context) {
@@ -76,7 +76,7 @@ void covey__lines_cut_slow(covey_fleet_server *server) {
     int64_t now_us = covey__monotonic_us();
     (void)pthread_mutex_lock(&server->lines_lock);
     for (covey__line *line = server->lines; line != NULL; line = line->next) {
-        if (now_us - line->since_us > limits_us[line->phase]) {
+        if (now_us - line->since_us > server->line_limits_us[line->phase]) {
             (void)shutdown(line->descriptor, SHUT_RDWR);
         }
     }

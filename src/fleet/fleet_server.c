@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/runtime.h"
+#include "fleet/public_key.h"
 
 #define ROLLOUT_ARENA_MAX (64u << 20)
 #define FLUSH_SECONDS     5
@@ -108,26 +109,17 @@ covey_status covey__fleet_add_key(covey_fleet_server *server, const uint8_t key[
     }
     if (status == COVEY_OK) server->trusted = longer;
     (void)pthread_rwlock_unlock(&server->facts_lock);
+    if (status == COVEY_OK && !*was_known) {
+        covey__log(server->env, COVEY_LOG_INFO, "fleet", "releases signed by %s are trusted", hex);
+    }
     return status;
 }
 
 covey_status covey_fleet_server_trust(covey_fleet_server *server, const char *key_file,
                                       covey_error *error) {
-    covey__buffer text;
     uint8_t key[32];
     bool was_known;
-    covey__buffer_init(&text, server->env, 4096);
-    covey_status status = covey__file_read(server->env, key_file, &text, error);
-    if (status == COVEY_OK) {
-        size_t size = strcspn(text.data != NULL ? text.data : "", " \r\n\t");
-        if (!covey__unhex(text.data != NULL ? text.data : "", size, key, 32)) {
-            status = covey__fail(error, COVEY_ERROR_FORMAT,
-                                 "%s: expected 64 hex digits, a public key as `covey-fleet keys "
-                                 "init` writes it to release.pub",
-                                 key_file);
-        }
-    }
-    covey__buffer_free(&text);
+    covey_status status = covey__public_key_read(server->env, key_file, key, error);
     return status == COVEY_OK ? covey__fleet_add_key(server, key, &was_known, error) : status;
 }
 
@@ -310,6 +302,7 @@ covey_status covey_fleet_server_open(covey_runtime *runtime,
     if (s == NULL) return covey__no_memory(error, "server", sizeof(*s));
     s->env = env;
     s->lock = -1;
+    covey__lines_init(s);
     init_locks(s);
     covey_status status = copy_options(s, &full, error);
     if (status == COVEY_OK) status = open_folder(s, error);

@@ -36,6 +36,12 @@ typedef struct covey__fleet_metrics {
 
 /* One connection, so that slow ones can be cut (connections.c). */
 typedef struct covey__line covey__line;
+typedef enum covey__line_phase {
+    COVEY__LINE_IDLE,    /* between requests */
+    COVEY__LINE_READS,   /* a request's body */
+    COVEY__LINE_ANSWERS, /* the answer */
+    COVEY__LINE_PHASES
+} covey__line_phase;
 
 struct covey_fleet_server {
     const covey__env *env;
@@ -57,6 +63,7 @@ struct covey_fleet_server {
 
     pthread_mutex_t lines_lock;
     covey__line *lines;
+    int64_t line_limits_us[COVEY__LINE_PHASES];
 
     pthread_mutex_t state_lock; /* of what follows, up to `stopping` */
     pthread_cond_t drained, keeper_called;
@@ -135,13 +142,9 @@ covey_status covey__http_start(covey_fleet_server *server, const char *listen_at
                                covey_error *error) COVEY_MUST_USE;
 
 /* connections.c */
+void covey__lines_init(covey_fleet_server *server);
 void covey__line_notify(void *user, struct MHD_Connection *connection, void **context,
                         enum MHD_ConnectionNotificationCode code);
-typedef enum covey__line_phase {
-    COVEY__LINE_IDLE,
-    COVEY__LINE_READS,
-    COVEY__LINE_ANSWERS
-} covey__line_phase;
 void covey__line_phase_set(covey_fleet_server *server, struct MHD_Connection *connection,
                            covey__line_phase phase);
 void covey__lines_cut_slow(covey_fleet_server *server);

@@ -469,6 +469,33 @@ static void an_upload_that_breaks_off_leaves_nothing(void **state) {
     assert_int_equal(rmdir(folder), 0); /* it is empty */
 }
 
+/* A client that sends nothing, or half a request, loses its place when its time is up. */
+static void slow_clients_are_cut(void **state) {
+    fleet_double *f = *state;
+    static const covey__line_phase phases[] = {COVEY__LINE_IDLE, COVEY__LINE_READS};
+    char byte;
+    for (size_t i = 0; i < 2; i++) {
+        int line = connect_to(f);
+        assert_true(line >= 0);
+        if (phases[i] == COVEY__LINE_READS) {
+            send_all(line, "POST /v1/enroll HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{");
+            while (in_flight(f) == 0) sched_yield();
+        }
+        covey__lines_cut_slow(f->server); /* in time: nothing happens */
+        int64_t limit_us = f->server->line_limits_us[phases[i]];
+        pthread_mutex_lock(&f->server->lines_lock);
+        f->server->line_limits_us[phases[i]] = -1;
+        pthread_mutex_unlock(&f->server->lines_lock);
+        /* The housekeeper does it within a second; the connection ends without an answer. */
+        assert_int_equal(recv(line, &byte, 1, 0), 0);
+        close(line);
+        pthread_mutex_lock(&f->server->lines_lock);
+        f->server->line_limits_us[phases[i]] = limit_us;
+        pthread_mutex_unlock(&f->server->lines_lock);
+    }
+    fleet_expect(f, fleet_call(f, "GET", "/health", NULL, NULL), 200);
+}
+
 /* A full disk while a blob comes in: an error that says so, nothing half there, and then it works.
  */
 static void a_full_disk_is_said(void **state) {
@@ -494,6 +521,31 @@ static void a_full_disk_is_said(void **state) {
     fleet_start(f);
 }
 
+static covey_status open_and_close(const covey__env *env, void *user, covey_error *error) {
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    covey_fleet_server_options server_options = COVEY_FLEET_SERVER_OPTIONS_INIT;
+    covey_runtime *runtime = NULL;
+    covey_fleet_server *server = NULL;
+    options.allocator = &env->allocator;
+    server_options.data_dir = user;
+    covey_status status = covey_fleet_runtime_open(&options, &runtime, error);
+    if (status != COVEY_OK) return status;
+    status = covey_fleet_server_open(runtime, &server_options, &server, error);
+    covey_fleet_server_close(server);
+    covey_runtime_close(runtime);
+    return status;
+}
+
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    test_folder folder;
+    char data[300];
+    test_folder_make(&folder);
+    snprintf(data, sizeof data, "%s/data", folder.path);
+    assert_true(test_fail_each_allocation(open_and_close, data) > 10);
+    test_folder_remove(&folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(health_and_metrics_need_no_token),
@@ -513,7 +565,9 @@ int main(void) {
         TEST(ranges),
         TEST(drain_finishes_what_is_under_way),
         TEST(an_upload_that_breaks_off_leaves_nothing),
+        TEST(slow_clients_are_cut),
         TEST(a_full_disk_is_said),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
