@@ -174,7 +174,10 @@ void covey__json_put_raw(covey__json_writer *writer, const char *json, size_t si
 
 /* Calls itself for what a node holds; a level beyond DEPTH_MAX fails the buffer, which ends it. */
 void covey__json_put_node(covey__json_writer *writer, const covey__json *node) {
-    if (writer->out->status != COVEY_OK) return;
+    if (writer->out->status != COVEY_OK) {
+        writer->after_name = false; /* as if the value had been written */
+        return;
+    }
     bool is_object = node->kind == COVEY__JSON_OBJECT;
     switch (node->kind) {
     case COVEY__JSON_NULL:
