@@ -23,7 +23,9 @@ cmp "$work/heldout.jsonl" "$assistant/heldout.jsonl"
 cmp "$work/heldout-new.jsonl" "$assistant/heldout-new.jsonl"
 
 "$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
-    "$assistant/heldout.jsonl" --count 600000 --seed 1 --version 1.0.0
+    "$assistant/heldout.jsonl" --count 250000 --seed 1 --version 1.0.0
+"$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
+    "$assistant/heldout.jsonl" --count 450000 --seed 5 --version 1.0.0
 "$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
     "$assistant/heldout-new.jsonl" --count 40000 --seed 2 --only get_weather,translate,add_to_list
 "$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
