@@ -74,7 +74,7 @@ typedef struct covey_backend_table {
                          covey_error *error);
     void (*close)(void *user, void *conversation);
     /* Answers. Where the request begins with what the conversation already holds, only the rest is
-     * computed. */
+     * computed. A cancel from before the call has no effect on it. */
     covey_status (*generate)(void *user, void *conversation, const covey_request *request,
                              covey_answer *answer, covey_error *error, covey_text_fn text,
                              void *text_user);
@@ -121,6 +121,8 @@ COVEY_API COVEY_MUST_USE covey_status covey_conversation_generate(covey_conversa
                                                                   covey_answer *answer,
                                                                   covey_error *error,
                                                                   covey_text_fn text, void *user);
+/* Stops the answer that is being generated, in its prompt or at its next token; does nothing where
+ * none is. Any thread, and from a signal handler. */
 COVEY_API void covey_conversation_cancel(covey_conversation *conversation);
 
 #ifdef __cplusplus

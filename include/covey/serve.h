@@ -22,9 +22,10 @@ typedef struct covey_server covey_server;
 
 typedef struct covey_server_options {
     size_t size;
-    const char *address;     /* NULL: "127.0.0.1"; an IPv4 or IPv6 address of this machine */
-    uint16_t port;           /* 0: the system chooses */
-    const char *token;       /* asked for as "Authorization: Bearer TOKEN"; NULL asks for none */
+    const char *address; /* NULL: "127.0.0.1"; an IPv4 or IPv6 address of this machine */
+    uint16_t port;       /* 0: the system chooses */
+    const char *token;   /* asked for as "Authorization: Bearer TOKEN"; NULL asks for none, which
+                            only a loopback address may */
     int32_t connections_max; /* 0: 64 */
     int32_t
         conversations_max; /* that hold KV state at once; 0: 4. The backend's own bound holds too */
@@ -49,9 +50,9 @@ COVEY_API void covey_server_close(covey_server *server, int64_t grace_ms);
 COVEY_API uint16_t covey_server_port(const covey_server *server);
 
 /* New conversations go to `backend` from now on; open ones finish on theirs. `label` is what
- * answers name
- * ("assistant@1.1.0"), `model` the id that /v1/models lists ("assistant"); both are copied. The
- * server takes its own reference to the backend, so the caller may release its. Any thread. */
+ * answers name ("assistant@1.1.0"), `model` the id that /v1/models lists ("assistant"); both are
+ * copied. The server takes its own reference to the backend, so the caller may release its. Any
+ * thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_server_set_backend(covey_server *server,
                                                                covey_backend *backend,
                                                                const char *label, const char *model,

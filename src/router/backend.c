@@ -1,7 +1,7 @@
 /* Backends and conversations, over any maker's table. A backend is counted: its opener holds one
  * reference and every conversation another, so that an ensemble can be released while conversations
  * still finish on it. The maker's `destroy` runs when the last reference goes. Nothing here knows
- * what a maker is: local.c is one of them. */
+ * what a maker is: backend_local.c is one of them. */
 #include "router/router.h"
 
 #include "base/error.h"

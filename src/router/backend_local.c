@@ -144,6 +144,7 @@ static covey_status local_generate(void *user, void *conversation, const covey_r
     local_conversation *talk = conversation;
     int64_t start = covey__monotonic_us();
     size_t count = 0, reused = 0;
+    covey__session_take_cancel(talk->session); /* one from before was not meant for this answer */
     covey_status status = render(local, request, talk->prompt, talk->context, &count, error);
     if (status == COVEY_ERROR_LIMIT || (!status && count >= talk->context))
         return covey__fail_sizes(error, COVEY_ERROR_CONTEXT_SIZE, (int64_t)talk->context,

@@ -7,9 +7,7 @@ static const char *finish_reason(covey_stop_reason reason) {
     case COVEY_STOP_LENGTH:
     case COVEY_STOP_CONTEXT:
         return "length";
-    case COVEY_STOP_CANCELLED:
-        return "cancelled";
-    default:
+    default: /* a cancelled answer is sent as an error, never as one of these */
         return "stop";
     }
 }
@@ -76,6 +74,7 @@ void covey__answer_whole(covey__buffer *out, const covey__answer_head *head, con
         covey__json_name(&json, "text");
         covey__json_put_text(&json, text, text_size);
     }
+    covey__json_member_string(&json, "logprobs", NULL);
     covey__json_member_string(&json, "finish_reason", finish_reason(answer->stop_reason));
     covey__json_end_object(&json);
     covey__json_end_array(&json);
@@ -111,6 +110,7 @@ static void chunk_choice(covey__json_writer *json, const covey__answer_head *hea
         covey__json_name(json, "text");
         covey__json_put_text(json, text ? text : "", text_size);
     }
+    covey__json_member_string(json, "logprobs", NULL);
     covey__json_member_string(json, "finish_reason", reason);
     covey__json_end_object(json);
 }
@@ -154,9 +154,15 @@ void covey__answer_error(covey__buffer *out, int http_status, const char *code,
     covey__json_member_string(&json, "message", message);
     covey__json_member_string(&json, "type",
                               http_status < 500 ? "invalid_request_error" : "server_error");
+    covey__json_member_string(&json, "param", NULL);
     covey__json_member_string(&json, "code", code);
     covey__json_end_object(&json);
     covey__json_end_object(&json);
+}
+
+const char *covey__answer_code(covey_status status) {
+    return status == COVEY_ERROR_CONTEXT_SIZE ? "context_length_exceeded"
+                                              : covey_status_name(status);
 }
 
 int covey__answer_http_status(covey_status status) {
@@ -165,11 +171,12 @@ int covey__answer_http_status(covey_status status) {
     case COVEY_ERROR_FORMAT:
     case COVEY_ERROR_UNSUPPORTED:
     case COVEY_ERROR_CONTEXT_SIZE:
-        return 400;
     case COVEY_ERROR_LIMIT:
-        return 413;
-    case COVEY_ERROR_NOT_FOUND:
+        return 400;
+    case COVEY_ERROR_NOT_FOUND: /* no model is loaded */
     case COVEY_ERROR_BUSY:
+    case COVEY_ERROR_CANCELLED:
+    case COVEY_ERROR_NO_MEMORY:
         return 503;
     default:
         return 500;

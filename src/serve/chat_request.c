@@ -1,6 +1,7 @@
 /* The body of a completion request. Options of OpenAI's API are taken over unchanged or refused by
  * name: none is dropped in silence, for then an answer would not be what was asked for. Members
- * that only describe the caller are ignored. */
+ * that only describe the caller are ignored, and so is the model's name, which every client must
+ * send: one model is served, and the answer names it. */
 #include "serve/serve.h"
 
 #include "base/error.h"
@@ -30,6 +31,7 @@ static const char *const known[] = {"model",
                                     "frequency_penalty",
                                     "logprobs",
                                     "echo",
+                                    "response_format",
                                     NULL};
 
 static bool listed(const char *const *names, const char *name) {
@@ -79,7 +81,8 @@ static covey_status boolean(const covey__json *root, const char *name, bool *out
 
 static covey_status refuse_unsupported(const covey__json *root, covey_error *error) {
     for (const covey__json *node = root->child; node; node = node->next)
-        if (!listed(known, node->name) && !listed(ignored, node->name))
+        if (node->kind != COVEY__JSON_NULL && !listed(known, node->name) &&
+            !listed(ignored, node->name))
             return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                                "\"%.64s\" is not supported here; leave it out", node->name);
     static const char *const neutral[] = {"presence_penalty", "frequency_penalty", NULL};
@@ -98,6 +101,14 @@ static covey_status refuse_unsupported(const covey__json *root, covey_error *err
         status = covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                              "n: one answer a request is supported; ask again for more");
     bool wanted = false;
+    const covey__json *format = present(root, "response_format");
+    const covey__json *format_type = covey__json_get(format, "type");
+    if (!status && format &&
+        (!format_type || format_type->kind != COVEY__JSON_STRING ||
+         strcmp(format_type->text, "text")))
+        status =
+            covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                        "response_format other than {\"type\":\"text\"} is not supported here");
     const covey__json *logprobs = present(root, "logprobs");
     if (!status && logprobs && !(logprobs->kind == COVEY__JSON_BOOL && !logprobs->boolean))
         status = covey__fail(error, COVEY_ERROR_UNSUPPORTED, "logprobs are not supported here");
@@ -221,6 +232,22 @@ static covey_status messages(covey__arena *arena, const covey__json *root, covey
     return COVEY_OK;
 }
 
+static covey_status stream_options(const covey__json *root, covey__chat_request *out,
+                                   covey_error *error) {
+    static const char *const names[] = {"include_usage", "include_obfuscation", NULL};
+    const covey__json *options = present(root, "stream_options");
+    if (!options) return COVEY_OK;
+    if (options->kind != COVEY__JSON_OBJECT)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "stream_options: expected an object");
+    for (const covey__json *node = options->child; node; node = node->next)
+        if (!listed(names, node->name))
+            return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                               "stream_options.%.64s is not supported here; leave it out",
+                               node->name);
+    return boolean(options, "include_usage", &out->include_usage, error);
+}
+
 static covey_status fill(covey__chat_request *out, const covey__json *root, bool chat,
                          covey_error *error) {
     if (root->kind != COVEY__JSON_OBJECT)
@@ -234,11 +261,9 @@ static covey_status fill(covey__chat_request *out, const covey__json *root, bool
     if (!status) status = integer(root, "max_completion_tokens", 1, INT32_MAX, &max, error);
     out->request.generation.tokens_max = (int32_t)max;
     if (!status) status = boolean(root, "stream", &out->stream, error);
-    const covey__json *stream_options = present(root, "stream_options");
-    if (!status && stream_options)
-        status = boolean(stream_options, "include_usage", &out->include_usage, error);
-    const covey__json *model = present(root, "model");
-    out->model = model && model->kind == COVEY__JSON_STRING ? model->text : "";
+    if (!status) status = stream_options(root, out, error);
+    if (!status && present(root, "model") && present(root, "model")->kind != COVEY__JSON_STRING)
+        status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "model: expected a string");
     if (status) return status;
     if (chat) return messages(&out->arena, root, &out->request, error);
     const covey__json *prompt = present(root, "prompt");

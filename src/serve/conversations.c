@@ -1,7 +1,8 @@
 /* The conversations that hold KV state. Slots are few and fixed; one mutex guards them, never held
  * while a model computes. A slot is pinned to the backend that it was opened on. When the backend
  * is exchanged, unnamed idle slots close at once, named ones stay until they were idle for the
- * drain deadline, or until their slot is needed. */
+ * drain deadline, or until their slot is needed. The pool also counts the requests that are under
+ * way, so that stopping can wait until their last byte is sent. */
 #include "serve/serve.h"
 
 #include "base/error.h"
@@ -25,6 +26,7 @@ covey_status covey__conversations_init(covey__conversations *pool, const covey__
     if (!pool->slots)
         return covey__no_memory(error, "conversations",
                                 (size_t)pool->slot_count * sizeof *pool->slots);
+    atomic_init(&pool->cut, false);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -57,21 +59,43 @@ static bool any_busy(const covey__conversations *pool) {
     return false;
 }
 
+/* Waits until no request is under way, or until the time is over. */
+static void wait_for_requests(covey__conversations *pool, int64_t end_us) {
+    struct timespec end = at_us(end_us);
+    while (any_busy(pool) || pool->request_count)
+        if (pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) == ETIMEDOUT) break;
+}
+
 void covey__conversations_stop(covey__conversations *pool, int64_t grace_ms) {
     if (!pool->slots) return;
     pthread_mutex_lock(&pool->mutex);
     pool->closing = true;
     pthread_cond_broadcast(&pool->freed);
-    int64_t end_us = covey__monotonic_us() + grace_ms * 1000;
-    struct timespec end = at_us(end_us);
+    int64_t end_us = covey__monotonic_us() + (grace_ms > 0 ? grace_ms : 0) * 1000;
+    wait_for_requests(pool, end_us);
+    /* What is left is cut. A model stops at its next token; then there is a moment to say so. */
+    atomic_store(&pool->cut, true);
     while (any_busy(pool)) {
-        if (pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) != ETIMEDOUT) continue;
         for (int32_t i = 0; i < pool->slot_count; i++)
             if (pool->slots[i].busy && pool->slots[i].conversation)
                 covey_conversation_cancel(pool->slots[i].conversation);
-        end_us += 100000;
-        end = at_us(end_us);
+        struct timespec soon = at_us(covey__monotonic_us() + 20000);
+        pthread_cond_timedwait(&pool->freed, &pool->mutex, &soon);
     }
+    wait_for_requests(pool, covey__monotonic_us() + COVEY__SERVE_LAST_BYTES_MS * 1000);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void covey__conversations_request_begins(covey__conversations *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    pool->request_count++;
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void covey__conversations_request_ends(covey__conversations *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    pool->request_count--;
+    pthread_cond_broadcast(&pool->freed);
     pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -126,25 +150,41 @@ covey_status covey__conversations_exchange(covey__conversations *pool, covey_bac
     return COVEY_OK;
 }
 
+/* The idle conversation that is missed least: an unnamed one before a named one, then the one that
+ * was used longest ago. Where `served` is given, one of that backend. */
+static covey__serve_slot *least_missed(covey__conversations *pool, const covey__served *served) {
+    covey__serve_slot *found = NULL;
+    for (int32_t i = 0; i < pool->slot_count; i++) {
+        covey__serve_slot *slot = &pool->slots[i];
+        if (slot->busy || !slot->conversation || (served && slot->served != served)) continue;
+        bool named = slot->id[0] != 0, found_named = found && found->id[0];
+        if (!found || (found_named && !named) ||
+            (named == found_named && slot->used_us < found->used_us))
+            found = slot;
+    }
+    return found;
+}
+
 /* The slot to use now, or NULL when none is free. A named conversation has one slot for as long as
- * it is open. */
+ * it is open; an unnamed request takes the conversation used last, which may share its beginning.
+ */
 static covey__serve_slot *choose(covey__conversations *pool, const char *id) {
-    covey__serve_slot *unused = NULL, *idle = NULL, *oldest = NULL;
+    covey__serve_slot *unused = NULL, *idle = NULL;
     for (int32_t i = 0; i < pool->slot_count; i++) {
         covey__serve_slot *slot = &pool->slots[i];
         if (id[0] && slot->conversation && !strcmp(slot->id, id)) return slot->busy ? NULL : slot;
         if (slot->busy) continue;
         if (!slot->conversation)
             unused = unused ? unused : slot;
-        else if (!id[0] && !slot->id[0] && slot->served == pool->current) {
-            if (!idle || slot->used_us > idle->used_us) idle = slot;
-        }
-        if (slot->conversation && (!oldest || slot->used_us < oldest->used_us)) oldest = slot;
+        else if (!id[0] && !slot->id[0] && slot->served == pool->current &&
+                 (!idle || slot->used_us > idle->used_us))
+            idle = slot;
     }
     if (idle) return idle;
     if (unused) return unused;
-    if (oldest) slot_close(oldest);
-    return oldest;
+    covey__serve_slot *given_up = least_missed(pool, NULL);
+    if (given_up) slot_close(given_up);
+    return given_up;
 }
 
 static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot, const char *id,
@@ -153,8 +193,13 @@ static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot,
     if (!served)
         return covey__fail(error, COVEY_ERROR_NOT_FOUND,
                            "no model is loaded yet; try again when /health says ok");
-    covey_status status =
-        covey_conversation_open(served->backend, pool->context_tokens, &slot->conversation, error);
+    covey_status status;
+    covey__serve_slot *idle = NULL;
+    do { /* a backend may take fewer conversations than there are slots */
+        if (idle) slot_close(idle);
+        status = covey_conversation_open(served->backend, pool->context_tokens, &slot->conversation,
+                                         error);
+    } while (status == COVEY_ERROR_BUSY && (idle = least_missed(pool, served)));
     if (status) return status;
     served->references++;
     slot->served = served;
@@ -164,26 +209,28 @@ static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot,
 
 covey_status covey__conversations_take(covey__conversations *pool, const char *id,
                                        covey__serve_slot **slot, covey_error *error) {
-    covey_status status = COVEY_OK;
     covey__serve_slot *found = NULL;
     struct timespec end = at_us(covey__monotonic_us() + pool->queue_timeout_us);
+    bool waited = false;
     pthread_mutex_lock(&pool->mutex);
-    for (;;) {
+    covey_status status = COVEY_ERROR_BUSY;
+    while (status == COVEY_ERROR_BUSY) {
         if (pool->closing) {
-            status = covey__fail(error, COVEY_ERROR_BUSY, "the server is stopping");
+            covey__fail(error, COVEY_ERROR_BUSY, "the server is stopping");
             break;
         }
         sweep(pool);
         found = choose(pool, id);
-        if (found) break;
-        if (pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) == ETIMEDOUT) {
-            status = covey__fail(error, COVEY_ERROR_BUSY,
-                                 "all %d conversations are answering; try again in a moment",
-                                 (int)pool->slot_count);
+        if (found) status = found->conversation ? COVEY_OK : open_in(pool, found, id, error);
+        if (status != COVEY_ERROR_BUSY) break;
+        if (waited) {
+            covey__fail(error, COVEY_ERROR_BUSY, "%s; try again in a moment",
+                        id[0] ? "this conversation, or every one, is still answering"
+                              : "every conversation is answering");
             break;
         }
+        waited = pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) == ETIMEDOUT;
     }
-    if (found && !found->conversation) status = open_in(pool, found, id, error);
     if (!status) found->busy = true;
     pthread_mutex_unlock(&pool->mutex);
     *slot = status ? NULL : found;

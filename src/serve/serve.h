@@ -25,6 +25,7 @@
 #define COVEY__SERVE_STOPS_MAX     16
 #define COVEY__CONVERSATION_ID_MAX 64
 #define COVEY__LABEL_MAX           192
+#define COVEY__SERVE_LAST_BYTES_MS 1000 /* for clients that are still reading when all is cut */
 
 /* ---- conversations.c --------------------------------------------------------------------------
  */
@@ -57,13 +58,19 @@ typedef struct covey__conversations {
     int32_t context_tokens;
     int64_t queue_timeout_us;
     int64_t drain_deadline_us;
+    int32_t request_count; /* under way, from their first byte to the last of their answer */
     bool closing;
+    atomic_bool cut; /* the grace of stopping is over: nothing waits for a client any more */
 } covey__conversations;
 
 covey_status covey__conversations_init(covey__conversations *pool, const covey__env *env,
                                        const covey_server_options *options, covey_error *error);
-/* Refuses new requests and waits until no slot is busy; cancels what is left after `grace_ms`. */
+/* Refuses new requests and waits until the last answer is sent; cancels what is left after
+ * `grace_ms`, and then allows a moment for saying so. No slot is busy when it returns. */
 void covey__conversations_stop(covey__conversations *pool, int64_t grace_ms);
+/* Around each request. */
+void covey__conversations_request_begins(covey__conversations *pool);
+void covey__conversations_request_ends(covey__conversations *pool);
 /* After the last request has ended. */
 void covey__conversations_free(covey__conversations *pool);
 covey_status covey__conversations_exchange(covey__conversations *pool, covey_backend *backend,
@@ -88,7 +95,6 @@ typedef struct covey__chat_request {
     covey_request request; /* borrows from the arena */
     bool stream;
     bool include_usage;
-    const char *model; /* "" when not named */
 } covey__chat_request;
 
 /* `chat`: messages; else prompt. An option that is known but not supported is refused by its name.
@@ -118,8 +124,9 @@ void covey__answer_final(covey__buffer *out, const covey__answer_head *head,
                          const covey_answer *answer, bool include_usage);
 void covey__answer_error(covey__buffer *out, int http_status, const char *code,
                          const char *message);
-/* The HTTP status of a failure of ours. */
+/* The HTTP status of a failure of ours, and its code: OpenAI's where there is one for it. */
 int covey__answer_http_status(covey_status status);
+const char *covey__answer_code(covey_status status);
 
 /* ---- completion.c, server.c -------------------------------------------------------------------
  */
@@ -135,6 +142,7 @@ struct covey_server {
     covey_runtime *runtime;
     struct MHD_Daemon *daemon;
     char *token;
+    char *address; /* that it listens on: a Host may name it */
     uint16_t port;
     atomic_uint_fast64_t serial; /* of answers */
     covey__conversations pool;
@@ -144,10 +152,16 @@ struct covey_server {
 /* Answers a finished body. */
 enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connection *connection,
                                          bool chat, const char *body, size_t body_size);
-/* Queues `json` and frees nothing. */
+/* What stands before a body. */
+typedef struct covey__reply_head {
+    int http_status;
+    const char *content_type;
+    const char *label; /* the ensemble that answered; NULL: the current one */
+    const char *allow; /* the methods that a 405 names; else NULL */
+} covey__reply_head;
+/* Queues a copy of the body. */
 enum MHD_Result covey__reply(covey_server *server, struct MHD_Connection *connection,
-                             int http_status, const char *content_type, const char *body,
-                             size_t size);
+                             const covey__reply_head *head, const char *body, size_t size);
 enum MHD_Result covey__reply_error(covey_server *server, struct MHD_Connection *connection,
                                    int http_status, const char *code, const char *message);
 

@@ -1,7 +1,7 @@
 /* The local endpoint's daemon. Closed by default: it listens on loopback, asks for its token, and
  * refuses a Host or an Origin that is not this machine, so that a page in a browser cannot reach it
  * by a name that it rebinds. /health alone needs no token; it says nothing but whether a model is
- * loaded. */
+ * loaded. Who may not ask is known before the body comes: then it is read past, not kept. */
 #include "serve/serve.h"
 
 #include "base/error.h"
@@ -21,61 +21,91 @@
 typedef struct incoming {
     covey__buffer body;
     bool too_large;
+    int refused; /* an HTTP status, or 0 */
+    const char *code, *message;
 } incoming;
 
 enum MHD_Result covey__reply(covey_server *server, struct MHD_Connection *connection,
-                             int http_status, const char *content_type, const char *body,
-                             size_t size) {
+                             const covey__reply_head *head, const char *body, size_t size) {
     void *copy = NULL;
     char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
     memcpy(&copy, &body, sizeof copy); /* MHD copies it, though its parameter is not const */
     struct MHD_Response *response =
         MHD_create_response_from_buffer(size, copy, MHD_RESPMEM_MUST_COPY);
     if (!response) return MHD_NO;
-    MHD_add_response_header(response, "Content-Type", content_type);
+    int status = head->http_status;
+    MHD_add_response_header(response, "Content-Type", head->content_type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    if (http_status == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
-    if (http_status == 503) MHD_add_response_header(response, "Retry-After", "1");
-    if (covey__conversations_names(&server->pool, label, model))
+    if (status == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+    if (status == 503) MHD_add_response_header(response, "Retry-After", "1");
+    if (head->allow) MHD_add_response_header(response, "Allow", head->allow);
+    if (head->label && *head->label)
+        MHD_add_response_header(response, "X-Covey-Ensemble", head->label);
+    else if (!head->label && status == 200 &&
+             covey__conversations_names(&server->pool, label, model))
         MHD_add_response_header(response, "X-Covey-Ensemble", label);
-    enum MHD_Result result = MHD_queue_response(connection, (unsigned)http_status, response);
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
     MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result reply_json(covey_server *server, struct MHD_Connection *connection,
+                                  const covey__buffer *body) {
+    const covey__reply_head head = {200, "application/json", NULL, NULL};
+    return body->status ? MHD_NO : covey__reply(server, connection, &head, body->data, body->size);
+}
+
+static enum MHD_Result reply_error(covey_server *server, struct MHD_Connection *connection,
+                                   const covey__reply_head *head, const char *code,
+                                   const char *message) {
+    covey__buffer body;
+    covey__buffer_init(&body, server->env, 16384);
+    covey__answer_error(&body, head->http_status, code, message);
+    enum MHD_Result result =
+        body.status ? MHD_NO : covey__reply(server, connection, head, body.data, body.size);
+    covey__buffer_free(&body);
     return result;
 }
 
 enum MHD_Result covey__reply_error(covey_server *server, struct MHD_Connection *connection,
                                    int http_status, const char *code, const char *message) {
-    covey__buffer body;
-    covey__buffer_init(&body, server->env, 16384);
-    covey__answer_error(&body, http_status, code, message);
-    enum MHD_Result result = body.status ? MHD_NO
-                                         : covey__reply(server, connection, http_status,
-                                                        "application/json", body.data, body.size);
-    covey__buffer_free(&body);
-    return result;
+    const covey__reply_head head = {http_status, "application/json", NULL, NULL};
+    return reply_error(server, connection, &head, code, message);
+}
+
+/* Before any answer was tried. */
+static enum MHD_Result refuse(covey_server *server, struct MHD_Connection *connection,
+                              int http_status, const char *code, const char *message) {
+    covey__counter_add(&server->counters.requests_refused, 1);
+    return covey__reply_error(server, connection, http_status, code, message);
 }
 
 /* ---- Who may ask ------------------------------------------------------------------------------
  */
 
-/* "name", "name:port", "[::1]:port": whether the name is this machine's loopback. */
-static bool is_loopback_name(const char *host) {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t size = strlen(names[i]);
-        if (!strncasecmp(host, names[i], size) && (!host[size] || host[size] == ':')) {
-            const char *port = host + size + (host[size] == ':');
-            return strspn(port, "0123456789") == strlen(port);
-        }
-    }
-    return false;
+/* Whether `host` is `name` or `name:port`. */
+static bool names_host(const char *host, const char *name) {
+    size_t size = strlen(name);
+    if (strncasecmp(host, name, size) || (host[size] && host[size] != ':')) return false;
+    const char *port = host + size + (host[size] == ':');
+    return strspn(port, "0123456789") == strlen(port);
 }
 
-static bool origin_allowed(const char *origin) {
+/* This machine's loopback, or the address that the server was told to listen on. Neither is a name
+ * that someone else could point here. */
+static bool own_name(const covey_server *server, const char *host) {
+    char bracketed[80];
+    snprintf(bracketed, sizeof bracketed, "[%s]", server->address);
+    return names_host(host, "localhost") || names_host(host, "127.0.0.1") ||
+           names_host(host, "[::1]") || names_host(host, server->address) ||
+           names_host(host, bracketed);
+}
+
+static bool origin_allowed(const covey_server *server, const char *origin) {
     if (!origin) return true;
-    if (!strncmp(origin, "http://", 7)) return is_loopback_name(origin + 7);
-    if (!strncmp(origin, "https://", 8)) return is_loopback_name(origin + 8);
+    if (!strncasecmp(origin, "http://", 7)) return own_name(server, origin + 7);
+    if (!strncasecmp(origin, "https://", 8)) return own_name(server, origin + 8);
     return false;
 }
 
@@ -89,36 +119,38 @@ static bool token_equal(const covey_server *server, struct MHD_Connection *conne
     return covey__equal_secret(a, b, sizeof a);
 }
 
-/* 0, or the status that refuses the request, with a code and a message. */
-static int refused(const covey_server *server, struct MHD_Connection *connection, const char *url,
-                   const char **code, const char **message) {
+/* Sets what refuses the request, if anything does. */
+static void check_asker(const covey_server *server, struct MHD_Connection *connection,
+                        const char *url, incoming *in) {
     const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
     const char *origin = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Origin");
-    if (!host || !is_loopback_name(host)) {
-        *code = "host_not_allowed";
-        *message = "the Host header is not localhost, 127.0.0.1 or [::1]";
-        return 403;
+    if (!host || !own_name(server, host)) {
+        in->refused = 403;
+        in->code = "host_not_allowed";
+        in->message = "the Host header is neither loopback (localhost, 127.0.0.1, [::1]) nor the "
+                      "address that this server listens on";
+    } else if (!origin_allowed(server, origin)) {
+        in->refused = 403;
+        in->code = "origin_not_allowed";
+        in->message = "pages of other origins may not use this server";
+    } else if (strcmp(url, "/health") && !token_equal(server, connection)) {
+        in->refused = 401;
+        in->code = "token_needed";
+        in->message =
+            "send the header \"Authorization: Bearer TOKEN\"; covey token prints the token";
     }
-    if (!origin_allowed(origin)) {
-        *code = "origin_not_allowed";
-        *message = "pages of other origins may not use this server";
-        return 403;
-    }
-    if (strcmp(url, "/health") && !token_equal(server, connection)) {
-        *code = "token_needed";
-        *message = "send the header \"Authorization: Bearer TOKEN\"; covey token prints the token";
-        return 401;
-    }
-    return 0;
 }
 
 /* ---- Pages ------------------------------------------------------------------------------------
  */
 
 static enum MHD_Result page_health(covey_server *server, struct MHD_Connection *connection) {
+    static const char ok[] = "{\"status\":\"ok\"}";
     char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
+    /* The name of what is loaded is for those who have the token. */
+    const covey__reply_head head = {200, "application/json", "", NULL};
     if (covey__conversations_names(&server->pool, label, model))
-        return covey__reply(server, connection, 200, "application/json", "{\"status\":\"ok\"}", 15);
+        return covey__reply(server, connection, &head, ok, sizeof ok - 1);
     return covey__reply_error(server, connection, 503, "loading", "no model is loaded yet");
 }
 
@@ -143,9 +175,7 @@ static enum MHD_Result page_models(covey_server *server, struct MHD_Connection *
     }
     covey__json_end_array(&json);
     covey__json_end_object(&json);
-    enum MHD_Result result = body.status ? MHD_NO
-                                         : covey__reply(server, connection, 200, "application/json",
-                                                        body.data, body.size);
+    enum MHD_Result result = reply_json(server, connection, &body);
     covey__buffer_free(&body);
     return result;
 }
@@ -179,10 +209,9 @@ static enum MHD_Result page_metrics(covey_server *server, struct MHD_Connection 
                              "From the request to its first token.", &count->first_token);
     covey__metrics_histogram(&body, "covey_request_seconds", "From the request to its end.",
                              &count->request);
-    enum MHD_Result result = body.status ? MHD_NO
-                                         : covey__reply(server, connection, 200,
-                                                        "text/plain; version=0.0.4; charset=utf-8",
-                                                        body.data, body.size);
+    const covey__reply_head head = {200, "text/plain; version=0.0.4; charset=utf-8", NULL, NULL};
+    enum MHD_Result result =
+        body.status ? MHD_NO : covey__reply(server, connection, &head, body.data, body.size);
     covey__buffer_free(&body);
     return result;
 }
@@ -196,29 +225,54 @@ static bool is_json(struct MHD_Connection *connection) {
            (!type[16] || type[16] == ';' || type[16] == ' ');
 }
 
-static enum MHD_Result route_get(covey_server *server, struct MHD_Connection *connection,
-                                 const char *url) {
-    if (!strcmp(url, "/health")) return page_health(server, connection);
-    if (!strcmp(url, "/v1/models")) return page_models(server, connection);
-    if (!strcmp(url, "/metrics")) return page_metrics(server, connection);
-    return covey__reply_error(server, connection, 404, "not_found",
-                              "there is nothing at this address");
+typedef enum page { PAGE_HEALTH, PAGE_MODELS, PAGE_METRICS, PAGE_CHAT, PAGE_TEXT, PAGE_NONE } page;
+
+static page page_at(const char *url) {
+    static const char *const urls[] = {"/health", "/v1/models", "/metrics", "/v1/chat/completions",
+                                       "/v1/completions"};
+    int at = 0;
+    while (at < PAGE_NONE && strcmp(url, urls[at])) at++;
+    return (page)at;
 }
 
-static enum MHD_Result route_post(covey_server *server, struct MHD_Connection *connection,
-                                  const char *url, const incoming *in) {
-    bool chat = !strcmp(url, "/v1/chat/completions");
-    if (!chat && strcmp(url, "/v1/completions"))
-        return covey__reply_error(server, connection, 404, "not_found",
-                                  "there is nothing at this address");
+static enum MHD_Result answer_post(covey_server *server, struct MHD_Connection *connection,
+                                   bool chat, const incoming *in) {
     if (in->too_large)
-        return covey__reply_error(server, connection, 413, "too_large",
-                                  "the body is larger than 4 MiB");
+        return refuse(server, connection, 413, "too_large", "the body is larger than 4 MiB");
     if (!is_json(connection))
-        return covey__reply_error(server, connection, 415, "not_json",
-                                  "send the header \"Content-Type: application/json\"");
+        return refuse(server, connection, 415, "not_json",
+                      "send the header \"Content-Type: application/json\"");
     return covey__completion_answer(server, connection, chat, in->body.data ? in->body.data : "",
                                     in->body.size);
+}
+
+/* Answers a request that has come whole. */
+static enum MHD_Result route(covey_server *server, struct MHD_Connection *connection,
+                             const char *url, const char *method, const incoming *in) {
+    page asked = page_at(url);
+    bool wants_post = asked == PAGE_CHAT || asked == PAGE_TEXT;
+    bool fits =
+        wants_post ? !strcmp(method, "POST") : !strcmp(method, "GET") || !strcmp(method, "HEAD");
+    const covey__reply_head other = {405, "application/json", NULL,
+                                     wants_post ? "POST" : "GET, HEAD"};
+    if (in->refused) return refuse(server, connection, in->refused, in->code, in->message);
+    if (asked == PAGE_NONE)
+        return refuse(server, connection, 404, "not_found", "there is nothing at this address");
+    if (!fits) {
+        covey__counter_add(&server->counters.requests_refused, 1);
+        return reply_error(server, connection, &other, "method_not_allowed",
+                           wants_post ? "only POST is known here" : "only GET is known here");
+    }
+    switch (asked) {
+    case PAGE_HEALTH:
+        return page_health(server, connection);
+    case PAGE_MODELS:
+        return page_models(server, connection);
+    case PAGE_METRICS:
+        return page_metrics(server, connection);
+    default:
+        return answer_post(server, connection, asked == PAGE_CHAT, in);
+    }
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
@@ -231,28 +285,21 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         in = covey__calloc(server->env, 1, sizeof *in);
         if (!in) return MHD_NO;
         covey__buffer_init(&in->body, server->env, COVEY__SERVE_BODY_MAX);
+        check_asker(server, connection, url, in);
+        covey__conversations_request_begins(&server->pool);
         *state = in;
         return MHD_YES;
     }
     if (*upload_size) {
-        if (!in->too_large && covey__buffer_append(&in->body, upload, *upload_size)) {
+        if (!in->refused && !in->too_large &&
+            covey__buffer_append(&in->body, upload, *upload_size)) {
             in->too_large = true;
             covey__buffer_free(&in->body);
         }
         *upload_size = 0;
         return MHD_YES;
     }
-    const char *code = NULL, *message = NULL;
-    int status = refused(server, connection, url, &code, &message);
-    if (status) {
-        covey__counter_add(&server->counters.requests_refused, 1);
-        return covey__reply_error(server, connection, status, code, message);
-    }
-    if (!strcmp(method, "GET") || !strcmp(method, "HEAD"))
-        return route_get(server, connection, url);
-    if (!strcmp(method, "POST")) return route_post(server, connection, url, in);
-    return covey__reply_error(server, connection, 405, "method_not_allowed",
-                              "only GET and POST are known here");
+    return route(server, connection, url, method, in);
 }
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **state,
@@ -265,36 +312,52 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     covey__buffer_free(&in->body);
     covey__free(server->env, in);
     *state = NULL;
+    covey__conversations_request_ends(&server->pool);
 }
 
 /* ---- Start and stop ---------------------------------------------------------------------------
  */
 
-static covey_status start(covey_server *server, const covey_server_options *options,
-                          covey_error *error) {
-    const char *address = options->address ? options->address : "127.0.0.1";
-    struct sockaddr_storage where = {0};
-    struct sockaddr_in *four = (struct sockaddr_in *)&where;
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)&where;
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL;
-    if (inet_pton(AF_INET, address, &four->sin_addr) == 1) {
-        four->sin_family = AF_INET;
-        four->sin_port = htons(options->port);
-    } else if (inet_pton(AF_INET6, address, &six->sin6_addr) == 1) {
-        six->sin6_family = AF_INET6;
-        six->sin6_port = htons(options->port);
-        flags |= MHD_USE_IPv6;
+/* Where to listen; `loopback` says whether only this machine can reach it. */
+static covey_status read_address(const char *address, uint16_t port, struct sockaddr_storage *where,
+                                 bool *loopback, covey_error *error) {
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    memset(where, 0, sizeof *where);
+    if (inet_pton(AF_INET, address, &four.sin_addr) == 1) {
+        memcpy(where, &four, sizeof four);
+        *loopback = ntohl(four.sin_addr.s_addr) >> 24 == 127;
+    } else if (inet_pton(AF_INET6, address, &six.sin6_addr) == 1) {
+        memcpy(where, &six, sizeof six);
+        *loopback = IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
     } else {
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "serve: address \"%.64s\" is not an IPv4 or IPv6 address", address);
     }
+    return COVEY_OK;
+}
+
+static covey_status start(covey_server *server, const covey_server_options *options,
+                          covey_error *error) {
+    const char *address = server->address;
+    struct sockaddr_storage where;
+    bool loopback = false;
+    /* With ITC the daemon can be quiesced: it stops accepting while answers finish. */
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
+                     MHD_USE_POLL | MHD_USE_ITC;
+    covey_status status = read_address(address, options->port, &where, &loopback, error);
+    if (status) return status;
+    if (!loopback && !server->token)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "serve: %.64s can be reached from other machines; that needs a token",
+                           address);
+    if (where.ss_family == AF_INET6) flags |= MHD_USE_IPv6;
     int connections = options->connections_max > 0 ? options->connections_max : 64;
     server->daemon = MHD_start_daemon(
         flags, options->port, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR,
         (struct sockaddr *)&where, MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,
         MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-        MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
     if (!server->daemon)
         return covey__fail_errno(error, errno, "serve: cannot listen on %.64s port %u", address,
                                  (unsigned)options->port);
@@ -315,9 +378,11 @@ covey_status covey_server_open(covey_runtime *runtime, const covey_server_option
     made->env = env;
     made->runtime = runtime;
     covey_status status = covey__conversations_init(&made->pool, env, &full, error);
-    if (!status && full.token) {
-        made->token = covey__strdup(env, full.token);
-        if (!made->token) status = covey__no_memory(error, "the token", strlen(full.token));
+    if (!status) {
+        made->address = covey__strdup(env, full.address ? full.address : "127.0.0.1");
+        made->token = full.token ? covey__strdup(env, full.token) : NULL;
+        if (!made->address || (full.token && !made->token))
+            status = covey__no_memory(error, "the server's address and token", 0);
     }
     if (!status) status = start(made, &full, error);
     if (status) {
@@ -338,6 +403,7 @@ void covey_server_close(covey_server *server, int64_t grace_ms) {
         if (listener != MHD_INVALID_SOCKET) close(listener);
     }
     covey__conversations_free(&server->pool);
+    covey__free(server->env, server->address);
     covey__free(server->env, server->token);
     covey__free(server->env, server);
 }

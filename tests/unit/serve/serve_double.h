@@ -1,0 +1,423 @@
+/* A backend whose answers a test scripts by the prompt's words, and a client that speaks HTTP over
+ * a plain socket, so that a test sees the bytes. Each test program includes this once.
+ *
+ * Prompts: "hello" answers "Hello world"; "hold" says "one " and waits for double_release; "quiet"
+ * waits without a word, as a long prompt does; "endless" talks until it is stopped; "long" and
+ * "nan" fail. Anything else is said back. */
+#ifndef COVEY_TESTS_SERVE_SERVE_DOUBLE_H
+#define COVEY_TESTS_SERVE_SERVE_DOUBLE_H
+
+#include "support/support.h"
+
+#include "base/error.h"
+#include "base/runtime.h"
+#include "serve/serve.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 20000 /* how long a test waits for what must come */
+
+/* ---- The backend ---- */
+
+typedef struct double_backend {
+    const char *name;
+    int32_t conversations_max;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int32_t open, answering, released, waiting;
+    bool destroyed;
+    covey_generation_options last; /* of the last request; its stop strings are not kept */
+    size_t last_stop_count;
+    char last_stop[64], last_role[32];
+    size_t last_message_count;
+} double_backend;
+
+typedef struct double_conversation {
+    atomic_bool cancelled;
+    int32_t requests;
+} double_conversation;
+
+static inline covey_availability double_available(void *user, char *reason, size_t size) {
+    (void)user;
+    if (size) reason[0] = 0;
+    return COVEY_AVAILABLE;
+}
+
+static inline void double_report(void *user, covey_backend_report *report) {
+    const double_backend *backend = user;
+    snprintf(report->kind, sizeof report->kind, "%s", backend->name);
+}
+
+static inline covey_status double_count(void *user, const covey_request *request, size_t *count,
+                                        covey_error *error) {
+    (void)user;
+    (void)error;
+    *count = request->message_count;
+    return COVEY_OK;
+}
+
+static inline covey_status double_open(void *user, int32_t context_tokens, void **conversation,
+                                       covey_error *error) {
+    double_backend *backend = user;
+    (void)context_tokens;
+    pthread_mutex_lock(&backend->mutex);
+    bool full = backend->open >= backend->conversations_max;
+    if (!full) backend->open++;
+    pthread_mutex_unlock(&backend->mutex);
+    if (full) return covey__fail(error, COVEY_ERROR_BUSY, "the double is full");
+    *conversation = calloc(1, sizeof(double_conversation));
+    assert_non_null(*conversation);
+    return COVEY_OK;
+}
+
+static inline void double_close(void *user, void *conversation) {
+    double_backend *backend = user;
+    free(conversation);
+    pthread_mutex_lock(&backend->mutex);
+    backend->open--;
+    pthread_cond_broadcast(&backend->changed);
+    pthread_mutex_unlock(&backend->mutex);
+}
+
+/* Waits for a release or a cancel; cancels set no condition, so it looks now and then. */
+static inline bool double_wait(double_backend *backend, const double_conversation *talk) {
+    pthread_mutex_lock(&backend->mutex);
+    backend->waiting++;
+    pthread_cond_broadcast(&backend->changed);
+    while (!backend->released && !atomic_load(&talk->cancelled)) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 2000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&backend->changed, &backend->mutex, &until);
+    }
+    bool released = backend->released > 0;
+    if (released) backend->released--;
+    backend->waiting--;
+    pthread_mutex_unlock(&backend->mutex);
+    return released;
+}
+
+static inline covey_status double_say(double_backend *backend, double_conversation *talk,
+                                      const char *words, covey_answer *answer, covey_error *error,
+                                      covey_text_fn text, void *user) {
+    bool goes_on = true;
+    if (!strcmp(words, "long"))
+        return covey__fail_sizes(error, COVEY_ERROR_CONTEXT_SIZE, 10, 20,
+                                 "prompt: 19 tokens do not fit a context of 10");
+    if (!strcmp(words, "nan")) return covey__fail(error, COVEY_ERROR_NUMERIC, "NaN in the logits");
+    if (!strcmp(words, "quiet")) {
+        if (!double_wait(backend, talk))
+            return covey__fail(error, COVEY_ERROR_CANCELLED, "cancelled");
+        goes_on = text(user, "at last", 7);
+    } else if (!strcmp(words, "hold")) {
+        goes_on = text(user, "one ", 4) && double_wait(backend, talk) && text(user, "two", 3);
+    } else if (!strcmp(words, "endless")) {
+        static const char line[] = "all work and no play makes a dull answer; ";
+        while (goes_on)
+            goes_on = !atomic_load(&talk->cancelled) && text(user, line, sizeof line - 1);
+    } else if (!strcmp(words, "hello")) {
+        goes_on = text(user, "Hello", 5) && text(user, " world", 6);
+    } else {
+        goes_on = text(user, words, strlen(words));
+    }
+    if (!goes_on) answer->stop_reason = COVEY_STOP_CANCELLED;
+    return COVEY_OK;
+}
+
+static inline covey_status double_generate(void *user, void *conversation,
+                                           const covey_request *request, covey_answer *answer,
+                                           covey_error *error, covey_text_fn text,
+                                           void *text_user) {
+    double_backend *backend = user;
+    double_conversation *talk = conversation;
+    size_t last = request->message_count - 1;
+    const char *words = request->prompt ? request->prompt : request->messages[last].content;
+    atomic_store(&talk->cancelled, false);
+    pthread_mutex_lock(&backend->mutex);
+    backend->answering++;
+    backend->last = request->generation;
+    backend->last_stop_count = request->generation.stop_count;
+    snprintf(backend->last_stop, sizeof backend->last_stop, "%s",
+             request->generation.stop_count ? request->generation.stop[0] : "");
+    backend->last_message_count = request->message_count;
+    snprintf(backend->last_role, sizeof backend->last_role, "%s",
+             request->prompt ? "" : request->messages[0].role);
+    pthread_mutex_unlock(&backend->mutex);
+    answer->prompt_token_count = 7;
+    answer->reused_token_count = talk->requests++ ? 5 : 0;
+    answer->answer_token_count = 3;
+    answer->first_token_us = 1500;
+    answer->prefill_us = 1000;
+    answer->decode_us = 2000;
+    covey_status status = double_say(backend, talk, words, answer, error, text, text_user);
+    pthread_mutex_lock(&backend->mutex);
+    backend->answering--;
+    pthread_cond_broadcast(&backend->changed);
+    pthread_mutex_unlock(&backend->mutex);
+    return status;
+}
+
+static inline void double_cancel(void *user, void *conversation) {
+    (void)user;
+    atomic_store(&((double_conversation *)conversation)->cancelled, true);
+}
+
+static inline void double_destroy(void *user) {
+    double_backend *backend = user;
+    pthread_mutex_lock(&backend->mutex);
+    backend->destroyed = true;
+    pthread_mutex_unlock(&backend->mutex);
+}
+
+static inline void double_init(double_backend *backend, const char *name, int32_t max) {
+    memset(backend, 0, sizeof *backend);
+    backend->name = name;
+    backend->conversations_max = max;
+    pthread_mutex_init(&backend->mutex, NULL);
+    pthread_cond_init(&backend->changed, NULL);
+}
+
+static inline void double_free(double_backend *backend) {
+    assert_true(backend->destroyed);
+    assert_int_equal(backend->open, 0);
+    pthread_cond_destroy(&backend->changed);
+    pthread_mutex_destroy(&backend->mutex);
+}
+
+static inline covey_backend *double_make(covey_runtime *runtime, double_backend *backend) {
+    covey_backend_table table = {sizeof table,  backend,       double_available, double_report,
+                                 double_count,  double_open,   double_close,     double_generate,
+                                 double_cancel, double_destroy};
+    covey_backend *made = NULL;
+    covey_error error = {0};
+    if (covey_backend_new(runtime, &table, &made, &error)) fail_msg("%s", error.message);
+    return made;
+}
+
+/* Waits until `*value` is `wanted`; fails the test when that does not come. */
+static inline void double_await(double_backend *backend, const int32_t *value, int32_t wanted) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_MS / 1000;
+    pthread_mutex_lock(&backend->mutex);
+    int failed = 0;
+    while (*value != wanted && !failed)
+        failed = pthread_cond_timedwait(&backend->changed, &backend->mutex, &until);
+    int32_t found = *value;
+    pthread_mutex_unlock(&backend->mutex);
+    if (failed) fail_msg("waited for %d, found %d", (int)wanted, (int)found);
+}
+
+static inline void double_release(double_backend *backend) {
+    pthread_mutex_lock(&backend->mutex);
+    backend->released++;
+    pthread_cond_broadcast(&backend->changed);
+    pthread_mutex_unlock(&backend->mutex);
+}
+
+/* ---- The client ---- */
+
+static inline int client_open(uint16_t port) {
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(port)};
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(file >= 0);
+    if (connect(file, (struct sockaddr *)&where, sizeof where)) {
+        close(file);
+        return -1;
+    }
+    return file;
+}
+
+static inline void client_send(int file, const char *bytes, size_t size) {
+    while (size) {
+        ssize_t sent = send(file, bytes, size, MSG_NOSIGNAL);
+        if (sent <= 0) return; /* the server may refuse before all is sent */
+        bytes += sent;
+        size -= (size_t)sent;
+    }
+}
+
+#define TOKEN  "secret-token"
+#define BEARER "Authorization: Bearer " TOKEN "\r\n"
+#define JSON   "Content-Type: application/json\r\n"
+
+/* A request with a good Host; `headers` are whole lines. */
+static inline int client_ask(uint16_t port, const char *method, const char *url,
+                             const char *headers, const char *body) {
+    char head[2048];
+    size_t size = body ? strlen(body) : 0;
+    int file = client_open(port);
+    assert_true(file >= 0);
+    int length = snprintf(head, sizeof head,
+                          "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n"
+                          "Content-Length: %zu\r\n%s\r\n",
+                          method, url, (unsigned)port, size, headers);
+    assert_true(length > 0 && (size_t)length < sizeof head);
+    client_send(file, head, (size_t)length);
+    if (body) client_send(file, body, size);
+    return file;
+}
+
+/* What came, head and body apart; chunks are put together. */
+typedef struct reply {
+    char *bytes; /* as they came */
+    size_t size;
+    int status;
+    const char *head, *body;
+    size_t body_size;
+    bool whole; /* the last chunk came */
+} reply;
+
+static inline void reply_free(reply *r) {
+    free(r->bytes);
+    memset(r, 0, sizeof *r);
+}
+
+static inline void reply_join_chunks(reply *r, char *body) {
+    char *to = body, *from = body, *end = r->bytes + r->size;
+    while (from < end) {
+        char *line_end = strstr(from, "\r\n");
+        if (!line_end) break;
+        size_t size = strtoul(from, NULL, 16);
+        from = line_end + 2;
+        if (!size) {
+            r->whole = true;
+            break;
+        }
+        if ((size_t)(end - from) < size) size = (size_t)(end - from);
+        memmove(to, from, size);
+        to += size;
+        from += size + 2;
+    }
+    *to = 0;
+    r->body_size = (size_t)(to - body);
+}
+
+static inline void reply_split(reply *r) {
+    char *gap = strstr(r->bytes, "\r\n\r\n");
+    r->head = r->body = r->bytes;
+    if (!gap || sscanf(r->bytes, "HTTP/1.1 %d", &r->status) != 1) return;
+    bool chunked = false;
+    char *field = strstr(r->bytes, "Transfer-Encoding: chunked");
+    chunked = field && field < gap;
+    gap[2] = 0;
+    r->body = gap + 4;
+    r->body_size = r->size - (size_t)(r->body - r->bytes);
+    if (chunked) reply_join_chunks(r, gap + 4);
+}
+
+/* Reads some bytes; false at the end. */
+static inline bool client_read_some(int file, reply *r) {
+    struct pollfd ready = {file, POLLIN, 0};
+    if (poll(&ready, 1, PATIENCE_MS) != 1) fail_msg("nothing came from the server");
+    r->bytes = realloc(r->bytes, r->size + 65537);
+    assert_non_null(r->bytes);
+    ssize_t size = recv(file, r->bytes + r->size, 65536, 0);
+    if (size > 0) r->size += (size_t)size;
+    r->bytes[r->size] = 0;
+    return size > 0;
+}
+
+/* Reads until `text` came. */
+static inline void client_read_until(int file, reply *r, const char *text) {
+    while (!r->bytes || !strstr(r->bytes, text))
+        if (!client_read_some(file, r)) fail_msg("the answer ended before \"%s\"", text);
+}
+
+static inline reply client_finish(int file, reply begun) {
+    while (client_read_some(file, &begun)) {
+    }
+    close(file);
+    reply_split(&begun);
+    return begun;
+}
+
+static inline reply client_do(uint16_t port, const char *method, const char *url,
+                              const char *headers, const char *body) {
+    return client_finish(client_ask(port, method, url, headers, body), (reply){0});
+}
+
+static inline bool head_has(const reply *r, const char *line) {
+    return strstr(r->head, line) != NULL;
+}
+
+static inline bool body_has(const reply *r, const char *text) {
+    return strstr(r->body, text) != NULL;
+}
+
+/* Checks status and what the body must hold, says what came when it does not, and frees it. */
+static inline void expect(reply r, int status, const char *text) {
+    if (r.status != status || (text && !body_has(&r, text)))
+        fail_msg("expected %d with \"%s\", found %d: %s\n%s", status, text ? text : "", r.status,
+                 r.head ? r.head : "", r.body ? r.body : "");
+    reply_free(&r);
+}
+
+/* ---- A server over it ---- */
+
+typedef struct served_test {
+    covey_runtime *runtime;
+    covey_server *server;
+    double_backend one, two;
+    uint16_t port;
+} served_test;
+
+static inline void served_begin(served_test *t, const covey_server_options *options) {
+    covey_error error = {0};
+    memset(t, 0, sizeof *t);
+    double_init(&t->one, "one", 16);
+    double_init(&t->two, "two", 16);
+    if (covey__runtime_new(NULL, &t->runtime, &error) ||
+        covey_server_open(t->runtime, options, &t->server, &error))
+        fail_msg("%s", error.message);
+    t->port = covey_server_port(t->server);
+    assert_true(t->port > 0);
+}
+
+static inline void served_set(served_test *t, double_backend *backend, const char *label) {
+    covey_error error = {0};
+    covey_backend *made = double_make(t->runtime, backend);
+    if (covey_server_set_backend(t->server, made, label, "assistant", &error))
+        fail_msg("%s", error.message);
+    covey_backend_release(made);
+}
+
+static inline void served_end(served_test *t, bool second) {
+    covey_server_close(t->server, 0);
+    double_free(&t->one);
+    if (second) double_free(&t->two);
+    covey_runtime_close(t->runtime);
+}
+
+/* The value of a sample in /metrics. */
+static inline long metric(uint16_t port, const char *sample) {
+    reply r = client_do(port, "GET", "/metrics", BEARER, NULL);
+    char *at = r.body ? strstr(r.body, sample) : NULL;
+    if (!at) fail_msg("no sample %s", sample);
+    long value = strtol(at + strlen(sample), NULL, 10);
+    reply_free(&r);
+    return value;
+}
+
+/* Asks until the sample has the value: what happens in another thread takes a moment. */
+static inline void await_metric(uint16_t port, const char *sample, long wanted) {
+    struct timespec pause = {0, 2000000};
+    for (int waited = 0; metric(port, sample) != wanted; waited += 2) {
+        if (waited > PATIENCE_MS) fail_msg("%s did not become %ld", sample, wanted);
+        nanosleep(&pause, NULL);
+    }
+}
+
+#endif
