@@ -6,7 +6,7 @@
  *
  *   model.c     open, describe, close        arch/NAME.c  what an architecture is made of
  *   tensors.c   tensors by name into layers  vocabulary.c tokens and chat out of the metadata
- *   workspace.c scratch that passes share    pass.c       the pass itself
+ *   workspace.c scratch that passes share    pass*.c      the pass itself
  *   session.c   KV pages, append, truncate   sampling.c   the next token
  *   generate.c  text until something stops it */
 #ifndef COVEY_ENGINE_ENGINE_H
@@ -48,6 +48,7 @@ typedef struct covey__hyper {
 typedef struct covey__group {
     covey__weights matrices[COVEY__GROUP_MAX];
     int32_t count;
+    bool together; /* of equal shape, and split side by side instead of one after the other */
 } covey__group;
 
 typedef struct covey__layer {
@@ -74,6 +75,12 @@ typedef struct covey__input {
     covey__activations kinds[COVEY__ACT_KINDS];
 } covey__input;
 
+/* What is left of a thread's part of a product: tiles [front, back), packed into one word so that
+ * its owner takes from the front and others from the back. */
+typedef struct covey__share {
+    _Alignas(64) atomic_ullong tiles; /* front << 32 | back */
+} covey__share;
+
 /* Scratch of passes, for up to `batch` rows and `context` keys. */
 typedef struct covey__workspace {
     pthread_mutex_t lock; /* over all that follows but `trim` */
@@ -93,6 +100,7 @@ typedef struct covey__workspace {
     char *inputs;     /* activations */
     char *threads;    /* thread_bytes each */
     size_t thread_bytes;
+    covey__share *shares; /* one a thread */
 } covey__workspace;
 
 struct covey_model {

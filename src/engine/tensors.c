@@ -151,6 +151,7 @@ static covey_status load_layer(covey_model *model, int32_t index, size_t *taken,
     layer->qkv.count = 3;
     layer->attention_output.count = 1;
     layer->gate_up.count = 2;
+    layer->gate_up.together = true;
     layer->down.count = 1;
     return COVEY_OK;
 }

@@ -72,6 +72,7 @@ static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context
     w->inputs = carve(&at, input_bytes(model, batch));
     w->thread_bytes = thread_bytes(model, context);
     w->threads = carve(&at, w->thread_bytes * (uint64_t)covey__pool_threads(model->pool));
+    w->shares = carve(&at, (uint64_t)covey__pool_threads(model->pool) * sizeof *w->shares);
     return at.at;
 }
 
