@@ -345,6 +345,64 @@ static void what_the_server_knows_survives_it(void **state) {
     covey_fleet_client_close(p.client);
 }
 
+/* Devices check in and report from several threads while a rollout changes under them. */
+typedef struct crowd {
+    fleet_double own; /* the shared double with a pool and a body of this thread */
+    fleet_device device;
+    int offers;
+} crowd;
+
+static void *be_a_device(void *user) {
+    crowd *c = user;
+    char body[300];
+    for (int i = 0; i < 40; i++) {
+        fleet_expect(&c->own, fleet_checkin(&c->own, &c->device, i % 3 ? "small" : "tiny", "1.0.0"),
+                     200);
+        c->offers += fleet_target(&c->own)[0] != '\0';
+        snprintf(body, sizeof body,
+                 "{\"events\":[{\"id\":\"e%d\",\"time_ms\":1,\"phase\":\"fetch\","
+                 "\"outcome\":\"failed\",\"release\":\"assistant@1.1.0\"}]}",
+                 i / 2);
+        fleet_expect(&c->own, fleet_call(&c->own, "POST", "/v1/reports", c->device.token, body),
+                     200);
+    }
+    return NULL;
+}
+
+static void many_at_once(void **state) {
+    fleet_double *f = *state;
+    enum { THREADS = 4 };
+    static crowd crowds[THREADS];
+    pthread_t threads[THREADS];
+    covey_error error = {0};
+    publisher p = publisher_open(f, "keys", true);
+    make_bundle(f, "one", "1.1.0", 1);
+    published(&p, "one");
+    fleet_expect(f, rollout(f, "{\"release\":\"assistant@1.1.0\"}"), 201);
+    for (int i = 0; i < THREADS; i++) {
+        const covey__env *env = covey__runtime_env(f->runtime);
+        crowds[i] = (crowd){.own = *f, .device = fleet_enroll(f, "small")};
+        assert_int_equal(covey__transport_pool_new(env, 1, &crowds[i].own.pool, &error), COVEY_OK);
+        covey__buffer_init(&crowds[i].own.body, env, 1u << 20);
+        assert_int_equal(pthread_create(&threads[i], NULL, be_a_device, &crowds[i]), 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        const char *change = i % 2 ? "{\"percent\":100}" : "{\"percent\":50}";
+        fleet_expect(f, fleet_call(f, "PATCH", "/v1/rollouts/r-1", f->admin, change), 200);
+        fleet_expect(f, fleet_call(f, "GET", "/v1/devices", f->admin, NULL), 200);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        covey__transport_pool_free(crowds[i].own.pool);
+        covey__buffer_free(&crowds[i].own.body);
+    }
+    fleet_expect(f, fleet_call(f, "GET", "/metrics", NULL, NULL), 200);
+    assert_non_null(strstr(fleet_text(f), "covey_fleet_checkins_total 160\n"));
+    assert_non_null(strstr(fleet_text(f), "covey_fleet_reports_total{outcome=\"accepted\"} 80\n"));
+    assert_non_null(strstr(fleet_text(f), "covey_fleet_reports_total{outcome=\"known\"} 80\n"));
+    covey_fleet_client_close(p.client);
+}
+
 /* ---- the client's own words --------------------------------------------------------------- */
 
 static void every_list_has_a_text(void **state) {
@@ -416,6 +474,7 @@ int main(void) {
         TEST(the_percentage_draws_devices_and_keeps_them),
         TEST(a_refusal_is_final_and_explained),
         TEST(what_the_server_knows_survives_it),
+        TEST(many_at_once),
         TEST(every_list_has_a_text),
         TEST(keys_are_never_overwritten),
     };

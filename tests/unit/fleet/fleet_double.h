@@ -180,7 +180,7 @@ static inline int fleet_checkin(fleet_double *f, const fleet_device *device,
 
 /* "assistant@1.1.0"-like text of the target in the last answer, "" when it was null. */
 static inline const char *fleet_target(fleet_double *f) {
-    static char text[80];
+    static _Thread_local char text[80];
     if (strstr(fleet_text(f), "\"target\":null")) return "";
     char name[64], version[64];
     fleet_member(f, "name", name, sizeof name);

@@ -4,6 +4,7 @@
 
 #include "fleet/store.h"
 #include "fleet/store_schema.h"
+#include "fleet/store_sqlite.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -489,6 +490,36 @@ static void the_file_is_its_owners(void **state) {
     assert_int_equal(info.st_mode & 077, 0);
 }
 
+static void set_page_limit(fixture *f, const char *pages) {
+    char sql[80];
+    covey__sqlite *s = covey__sqlite_enter(f->store);
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count = %s", pages);
+    assert_int_equal(sqlite3_exec(s->db, sql, NULL, NULL, NULL), SQLITE_OK);
+    covey__sqlite_leave(s);
+}
+
+/* A full disk in the middle of an enrollment: said so, nothing half done, and then it works. */
+static void a_full_store_says_so(void **state) {
+    fixture *f = *state;
+    covey_error error = {0};
+    static char json[8000];
+    memset(json, 'a', sizeof json - 1);
+    add_token(f, "t", 1, 1000);
+    covey__device_state s = state_of("1.0.0");
+    covey__enrollment e = {.state = &s, .now_ms = 1};
+    covey__enroll_outcome outcome;
+    s.json = json; /* more than one page */
+    hash_of("t", e.token_hash);
+    hash_of("d", e.device_token_hash);
+    snprintf(e.device_id, sizeof e.device_id, "%032d", 1);
+    set_page_limit(f, "1"); /* as few as there are */
+    assert_int_equal(f->store->driver->enroll(f->store, &e, &outcome, &error),
+                     COVEY_ERROR_NO_SPACE);
+    set_page_limit(f, "100000");
+    assert_int_equal(f->store->driver->enroll(f->store, &e, &outcome, &error), COVEY_OK);
+    assert_int_equal(outcome, COVEY__ENROLL_NEW); /* the token had not been used up */
+}
+
 static void a_newer_schema_is_refused(void **state) {
     fixture *f = *state;
     covey_error error = {0};
@@ -534,6 +565,7 @@ int main(void) {
         TEST(reports_of_a_device_are_bounded),
         TEST(all_is_there_after_closing),
         TEST(the_file_is_its_owners),
+        TEST(a_full_store_says_so),
         TEST(a_newer_schema_is_refused),
         TEST(what_is_no_database_is_refused),
     };
