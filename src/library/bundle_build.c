@@ -41,6 +41,8 @@ typedef struct build {
     size_t part_count;
     char variant[65];
     uint64_t memory_bytes;
+    covey_progress_fn progress; /* may be NULL */
+    void *progress_user;
 } build;
 
 static covey_status read_text(const build *b, const char *path, size_t size_max,
@@ -49,8 +51,15 @@ static covey_status read_text(const build *b, const char *path, size_t size_max,
     return covey__file_read(b->env, path, text, error);
 }
 
-static covey_status copy_file(const covey__env *env, const char *from, const char *to,
+static covey_status tell(const build *b, const char *what, uint64_t done, uint64_t total,
+                         covey_error *error) {
+    if (b->progress == NULL || b->progress(b->progress_user, what, done, total)) return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_CANCELLED, "stopped by the caller");
+}
+
+static covey_status copy_file(const build *b, const char *from, const char *to,
                               covey_error *error) {
+    const covey__env *env = b->env;
     int in = -1, out = -1;
     uint64_t size;
     uint8_t *piece = covey__alloc(env, PIECE_BYTES);
@@ -68,6 +77,7 @@ static covey_status copy_file(const covey__env *env, const char *from, const cha
         if (status == COVEY_OK)
             status = covey__file_write_at(env, out, to, at, piece, count, error);
         at += count;
+        if (status == COVEY_OK) status = tell(b, "MiB copied", at >> 20, size >> 20, error);
     }
     if (status == COVEY_OK) status = covey__file_sync(env, out, to, error);
     if (in >= 0) close(in);
@@ -97,7 +107,7 @@ static covey_status add_model(build *b, covey_error *error) {
             status = covey__template_set(b->env, o->model, to, text.data == NULL ? "" : text.data,
                                          text.size, error);
     } else if (status == COVEY_OK) {
-        status = copy_file(b->env, o->model, to, error);
+        status = copy_file(b, o->model, to, error);
     }
     covey__buffer_free(&text);
     covey__free(b->env, to);
@@ -291,7 +301,11 @@ covey_status covey_bundle_build(covey_runtime *runtime, const covey_bundle_optio
     if (runtime == NULL || options == NULL || options->size < sizeof *options)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "bundle: options must be set to COVEY_BUNDLE_OPTIONS_INIT first");
-    build b = {.runtime = runtime, .env = covey__runtime_env(runtime), .options = options};
+    build b = {.runtime = runtime,
+               .env = covey__runtime_env(runtime),
+               .options = options,
+               .progress = progress,
+               .progress_user = user};
     covey_probe_result figures = COVEY_PROBE_RESULT_INIT;
     covey_status status = check_options(&b, error);
     if (status != COVEY_OK) return status;

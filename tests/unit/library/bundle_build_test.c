@@ -153,6 +153,27 @@ static void failing_task_probes_are_kept_only_on_demand(void **state) {
     assert_int_equal(result.task_count, 1);
 }
 
+static bool stop(void *user, const char *what, uint64_t done, uint64_t total) {
+    (void)done;
+    (void)total;
+    return strcmp(what, user) != 0;
+}
+
+static void the_caller_can_stop_it_at_any_part(void **state) {
+    (void)state;
+    static char parts[][16] = {"MiB copied", "bits probes"};
+    size_t before = entries();
+    for (size_t i = 0; i < 2; i++) {
+        covey_error error = {.message = ""};
+        covey_bundle_options options = built_options();
+        covey_runtime *runtime = open_runtime(1, NULL);
+        assert_int_equal(covey_bundle_build(runtime, &options, NULL, &error, stop, parts[i]),
+                         COVEY_ERROR_CANCELLED);
+        covey_runtime_close(runtime);
+        assert_int_equal(entries(), before);
+    }
+}
+
 static int64_t calls, fail_at;
 
 static int fail_write(void *user, const char *point, const char *subject) {
@@ -194,6 +215,7 @@ int main(void) {
         T(each_wrong_input_is_named_and_leaves_nothing),
         T(a_model_with_wrong_numbers_is_not_built),
         T(failing_task_probes_are_kept_only_on_demand),
+        T(the_caller_can_stop_it_at_any_part),
         T(a_full_disk_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
