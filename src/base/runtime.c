@@ -16,6 +16,8 @@ struct covey_runtime {
     covey_crypto crypto;
     covey_keystore keystore;
     covey_transport transport;
+    void (*transport_close)(void *user); /* NULL: nothing to close */
+    void *transport_user;
     covey__pool *pool;
     covey__isa isa;
     pthread_mutex_t signals_mutex;
@@ -139,10 +141,19 @@ covey_status covey__runtime_new(const covey_runtime_options *given, covey_runtim
 void covey_runtime_close(covey_runtime *runtime) {
     if (runtime == NULL) return;
     covey__pool_free(runtime->pool);
+    if (runtime->transport_close) runtime->transport_close(runtime->transport_user);
     pthread_mutex_destroy(&runtime->trim_mutex);
     pthread_mutex_destroy(&runtime->signals_mutex);
     covey__env env = runtime->env;
     covey__free(&env, runtime);
+}
+
+void covey__runtime_lend_transport(covey_runtime *runtime, const covey_transport *transport,
+                                   void (*close)(void *user), void *user) {
+    runtime->transport = *transport;
+    runtime->env.transport = &runtime->transport;
+    runtime->transport_close = close;
+    runtime->transport_user = user;
 }
 
 static bool in_range(int32_t value, int32_t most) {

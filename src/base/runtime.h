@@ -30,4 +30,9 @@ typedef struct covey__trim_hook {
 void covey__runtime_trim_add(covey_runtime *runtime, covey__trim_hook *hook);
 void covey__runtime_trim_remove(covey_runtime *runtime, covey__trim_hook *hook);
 
+/* Puts a transport into a runtime that was just made with none of its own; `close` runs once when
+ * the runtime closes. */
+void covey__runtime_lend_transport(covey_runtime *runtime, const covey_transport *transport,
+                                   void (*close)(void *user), void *user);
+
 #endif
