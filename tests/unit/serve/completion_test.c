@@ -1,0 +1,425 @@
+/* Answers over HTTP: whole and streamed, in OpenAI's shapes; conversations that stay with their
+ * backend; clients that leave; a server that is closed in the middle of an answer. */
+#include "serve_double.h"
+
+#define CHAT       "/v1/chat/completions"
+#define TEXT       "/v1/completions"
+#define SAY(words) "{\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}]}"
+#define STREAM(words)                                                                              \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}],\"stream\":true}"
+
+static served_test test;
+
+static void begin_with(const covey_server_options *options) {
+    served_begin(&test, options);
+    served_set(&test, &test.one, "assistant@1.0.0");
+}
+
+static int begin(void **state) {
+    (void)state;
+    covey_server_options options = COVEY_SERVER_OPTIONS_INIT;
+    options.token = TOKEN;
+    begin_with(&options);
+    return 0;
+}
+
+static int end(void **state) {
+    (void)state;
+    served_end(&test, false);
+    return 0;
+}
+
+static const covey__json *parsed(covey__arena *arena, const char *text, size_t size) {
+    static covey__env env;
+    covey_error error = {0};
+    const covey__json *root = NULL;
+    covey__env_init(&env);
+    covey__arena_init(arena, &env, 1u << 20);
+    if (covey__json_parse(arena, text, size, COVEY__JSON_LIMITS_DEFAULT, &root, &error))
+        fail_msg("%s in %.*s", error.message, (int)size, text);
+    return root;
+}
+
+/* The value at a path like "choices.0.message.content". */
+static const covey__json *at(const covey__json *node, const char *path) {
+    char name[64];
+    for (const char *from = path; node && *from;) {
+        size_t size = strcspn(from, ".");
+        snprintf(name, sizeof name, "%.*s", (int)size, from);
+        if (node->kind == COVEY__JSON_ARRAY) {
+            long index = strtol(name, NULL, 10);
+            for (node = node->child; node && index--;) node = node->next;
+        } else {
+            node = covey__json_get(node, name);
+        }
+        from += size + (from[size] == '.');
+    }
+    return node;
+}
+
+static void expect_text(const covey__json *root, const char *path, const char *wanted) {
+    const covey__json *node = at(root, path);
+    if (!node || !node->text) fail_msg("%s is absent", path);
+    assert_string_equal(node->text, wanted);
+}
+
+static void expect_null(const covey__json *root, const char *path) {
+    const covey__json *node = at(root, path);
+    assert_non_null(node);
+    assert_int_equal(node->kind, COVEY__JSON_NULL);
+}
+
+/* ---- Shapes ---- */
+
+static void test_whole_chat(void **state) {
+    (void)state;
+    covey__arena arena;
+    reply r = client_do(test.port, "POST", CHAT, BEARER JSON, SAY("hello"));
+    assert_int_equal(r.status, 200);
+    assert_true(head_has(&r, "X-Covey-Ensemble: assistant@1.0.0"));
+    const covey__json *root = parsed(&arena, r.body, r.body_size);
+    assert_memory_equal(at(root, "id")->text, "chatcmpl-", 9);
+    expect_text(root, "object", "chat.completion");
+    expect_text(root, "model", "assistant");
+    expect_text(root, "choices.0.index", "0");
+    expect_text(root, "choices.0.message.role", "assistant");
+    expect_text(root, "choices.0.message.content", "Hello world");
+    expect_text(root, "choices.0.finish_reason", "stop");
+    expect_null(root, "choices.0.logprobs");
+    expect_text(root, "usage.prompt_tokens", "7");
+    expect_text(root, "usage.completion_tokens", "3");
+    expect_text(root, "usage.total_tokens", "10");
+    expect_text(root, "usage.prompt_tokens_details.cached_tokens", "0");
+    expect_text(root, "covey.ensemble", "assistant@1.0.0");
+    expect_text(root, "covey.route", "local");
+    covey__arena_free(&arena);
+    reply_free(&r);
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, SAY("hello")), 200,
+           "\"cached_tokens\":5");
+}
+
+static void test_whole_text(void **state) {
+    (void)state;
+    covey__arena arena;
+    reply r = client_do(test.port, "POST", TEXT, BEARER JSON, "{\"prompt\":\"a \\\"quote\\\"\"}");
+    assert_int_equal(r.status, 200);
+    const covey__json *root = parsed(&arena, r.body, r.body_size);
+    expect_text(root, "object", "text_completion");
+    expect_text(root, "choices.0.text", "a \"quote\"");
+    assert_null(at(root, "choices.0.message"));
+    covey__arena_free(&arena);
+    reply_free(&r);
+}
+
+/* One event of a stream at a time; NULL when there is none. */
+static char *next_event(char **from) {
+    char *event = strstr(*from, "data: ");
+    if (!event) return NULL;
+    char *stop = strstr(event, "\n\n");
+    assert_non_null(stop);
+    *stop = 0;
+    *from = stop + 2;
+    return event + 6;
+}
+
+static void test_streamed_chat(void **state) {
+    (void)state;
+    static const char *const contents[] = {"Hello", " world"};
+    covey__arena arena;
+    reply r = client_do(test.port, "POST", CHAT, BEARER JSON,
+                        "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],"
+                        "\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
+    assert_int_equal(r.status, 200);
+    assert_true(r.whole);
+    assert_true(head_has(&r, "Content-Type: text/event-stream"));
+    assert_true(head_has(&r, "X-Covey-Ensemble: assistant@1.0.0"));
+    char *from = r.bytes + (r.body - r.bytes), id[64] = "";
+    for (int i = 0; i < 2; i++) {
+        char *event = next_event(&from);
+        const covey__json *root = parsed(&arena, event, strlen(event));
+        expect_text(root, "object", "chat.completion.chunk");
+        expect_text(root, "choices.0.delta.content", contents[i]);
+        if (i == 0) expect_text(root, "choices.0.delta.role", "assistant");
+        expect_null(root, "choices.0.finish_reason");
+        if (i == 1) assert_string_equal(at(root, "id")->text, id);
+        snprintf(id, sizeof id, "%s", at(root, "id")->text);
+        covey__arena_free(&arena);
+    }
+    char *event = next_event(&from);
+    const covey__json *root = parsed(&arena, event, strlen(event));
+    expect_text(root, "choices.0.finish_reason", "stop");
+    assert_int_equal(at(root, "choices.0.delta")->size, 0);
+    expect_text(root, "covey.ensemble", "assistant@1.0.0");
+    covey__arena_free(&arena);
+    event = next_event(&from);
+    root = parsed(&arena, event, strlen(event));
+    assert_int_equal(at(root, "choices")->size, 0);
+    expect_text(root, "usage.total_tokens", "10");
+    covey__arena_free(&arena);
+    assert_string_equal(next_event(&from), "[DONE]");
+    assert_null(next_event(&from));
+    reply_free(&r);
+}
+
+static void test_streamed_text(void **state) {
+    (void)state;
+    reply r =
+        client_do(test.port, "POST", TEXT, BEARER JSON, "{\"prompt\":\"hello\",\"stream\":true}");
+    assert_true(body_has(&r, "\"text\":\"Hello\""));
+    assert_true(body_has(&r, "\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"stop\""));
+    assert_null(strstr(r.body, "usage"));
+    expect(r, 200, "data: [DONE]\n\n");
+}
+
+/* An answer without a word still has its first piece, with the role. */
+static void test_streamed_nothing(void **state) {
+    (void)state;
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, STREAM("")), 200,
+           "\"role\":\"assistant\"");
+}
+
+static void test_failures(void **state) {
+    (void)state;
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, SAY("long")), 400,
+           "\"code\":\"context_length_exceeded\"");
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, SAY("nan")), 500,
+           "\"type\":\"server_error\"");
+    reply r = client_do(test.port, "POST", CHAT, BEARER JSON, STREAM("long"));
+    assert_true(r.whole);
+    assert_null(strstr(r.body, "[DONE]"));
+    expect(r, 200, "data: {\"error\":{\"message\":\"prompt: 19 tokens");
+    assert_int_equal(metric(test.port, "covey_requests_total{outcome=\"failed\"} "), 3);
+    /* Numbers that broke are not built upon. */
+    assert_int_equal(metric(test.port, "covey_conversations{state=\"open\"} "), 1);
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, STREAM("nan")), 200, "error");
+    await_metric(test.port, "covey_conversations{state=\"open\"} ", 0);
+}
+
+static void test_options_reach_the_backend(void **state) {
+    (void)state;
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON,
+                     "{\"messages\":[{\"role\":\"developer\",\"content\":\"be brief\"},"
+                     "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hel\"},"
+                     "{\"type\":\"text\",\"text\":\"lo\"}]}],\"stop\":[\"END\",\"x\"],"
+                     "\"temperature\":0.5,\"top_p\":0.9,\"top_k\":40,\"min_p\":0.1,\"seed\":9,"
+                     "\"max_completion_tokens\":12,\"repetition_penalty\":1.25}"),
+           200, "Hello world");
+    assert_int_equal(test.one.last_message_count, 2);
+    assert_string_equal(test.one.last_role, "system");
+    assert_int_equal(test.one.last_stop_count, 2);
+    assert_string_equal(test.one.last_stop, "END");
+    assert_int_equal(test.one.last.tokens_max, 12);
+    assert_int_equal(test.one.last.sampling.top_k, 40);
+    assert_int_equal(test.one.last.sampling.seed, 9);
+    assert_true(test.one.last.sampling.temperature == 0.5f);
+    assert_true(test.one.last.sampling.top_p == 0.9f);
+    assert_true(test.one.last.sampling.min_p == 0.1f);
+    assert_true(test.one.last.sampling.repetition_penalty == 1.25f);
+}
+
+/* ---- Conversations and backends ---- */
+
+#define TALK(id) BEARER JSON "X-Covey-Conversation: " id "\r\n"
+
+static void expect_from(const char *headers, const char *body, const char *label) {
+    char wanted[128];
+    reply r = client_do(test.port, "POST", CHAT, headers, body);
+    snprintf(wanted, sizeof wanted, "X-Covey-Ensemble: %s\r\n", label);
+    if (!head_has(&r, wanted)) fail_msg("expected %s, found %s", label, r.head);
+    expect(r, 200, label[0] ? label : NULL);
+}
+
+static void test_conversations_stay(void **state) {
+    (void)state;
+    expect_from(TALK("a"), SAY("hello"), "assistant@1.0.0");
+    expect_from(TALK("b"), SAY("hello"), "assistant@1.0.0");
+    int file = client_ask(test.port, "POST", CHAT, TALK("c"), STREAM("hold"));
+    reply held = {0};
+    client_read_until(file, &held, "one ");
+    served_set(&test, &test.two, "assistant@1.1.0");
+    assert_int_equal(covey_server_draining(test.server), 3);
+    expect_from(BEARER JSON, SAY("hello"), "assistant@1.1.0");
+    expect_from(TALK("new"), SAY("hello"), "assistant@1.1.0");
+    expect_from(TALK("a"), SAY("hello"), "assistant@1.0.0");
+    expect_from(TALK("a"), STREAM("hello"), "assistant@1.0.0");
+    double_release(&test.one);
+    held = client_finish(file, held);
+    assert_true(body_has(&held, "two"));
+    assert_true(head_has(&held, "X-Covey-Ensemble: assistant@1.0.0"));
+    expect(held, 200, "[DONE]");
+    assert_false(test.one.destroyed);
+    expect(client_do(test.port, "GET", "/v1/models", BEARER, NULL), 200, "assistant@1.1.0");
+}
+
+static int end_two(void **state) {
+    (void)state;
+    served_end(&test, true);
+    return 0;
+}
+
+static void test_bad_conversation_name(void **state) {
+    (void)state;
+    expect(client_do(test.port, "POST", CHAT, TALK("a b"), SAY("hello")), 400,
+           "X-Covey-Conversation");
+    expect(client_do(test.port, "POST", CHAT,
+                     TALK("0123456789012345678901234567890123456789012345678901234567890123456"),
+                     SAY("hello")),
+           400, "64");
+}
+
+/* One conversation, in use: the next request waits for its time and is told so. */
+static void test_queue_timeout(void **state) {
+    (void)state;
+    covey_server_options options = COVEY_SERVER_OPTIONS_INIT;
+    options.token = TOKEN;
+    options.conversations_max = 1;
+    options.queue_timeout_ms = 30;
+    begin_with(&options);
+    int file = client_ask(test.port, "POST", CHAT, BEARER JSON, STREAM("hold"));
+    reply held = {0};
+    client_read_until(file, &held, "one ");
+    reply r = client_do(test.port, "POST", CHAT, BEARER JSON, SAY("hello"));
+    assert_true(head_has(&r, "Retry-After: 1"));
+    expect(r, 503, "\"code\":\"busy\"");
+    double_release(&test.one);
+    expect(client_finish(file, held), 200, "[DONE]");
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, SAY("hello")), 200, "Hello world");
+    served_end(&test, false);
+}
+
+/* ---- Clients that leave ---- */
+
+static void leave_while(const char *body, const char *seen, bool wait_for_backend) {
+    int file = client_ask(test.port, "POST", CHAT, BEARER JSON, body);
+    reply begun = {0};
+    if (seen) client_read_until(file, &begun, seen);
+    if (wait_for_backend) double_await(&test.one, &test.one.waiting, 1);
+    close(file);
+    reply_free(&begun);
+    double_await(&test.one, &test.one.answering, 0);
+}
+
+static void test_client_leaves(void **state) {
+    (void)state;
+    static const char cancelled[] = "covey_requests_total{outcome=\"cancelled\"} ";
+    leave_while(STREAM("endless"), "all work", false); /* while it reads */
+    await_metric(test.port, cancelled, 1);
+    leave_while(STREAM("hold"), "one ", true); /* between two pieces */
+    await_metric(test.port, cancelled, 2);
+    leave_while(STREAM("quiet"), NULL, true); /* in the prompt */
+    await_metric(test.port, cancelled, 3);
+    leave_while(SAY("endless"), NULL, false); /* while a whole answer forms */
+    await_metric(test.port, cancelled, 4);
+    /* Its conversation is free and answers the next as if nothing had been. */
+    assert_int_equal(metric(test.port, "covey_conversations{state=\"open\"} "), 1);
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, SAY("hello")), 200, "Hello world");
+    assert_int_equal(metric(test.port, "covey_requests_total{outcome=\"ok\"} "), 1);
+}
+
+/* A client that reads nothing slows its model down, and no more than a bounded queue is kept. */
+static void test_slow_reader(void **state) {
+    (void)state;
+    int file = client_ask(test.port, "POST", CHAT, BEARER JSON, STREAM("endless"));
+    reply r = {0};
+    for (size_t seen = 0; seen < (1u << 20); seen = r.size)
+        if (!client_read_some(file, &r)) fail_msg("the stream ended");
+    close(file);
+    reply_free(&r);
+    double_await(&test.one, &test.one.answering, 0);
+}
+
+/* ---- Closing ---- */
+
+typedef struct closer {
+    covey_server *server;
+    int64_t grace_ms;
+    pthread_t thread;
+} closer;
+
+static void *close_server(void *user) {
+    closer *c = user;
+    covey_server_close(c->server, c->grace_ms);
+    return NULL;
+}
+
+static void closing(closer *c, int64_t grace_ms) {
+    *c = (closer){.server = test.server, .grace_ms = grace_ms};
+    assert_int_equal(pthread_create(&c->thread, NULL, close_server, c), 0);
+}
+
+static void closed(closer *c) {
+    pthread_join(c->thread, NULL);
+    double_free(&test.one);
+    covey_runtime_close(test.runtime);
+}
+
+/* Waits until nobody accepts any more. */
+static void await_refused(uint16_t port) {
+    struct timespec pause = {0, 2000000};
+    for (int waited = 0;; waited += 2) {
+        int file = client_open(port);
+        if (file < 0) return;
+        close(file);
+        if (waited > PATIENCE_MS) fail_msg("it still accepts");
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Within the grace an answer ends whole, while new ones are refused. */
+static void test_close_lets_answers_end(void **state) {
+    (void)state;
+    closer c;
+    int file = client_ask(test.port, "POST", CHAT, BEARER JSON, STREAM("hold"));
+    int other = client_ask(test.port, "POST", CHAT, TALK("x"), SAY("hold"));
+    reply held = {0};
+    client_read_until(file, &held, "one ");
+    double_await(&test.one, &test.one.waiting, 2);
+    closing(&c, PATIENCE_MS);
+    await_refused(test.port);
+    double_release(&test.one);
+    double_release(&test.one);
+    held = client_finish(file, held);
+    assert_true(held.whole);
+    expect(held, 200, "[DONE]");
+    expect(client_finish(other, (reply){0}), 200, "one two");
+    closed(&c);
+}
+
+/* After it, an answer is cut, and says that it is not whole. */
+static void test_close_cuts(void **state) {
+    (void)state;
+    closer c;
+    int streamed = client_ask(test.port, "POST", CHAT, BEARER JSON, STREAM("endless"));
+    int quiet = client_ask(test.port, "POST", CHAT, TALK("x"), SAY("quiet"));
+    int unread = client_ask(test.port, "POST", CHAT, TALK("y"), STREAM("endless"));
+    reply begun = {0};
+    client_read_until(streamed, &begun, "all work");
+    double_await(&test.one, &test.one.answering, 3);
+    closing(&c, 10);
+    begun = client_finish(streamed, begun);
+    assert_null(strstr(begun.body, "[DONE]"));
+    expect(begun, 200, "\"code\":\"cancelled\"");
+    expect(client_finish(quiet, (reply){0}), 503, "the server is stopping");
+    closed(&c);
+    close(unread);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_whole_chat, begin, end),
+        cmocka_unit_test_setup_teardown(test_whole_text, begin, end),
+        cmocka_unit_test_setup_teardown(test_streamed_chat, begin, end),
+        cmocka_unit_test_setup_teardown(test_streamed_text, begin, end),
+        cmocka_unit_test_setup_teardown(test_streamed_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(test_failures, begin, end),
+        cmocka_unit_test_setup_teardown(test_options_reach_the_backend, begin, end),
+        cmocka_unit_test_setup_teardown(test_conversations_stay, begin, end_two),
+        cmocka_unit_test_setup_teardown(test_bad_conversation_name, begin, end),
+        cmocka_unit_test(test_queue_timeout),
+        cmocka_unit_test_setup_teardown(test_client_leaves, begin, end),
+        cmocka_unit_test_setup_teardown(test_slow_reader, begin, end),
+        cmocka_unit_test_setup(test_close_lets_answers_end, begin),
+        cmocka_unit_test_setup(test_close_cuts, begin),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
