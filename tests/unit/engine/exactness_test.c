@@ -254,6 +254,29 @@ static void test_stories3m(void **state) {
     check_shared("data/models/stories3M.gguf", 40);
 }
 
+static covey_status check_if_model(void *user, const char *name, bool is_folder) {
+    size_t size = strlen(name);
+    if (is_folder || size < 6 || strcmp(name + size - 5, ".gguf") != 0) return COVEY_OK;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/models/assistant/1.0.0/%s", getenv("COVEY_SOURCE_DIR"), name);
+    check_all(path, 24);
+    ++*(int *)user;
+    return COVEY_OK;
+}
+
+static void test_assistant(void **state) {
+    (void)state;
+    const char *source = getenv("COVEY_SOURCE_DIR");
+    char folder_path[1024];
+    snprintf(folder_path, sizeof folder_path, "%s/models/assistant/1.0.0", source ? source : "");
+    int checked = 0;
+    covey_status status =
+        covey__folder_list(&plain_env, folder_path, NULL, check_if_model, &checked);
+    if (status == COVEY_OK && checked > 0) return;
+    print_message("skipped: no model in %s\n", folder_path);
+    skip();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f32),
@@ -265,6 +288,7 @@ int main(void) {
         cmocka_unit_test(test_q4_0_with_q6_k_output),
         cmocka_unit_test(test_stories260k),
         cmocka_unit_test(test_stories3m),
+        cmocka_unit_test(test_assistant),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
