@@ -439,18 +439,25 @@ static covey__text token_text(const covey__tokenizer *tokenizer, int32_t token, 
     return (covey__text){out, size <= capacity ? size : 0};
 }
 
-/* Puts BOS in front of what was encoded to `tokens` with room for one less. */
+/* Puts BOS in front of what was encoded, where the vocabulary wants it and the template did not
+ * write it. A caller that only counts has no room: one token of ours shows which begins. */
 static covey_status encode_rendered(const covey__tokenizer *tokenizer,
                                     const covey__rendered *rendered, int32_t *tokens,
                                     size_t capacity, size_t *count, covey_error *error) {
     const char *text = rendered->text.size > 0 ? rendered->text.data : "";
     covey__tokenizer_specials specials = covey__tokenizer_specials_of(tokenizer);
-    covey_status status =
-        covey__tokenizer_encode_spans(tokenizer, text, rendered->text.size, rendered->spans,
-                                      rendered->span_count, tokens, capacity, count, error);
-    if ((status != COVEY_OK && status != COVEY_ERROR_LIMIT) || !specials.add_bos ||
-        specials.bos < 0 || (*count > 0 && capacity > 0 && tokens[0] == specials.bos)) {
-        return status;
+    int32_t first = -1;
+    covey_status status = covey__tokenizer_encode_spans(
+        tokenizer, text, rendered->text.size, rendered->spans, rendered->span_count,
+        capacity ? tokens : &first, capacity ? capacity : 1, count, error);
+    if (status != COVEY_OK && status != COVEY_ERROR_LIMIT) return status;
+    if (*count > 0 && capacity > 0) first = tokens[0];
+    bool has_bos = *count > 0 && first == specials.bos;
+    if (!specials.add_bos || specials.bos < 0 || has_bos) {
+        if (status != COVEY_OK || *count <= capacity) return status;
+        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)capacity, (int64_t)*count,
+                                 "tokenizer: the conversation has %zu tokens, there is no room",
+                                 *count);
     }
     if (*count < capacity) {
         memmove(tokens + 1, tokens, *count * sizeof *tokens);

@@ -1,0 +1,277 @@
+/* The engine as a backend, on a small synthetic model: what is reused changes no answer, what does
+ * not fit is said with both lengths, and a cancel reaches a running answer from another thread. */
+#include "../engine/synthetic.h"
+
+#include "router/router.h"
+
+#include <pthread.h>
+
+static const char template_text[] =
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}"
+    "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+
+static covey_runtime *runtime;
+
+static int begin(void **state) {
+    make_folder(state);
+    synthetic s = SYNTHETIC_ODD;
+    s.context = 128;
+    s.gain = 4.0f; /* so that answers differ with their prompts */
+    s.chat_template = template_text;
+    write_synthetic(&s, in_folder("small.gguf"));
+    runtime = open_runtime(1, NULL);
+    return 0;
+}
+
+static int finish(void **state) {
+    covey_runtime_close(runtime);
+    return remove_folder(state);
+}
+
+static covey_backend *make(int32_t conversations_max) {
+    covey_error error = {0};
+    covey_backend *backend = NULL;
+    must(covey_backend_local(runtime, open_model(runtime, in_folder("small.gguf")),
+                             conversations_max, &backend, &error),
+         &error);
+    return backend;
+}
+
+static covey_conversation *talk_on(covey_backend *backend, int32_t context) {
+    covey_error error = {0};
+    covey_conversation *talk = NULL;
+    must(covey_conversation_open(backend, context, &talk, &error), &error);
+    return talk;
+}
+
+typedef struct heard {
+    char text[4096];
+    size_t size;
+    covey_answer answer;
+} heard;
+
+static bool hear(void *user, const char *text, size_t size) {
+    heard *out = user;
+    if (out->size + size >= sizeof out->text) return false;
+    memcpy(out->text + out->size, text, size);
+    out->size += size;
+    return true;
+}
+
+static void ask(covey_conversation *talk, const covey_message *messages, size_t count,
+                int32_t tokens, heard *out) {
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_error error = {0};
+    memset(out, 0, sizeof *out);
+    out->answer = (covey_answer)COVEY_ANSWER_INIT;
+    request.messages = messages;
+    request.message_count = count;
+    request.generation.tokens_max = tokens;
+    must(covey_conversation_generate(talk, &request, &out->answer, &error, hear, out), &error);
+}
+
+static void test_reuse_changes_nothing(void **state) {
+    (void)state;
+    covey_backend *backend = make(2);
+    covey_conversation *kept = talk_on(backend, 0), *fresh = NULL;
+    static const covey_message turns[] = {{"user", "tell me of the sea"},
+                                          {"assistant", "it is wide"},
+                                          {"user", "and of the sky"},
+                                          {"user", "tell me of something else"}};
+    heard first, second, other, again;
+    ask(kept, turns, 1, 8, &first);
+    assert_int_equal(first.answer.reused_token_count, 0);
+    assert_int_equal(first.answer.answer_token_count > 0, 1);
+    ask(kept, turns, 3, 8, &second);
+    assert_true(second.answer.reused_token_count > 10);
+    assert_true(second.answer.reused_token_count < second.answer.prompt_token_count);
+    ask(kept, turns + 3, 1, 8, &other); /* shares only how a prompt begins */
+    assert_true(other.answer.reused_token_count < first.answer.prompt_token_count);
+    ask(kept, turns + 3, 1, 8, &again); /* the very same prompt: its last token is computed */
+    assert_int_equal(again.answer.reused_token_count, again.answer.prompt_token_count - 1);
+    assert_string_equal(again.text, other.text);
+    const heard *kept_heard[] = {&first, &second, &other};
+    for (int i = 0; i < 3; i++) {
+        heard alone;
+        fresh = talk_on(backend, 0);
+        ask(fresh, i == 2 ? turns + 3 : turns, i == 1 ? 3 : 1, 8, &alone);
+        assert_int_equal(alone.answer.reused_token_count, 0);
+        assert_int_equal(alone.answer.prompt_token_count, kept_heard[i]->answer.prompt_token_count);
+        assert_string_equal(alone.text, kept_heard[i]->text);
+        covey_conversation_close(fresh);
+    }
+    covey_conversation_close(kept);
+    covey_backend_release(backend);
+}
+
+static void test_too_long(void **state) {
+    (void)state;
+    covey_backend *backend = make(1);
+    covey_conversation *talk = talk_on(backend, 32);
+    char words[100];
+    memset(words, 'x', sizeof words - 1);
+    words[sizeof words - 1] = 0;
+    covey_message message = {"user", words};
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_error error = {0};
+    size_t count = 0;
+    request.messages = &message;
+    request.message_count = 1;
+    must(covey_backend_count_tokens(backend, &request, &count, &error), &error);
+    assert_int_equal(covey_conversation_generate(talk, &request, NULL, &error, NULL, NULL),
+                     COVEY_ERROR_CONTEXT_SIZE);
+    assert_int_equal(error.expected, 32);
+    assert_int_equal(error.found, (int64_t)count + 1); /* with room for one token of answer */
+    char number[16];
+    snprintf(number, sizeof number, "%zu", count);
+    assert_non_null(strstr(error.message, number));
+    assert_non_null(strstr(error.message, "32"));
+    /* It is as it was: a prompt that fits is answered. */
+    heard out;
+    message.content = "hi";
+    ask(talk, &message, 1, 2, &out);
+    covey_conversation_close(talk);
+    covey_backend_release(backend);
+}
+
+static void test_all_taken(void **state) {
+    (void)state;
+    covey_backend *backend = make(2);
+    char reason[80];
+    covey_error error = {0};
+    covey_conversation *one = talk_on(backend, 32), *two = talk_on(backend, 32), *three = NULL;
+    assert_int_equal(covey_conversation_open(backend, 32, &three, &error), COVEY_ERROR_BUSY);
+    assert_null(three);
+    assert_int_equal(covey_backend_available(backend, reason, sizeof reason),
+                     COVEY_UNAVAILABLE_BUSY);
+    assert_string_equal(reason, "All 2 conversations are in use.");
+    covey_conversation_close(two);
+    assert_int_equal(covey_backend_available(backend, reason, sizeof reason), COVEY_AVAILABLE);
+    three = talk_on(backend, 32);
+    covey_conversation_close(three);
+    covey_conversation_close(one);
+    covey_backend_release(backend);
+}
+
+static void test_prompts(void **state) {
+    (void)state;
+    covey_backend *backend = make(1);
+    covey_conversation *talk = talk_on(backend, 0);
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_answer answer = COVEY_ANSWER_INIT;
+    covey_error error = {0};
+    request.prompt = "once</s>upon";
+    request.generation.tokens_max = 1;
+    must(covey_conversation_generate(talk, &request, &answer, &error, NULL, NULL), &error);
+    /* The end token's text stays text: one token a byte, beside what the vocabulary puts first. */
+    assert_true(answer.prompt_token_count >= (int32_t)strlen(request.prompt));
+    covey_message broken = {"user", "\xff\xfe"};
+    request.prompt = NULL;
+    request.messages = &broken;
+    request.message_count = 1;
+    covey_status status = covey_conversation_generate(talk, &request, NULL, &error, NULL, NULL);
+    (void)status; /* whatever it says, it must not break what follows */
+    request.generation.tokens_max = -1;
+    request.messages = &(covey_message){"user", "x"};
+    assert_int_equal(covey_conversation_generate(talk, &request, NULL, &error, NULL, NULL),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    heard out;
+    ask(talk, &(covey_message){"user", "x"}, 1, 2, &out);
+    covey_conversation_close(talk);
+    covey_backend_release(backend);
+}
+
+static void test_report(void **state) {
+    (void)state;
+    covey_backend *backend = make(1);
+    covey_backend_report report = {.size = sizeof report};
+    covey_backend_get_report(backend, &report);
+    assert_string_equal(report.kind, "covey");
+    assert_string_equal(report.quantization, "F32");
+    assert_string_equal(report.isa, covey_runtime_isa(runtime));
+    assert_true(report.exact);
+    assert_int_equal(report.arithmetic_version, 1);
+    assert_int_equal(report.threads, 1);
+    assert_int_equal(report.context_tokens_max, 128);
+    assert_true(report.weight_bytes > 0);
+    covey_backend_release(backend);
+}
+
+/* ---- Cancel ---- */
+
+typedef struct canceller {
+    covey_conversation *talk;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool speaks, cancelled;
+    int pieces;
+} canceller;
+
+static void *cancel_it(void *user) {
+    canceller *c = user;
+    pthread_mutex_lock(&c->mutex);
+    while (!c->speaks) pthread_cond_wait(&c->changed, &c->mutex);
+    covey_conversation_cancel(c->talk);
+    c->cancelled = true;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->mutex);
+    return NULL;
+}
+
+/* Waits, in the middle of the answer, until the other thread has cancelled it. */
+static bool wait_for_cancel(void *user, const char *text, size_t size) {
+    canceller *c = user;
+    (void)text;
+    (void)size;
+    pthread_mutex_lock(&c->mutex);
+    c->pieces++;
+    c->speaks = true;
+    pthread_cond_broadcast(&c->changed);
+    while (!c->cancelled) pthread_cond_wait(&c->changed, &c->mutex);
+    pthread_mutex_unlock(&c->mutex);
+    return true;
+}
+
+static void test_cancel(void **state) {
+    (void)state;
+    covey_backend *backend = make(1);
+    canceller c = {.talk = talk_on(backend, 0)};
+    pthread_t thread;
+    heard before, after;
+    const covey_message message = {"user", "go on for long"};
+    ask(c.talk, &message, 1, 8, &before);
+    pthread_mutex_init(&c.mutex, NULL);
+    pthread_cond_init(&c.changed, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, cancel_it, &c), 0);
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_answer answer = COVEY_ANSWER_INIT;
+    covey_error error = {0};
+    request.messages = &message;
+    request.message_count = 1;
+    must(covey_conversation_generate(c.talk, &request, &answer, &error, wait_for_cancel, &c),
+         &error);
+    pthread_join(thread, NULL);
+    assert_int_equal(answer.stop_reason, COVEY_STOP_CANCELLED);
+    assert_int_equal(c.pieces, 1);
+    /* What was cancelled is over: a cancel that comes late does not reach the next answer. */
+    covey_conversation_cancel(c.talk);
+    ask(c.talk, &message, 1, 8, &after);
+    assert_int_not_equal(after.answer.stop_reason, COVEY_STOP_CANCELLED);
+    assert_string_equal(after.text, before.text);
+    pthread_cond_destroy(&c.changed);
+    pthread_mutex_destroy(&c.mutex);
+    covey_conversation_close(c.talk);
+    covey_backend_release(backend);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reuse_changes_nothing),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_all_taken),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_cancel),
+    };
+    return cmocka_run_group_tests(tests, begin, finish);
+}

@@ -1,0 +1,220 @@
+/* The backend interface over a maker's table: what a table must have, who holds a backend, and what
+ * a request must have before a maker sees it. */
+#include "support/support.h"
+
+#include "base/error.h"
+#include "base/runtime.h"
+#include "router/router.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A maker that counts what is asked of it. */
+typedef struct counts {
+    int open, closed, generated, counted, cancelled, destroyed;
+    bool full;
+} counts;
+
+static covey_availability fake_available(void *user, char *reason, size_t size) {
+    counts *c = user;
+    if (c->full) snprintf(reason, size, "It is full.");
+    return c->full ? COVEY_UNAVAILABLE_BUSY : COVEY_AVAILABLE;
+}
+
+static void fake_report(void *user, covey_backend_report *report) {
+    (void)user;
+    snprintf(report->kind, sizeof report->kind, "fake");
+}
+
+static covey_status fake_count(void *user, const covey_request *request, size_t *count,
+                               covey_error *error) {
+    (void)error;
+    ((counts *)user)->counted++;
+    *count = request->prompt ? strlen(request->prompt) : request->message_count;
+    return COVEY_OK;
+}
+
+static covey_status fake_open(void *user, int32_t context_tokens, void **conversation,
+                              covey_error *error) {
+    counts *c = user;
+    (void)context_tokens;
+    if (c->full) return covey__fail(error, COVEY_ERROR_BUSY, "full");
+    c->open++;
+    *conversation = c;
+    return COVEY_OK;
+}
+
+static void fake_close(void *user, void *conversation) {
+    assert_ptr_equal(user, conversation);
+    ((counts *)user)->closed++;
+}
+
+static covey_status fake_generate(void *user, void *conversation, const covey_request *request,
+                                  covey_answer *answer, covey_error *error, covey_text_fn text,
+                                  void *text_user) {
+    (void)request;
+    (void)error;
+    (void)text;
+    (void)text_user;
+    assert_ptr_equal(user, conversation);
+    answer->answer_token_count = ++((counts *)user)->generated;
+    return COVEY_OK;
+}
+
+static void fake_cancel(void *user, void *conversation) {
+    assert_ptr_equal(user, conversation);
+    ((counts *)user)->cancelled++;
+}
+
+static void fake_destroy(void *user) {
+    ((counts *)user)->destroyed++;
+}
+
+static covey_runtime *runtime;
+
+static covey_backend_table table_of(counts *c) {
+    return (covey_backend_table){sizeof(covey_backend_table),
+                                 c,
+                                 fake_available,
+                                 fake_report,
+                                 fake_count,
+                                 fake_open,
+                                 fake_close,
+                                 fake_generate,
+                                 fake_cancel,
+                                 fake_destroy};
+}
+
+static covey_backend *make(counts *c) {
+    covey_backend_table table = table_of(c);
+    covey_backend *backend = NULL;
+    assert_int_equal(covey_backend_new(runtime, &table, &backend, NULL), COVEY_OK);
+    return backend;
+}
+
+static int open_runtime(void **state) {
+    (void)state;
+    return covey__runtime_new(NULL, &runtime, NULL);
+}
+
+static int close_runtime(void **state) {
+    (void)state;
+    covey_runtime_close(runtime);
+    return 0;
+}
+
+static void test_incomplete_tables(void **state) {
+    (void)state;
+    counts c = {0};
+    for (int missing = 0; missing <= 8; missing++) {
+        covey_backend_table table = table_of(&c);
+        covey_backend *backend = NULL;
+        covey_error error = {0};
+        if (missing == 0) table.available = NULL;
+        if (missing == 1) table.report = NULL;
+        if (missing == 2) table.count_tokens = NULL;
+        if (missing == 3) table.open = NULL;
+        if (missing == 4) table.close = NULL;
+        if (missing == 5) table.generate = NULL;
+        if (missing == 6) table.cancel = NULL;
+        if (missing == 7) table.size = sizeof table - 1;
+        if (missing == 8) table.destroy = NULL; /* the only one that may be absent */
+        covey_status status = covey_backend_new(runtime, &table, &backend, &error);
+        assert_int_equal(status, missing == 8 ? COVEY_OK : COVEY_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(backend != NULL, missing == 8);
+        covey_backend_release(backend);
+    }
+    assert_int_equal(c.destroyed, 0);
+}
+
+/* It lives as long as anyone holds it: owners and open conversations. */
+static void test_counting(void **state) {
+    (void)state;
+    counts c = {0};
+    covey_conversation *one = NULL, *two = NULL;
+    covey_backend *backend = make(&c);
+    assert_int_equal(covey_conversation_open(backend, 0, &one, NULL), COVEY_OK);
+    assert_int_equal(covey_conversation_open(backend, 0, &two, NULL), COVEY_OK);
+    covey_backend_retain(backend);
+    covey_backend_release(backend);
+    covey_backend_release(backend);
+    assert_int_equal(c.destroyed, 0);
+    covey_conversation_close(one);
+    assert_int_equal(c.destroyed, 0);
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_answer answer = COVEY_ANSWER_INIT;
+    request.prompt = "still here";
+    assert_int_equal(covey_conversation_generate(two, &request, &answer, NULL, NULL, NULL),
+                     COVEY_OK);
+    assert_int_equal(answer.answer_token_count, 1);
+    covey_conversation_cancel(two);
+    assert_int_equal(c.cancelled, 1);
+    covey_conversation_close(two);
+    assert_int_equal(c.closed, 2);
+    assert_int_equal(c.destroyed, 1);
+    covey_backend_release(NULL);
+    covey_conversation_close(NULL);
+}
+
+/* A conversation that could not be opened holds nothing. */
+static void test_open_fails(void **state) {
+    (void)state;
+    counts c = {.full = true};
+    covey_conversation *none = NULL;
+    covey_error error = {0};
+    char reason[64] = "?";
+    covey_backend *backend = make(&c);
+    assert_int_equal(covey_backend_available(backend, reason, sizeof reason),
+                     COVEY_UNAVAILABLE_BUSY);
+    assert_string_equal(reason, "It is full.");
+    assert_int_equal(covey_backend_available(backend, NULL, 0), COVEY_UNAVAILABLE_BUSY);
+    assert_int_equal(covey_conversation_open(backend, 0, &none, &error), COVEY_ERROR_BUSY);
+    assert_null(none);
+    covey_backend_release(backend);
+    assert_int_equal(c.destroyed, 1);
+}
+
+static void test_requests_are_checked(void **state) {
+    (void)state;
+    counts c = {0};
+    covey_conversation *talk = NULL;
+    covey_backend *backend = make(&c);
+    assert_int_equal(covey_conversation_open(backend, 0, &talk, NULL), COVEY_OK);
+    const covey_message good = {"user", "hi"}, no_role = {NULL, "hi"}, no_content = {"user", NULL};
+    const covey_request bad[] = {
+        {sizeof(covey_request), NULL, 0, NULL, COVEY_GENERATION_OPTIONS_INIT},
+        {sizeof(covey_request), &good, 0, NULL, COVEY_GENERATION_OPTIONS_INIT},
+        {sizeof(covey_request), NULL, 1, NULL, COVEY_GENERATION_OPTIONS_INIT},
+        {sizeof(covey_request), &good, 1, "and a prompt", COVEY_GENERATION_OPTIONS_INIT},
+        {sizeof(covey_request), &no_role, 1, NULL, COVEY_GENERATION_OPTIONS_INIT},
+        {sizeof(covey_request), &no_content, 1, NULL, COVEY_GENERATION_OPTIONS_INIT},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        covey_error error = {0};
+        size_t count = 0;
+        assert_int_equal(covey_conversation_generate(talk, &bad[i], NULL, &error, NULL, NULL),
+                         COVEY_ERROR_INVALID_ARGUMENT);
+        assert_memory_equal(error.message, "request:", 8);
+        assert_int_equal(covey_backend_count_tokens(backend, &bad[i], &count, &error),
+                         COVEY_ERROR_INVALID_ARGUMENT);
+    }
+    assert_int_equal(c.generated + c.counted, 0);
+    covey_request request = COVEY_REQUEST_INIT;
+    size_t count = 0;
+    request.messages = &good;
+    request.message_count = 1;
+    assert_int_equal(covey_backend_count_tokens(backend, &request, &count, NULL), COVEY_OK);
+    assert_int_equal(count, 1);
+    covey_conversation_close(talk);
+    covey_backend_release(backend);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_incomplete_tables),
+        cmocka_unit_test(test_counting),
+        cmocka_unit_test(test_open_fails),
+        cmocka_unit_test(test_requests_are_checked),
+    };
+    return cmocka_run_group_tests(tests, open_runtime, close_runtime);
+}
