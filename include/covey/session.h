@@ -57,7 +57,8 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_append_each(covey_session *s
                                                                 covey_logits_fn each, void *user);
 
 /* One token for each of several sessions of one model, in one pass over the weights: `tokens[i]`
- * goes to `sessions[i]`, which must differ from each other. All or none are appended. */
+ * goes to `sessions[i]`, which must differ from each other. At most 64, else COVEY_ERROR_LIMIT. All
+ * or none are appended. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_append_many(covey_session *const *sessions,
                                                                 const covey_token *tokens,
                                                                 size_t session_count,
@@ -113,7 +114,8 @@ typedef struct covey_generation_options {
     size_t size;
     covey_sampling sampling;
     int32_t tokens_max;      /* 0: as the context allows */
-    const char *const *stop; /* strings that end the answer and are not part of it */
+    const char *const *stop; /* strings that end the answer and are not part of it: at most 32, of
+                                at most 1,024 bytes each */
     size_t stop_count;
 } covey_generation_options;
 #define COVEY_GENERATION_OPTIONS_INIT                                                              \
@@ -133,8 +135,9 @@ typedef struct covey_generation_result {
  * false to stop. */
 typedef bool (*covey_text_fn)(void *user, const char *text, size_t text_size);
 
-/* Draws and appends tokens until something stops it. Needs at least one token in the session.
- * `options` and `result` may be NULL. */
+/* Draws and appends tokens until something stops it. Needs at least one token in the session, and
+ * leaves in it every token drawn but the one that ended the answer. `options`, `result` and `text`
+ * may be NULL. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_generate(
     covey_session *session, const covey_generation_options *options,
     covey_generation_result *result, covey_error *error, covey_text_fn text, void *user);

@@ -46,15 +46,15 @@ void covey__place(covey__worker *k, int32_t layer, covey__window wanted) {
         float *q = w->q + (size_t)t * query;
         float *key = w->k + (size_t)t * kv, *value = w->v + (size_t)t * kv;
         const float *turn = w->rope + (size_t)t * (size_t)hyper->rope_dims;
-        covey__check_row(k, key, kv, layer, COVEY__STAGE_QKV);
-        covey__check_row(k, value, kv, layer, COVEY__STAGE_QKV);
         if (t >= wanted.first && t < wanted.first + wanted.count) {
-            covey__check_row(k, q, query, layer, COVEY__STAGE_QKV);
             model->kernels->rope(q, hyper->head_count, hyper->head_dim, hyper->rope_dims,
                                  hyper->rope_style, turn);
+            covey__check_row(k, q, query, layer, COVEY__STAGE_QKV);
         }
         model->kernels->rope(key, hyper->kv_head_count, hyper->head_dim, hyper->rope_dims,
                              hyper->rope_style, turn);
+        covey__check_row(k, key, kv, layer, COVEY__STAGE_QKV); /* pages hold finite values only */
+        covey__check_row(k, value, kv, layer, COVEY__STAGE_QKV);
         const covey__run *run = run_of(k->s->pass, t);
         int32_t position = run->position + t - run->first;
         float *page = run->session->pages[position / COVEY__PAGE_KEYS];
