@@ -21,6 +21,15 @@ typedef struct covey_agent covey_agent;
 typedef covey_status (*covey_agent_probe_fn)(void *user, covey_ensemble *ensemble,
                                              covey_probe_result *result, covey_error *error);
 
+typedef enum covey_agent_event_kind {
+    COVEY_AGENT_EVENT_PROGRESS = 0, /* on the way; a phase's end follows */
+    COVEY_AGENT_EVENT_DONE = 1,
+    COVEY_AGENT_EVENT_WAITING = 2, /* for space, network, settings or another process */
+    COVEY_AGENT_EVENT_FAILED = 3,  /* to be tried again */
+    COVEY_AGENT_EVENT_DAMAGED = 4, /* what differs will be fetched again */
+    COVEY_AGENT_EVENT_REFUSED = 5  /* this device will not take the release */
+} covey_agent_event_kind;
+
 /* What the agent did, as it does it: for a progress line or a log. Strings are valid for the call.
  */
 typedef struct covey_agent_event {
@@ -30,6 +39,7 @@ typedef struct covey_agent_event {
     const char *release; /* "assistant@1.1.0", or "" */
     const char *message; /* one plain sentence */
     uint64_t bytes_done, bytes_total; /* 0 where it counts nothing */
+    covey_agent_event_kind kind;
 } covey_agent_event;
 typedef void (*covey_agent_event_fn)(void *user, const covey_agent_event *event);
 
@@ -99,8 +109,33 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_current(covey_agent *agent,
  */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_rollback(covey_agent *agent, covey_error *error);
 
-/* State as a JSON document (schema/status.schema.json): slots, last check-in, last update and why.
- * Free it with covey_agent_free_text. */
+/* What is in a slot; all "" when it is empty. */
+typedef struct covey_agent_slot_info {
+    char name[65], version[65], variant[65];
+    char digest[65];
+} covey_agent_slot_info;
+
+typedef struct covey_agent_summary {
+    size_t size;
+    covey_agent_slot_info builtin, current, previous, staged;
+    bool trial;              /* current has not proved itself by use yet */
+    char control_plane[512]; /* its URL; "" when not enrolled */
+    char problem[256];       /* why the last check-in failed; "" when it did not */
+    int64_t last_checkin_ms; /* since 1970; 0: never */
+    int32_t reports_waiting; /* that have not reached the control plane */
+    char last_phase[16];     /* the last step of an update; "" when there was none */
+    char last_release[132], last_outcome[16], last_message[256];
+} covey_agent_summary;
+#define COVEY_AGENT_SUMMARY_INIT                                                                   \
+    { .size = sizeof(covey_agent_summary) }
+
+/* The state as it is stored now, for people. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_describe(covey_agent *agent,
+                                                           covey_agent_summary *summary,
+                                                           covey_error *error);
+
+/* State as a JSON document: slots, last check-in, last update and why. Free it with
+ * covey_agent_free_text. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_status(covey_agent *agent, char **json,
                                                          covey_error *error);
 COVEY_API void covey_agent_free_text(covey_agent *agent, char *json);

@@ -28,8 +28,9 @@ char *covey__agent_path(const covey_agent *agent, const char *format, ...) {
     return covey__path_join(agent->env, agent->state_dir, name);
 }
 
-void covey__agent_tell(const covey_agent *agent, const char *phase, const char *release,
-                       uint64_t done, uint64_t total, const char *format, ...) {
+void covey__agent_tell(const covey_agent *agent, covey_agent_event_kind kind, const char *phase,
+                       const char *release, uint64_t done, uint64_t total, const char *format,
+                       ...) {
     char message[256];
     va_list arguments;
     va_start(arguments, format);
@@ -37,7 +38,7 @@ void covey__agent_tell(const covey_agent *agent, const char *phase, const char *
     va_end(arguments);
     covey__log(agent->env, COVEY_LOG_DEBUG, "agent", "%s %s: %s", phase, release, message);
     if (!agent->options.event) return;
-    covey_agent_event event = {sizeof event, phase, release, message, done, total};
+    covey_agent_event event = {sizeof event, phase, release, message, done, total, kind};
     agent->options.event(agent->options.event_user, &event);
 }
 
@@ -164,7 +165,9 @@ static covey_status commit_served(covey_agent *agent, covey_error *error) {
     covey__release_name(release, current->name, current->version);
     covey_status status = covey__agent_fault(agent, "agent.commit", error);
     if (!status) status = covey__agent_event(agent, &event, &actions, error);
-    if (!status) covey__agent_tell(agent, "commit", release, 0, 0, "it served; it stays");
+    if (!status)
+        covey__agent_tell(agent, COVEY_AGENT_EVENT_DONE, "commit", release, 0, 0,
+                          "it served; it stays");
     return status;
 }
 
@@ -265,22 +268,37 @@ static void tell_outcome(covey_agent *agent, covey__phase phase, const char *rel
     const covey__fetching *fetching = &agent->fetching;
     const char *name = covey__phase_name(phase);
     uint64_t done = (uint64_t)event->bytes;
-    if (event->kind != COVEY__EVENT_DONE)
-        covey__agent_tell(agent, name, release, 0, 0, "%s: %s",
-                          event->kind == COVEY__EVENT_REFUSED   ? "refused"
-                          : event->kind == COVEY__EVENT_DAMAGED ? "damaged"
-                          : event->kind == COVEY__EVENT_WAITING ? "waiting"
-                                                                : "failed",
-                          event->message ? event->message : "");
-    else if (phase == COVEY__PHASE_PLAN)
-        covey__agent_tell(agent, name, release, 0, fetching->bytes_total,
+    const char *why = event->message ? event->message : "";
+    switch (event->kind) {
+    case COVEY__EVENT_DONE:
+        break;
+    case COVEY__EVENT_REFUSED:
+        covey__agent_tell(agent, COVEY_AGENT_EVENT_REFUSED, name, release, 0, 0, "refused: %s",
+                          why);
+        return;
+    case COVEY__EVENT_DAMAGED:
+        covey__agent_tell(agent, COVEY_AGENT_EVENT_DAMAGED, name, release, 0, 0, "damaged: %s",
+                          why);
+        return;
+    case COVEY__EVENT_WAITING:
+        covey__agent_tell(agent, COVEY_AGENT_EVENT_WAITING, name, release, 0, 0, "waiting: %s",
+                          why);
+        return;
+    default:
+        covey__agent_tell(agent, COVEY_AGENT_EVENT_FAILED, name, release, 0, 0, "failed: %s", why);
+        return;
+    }
+    const covey_agent_event_kind kind = COVEY_AGENT_EVENT_DONE;
+    if (phase == COVEY__PHASE_PLAN)
+        covey__agent_tell(agent, kind, name, release, 0, fetching->bytes_total,
                           "%" PRIu64 " bytes to fetch", fetching->bytes_total);
     else if (phase == COVEY__PHASE_FETCH)
-        covey__agent_tell(agent, name, release, done, fetching->bytes_total,
+        covey__agent_tell(agent, kind, name, release, done, fetching->bytes_total,
                           "%" PRIu64 " bytes fetched, %" PRIu64 " were here", done,
                           fetching->bytes_local);
     else
-        covey__agent_tell(agent, name, release, 0, 0, "done in %" PRId64 " ms", event->elapsed_ms);
+        covey__agent_tell(agent, kind, name, release, 0, 0, "done in %" PRId64 " ms",
+                          event->elapsed_ms);
 }
 
 /* One phase, or a part of the fetch. */
@@ -351,8 +369,8 @@ static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *er
     }
     status = covey__agent_event(agent, &event, &actions, error);
     if (!status)
-        covey__agent_tell(agent, good ? "probe" : "return", release, 0, 0, "%s",
-                          good ? "proved again after a change of the system" : why.message);
+        covey__agent_tell(agent, COVEY_AGENT_EVENT_DONE, good ? "probe" : "return", release, 0, 0,
+                          "%s", good ? "proved again after a change of the system" : why.message);
     return status;
 }
 
@@ -365,7 +383,8 @@ static bool checkin_due(const covey_agent *agent, int64_t now_ms) {
 
 static covey_status check_in(covey_agent *agent, covey_error *error) {
     covey_error why = {0};
-    covey__agent_tell(agent, "check-in", "", 0, 0, "asking %s", agent->state.url);
+    covey__agent_tell(agent, COVEY_AGENT_EVENT_PROGRESS, "check-in", "", 0, 0, "asking %s",
+                      agent->state.url);
     covey_status status = covey__agent_fault(agent, "agent.check-in", &why);
     if (!status) status = covey__agent_checkin(agent, &why);
     int64_t now_ms = covey__now_ms(agent->env);
@@ -375,7 +394,8 @@ static covey_status check_in(covey_agent *agent, covey_error *error) {
         int64_t delay = covey__retry_delay(state->checkin_failures + 2, covey__agent_random(agent));
         state->next_checkin_ms = now_ms + delay;
         snprintf(state->checkin_message, sizeof state->checkin_message, "%.255s", why.message);
-        covey__agent_tell(agent, "check-in", "", 0, 0, "failed: %s", why.message);
+        covey__agent_tell(agent, COVEY_AGENT_EVENT_FAILED, "check-in", "", 0, 0, "failed: %s",
+                          why.message);
     } else {
         int64_t jitter = state->poll_ms / 10 + 1;
         state->checkin_failures = 0;

@@ -163,7 +163,8 @@ covey_status covey__agent_fetch(covey_agent *agent, int64_t deadline_us, bool *d
         fetching->chunk++;
         if (fetching->bytes_done >= told + PROGRESS_STEP) {
             told = fetching->bytes_done;
-            covey__agent_tell(agent, "fetch", release, told, fetching->bytes_total, "fetching");
+            covey__agent_tell(agent, COVEY_AGENT_EVENT_PROGRESS, "fetch", release, told,
+                              fetching->bytes_total, "fetching");
         }
         if (covey__monotonic_us() >= deadline_us) break;
     }
@@ -173,7 +174,7 @@ covey_status covey__agent_fetch(covey_agent *agent, int64_t deadline_us, bool *d
         return covey__prefix(error, status, "fetch: component \"%s\"", component->file);
     }
     *done = fetching->component == fetching->manifest->component_count;
-    covey__agent_tell(agent, "fetch", release, fetching->bytes_done, fetching->bytes_total,
-                      *done ? "fetched" : "fetching");
+    covey__agent_tell(agent, COVEY_AGENT_EVENT_PROGRESS, "fetch", release, fetching->bytes_done,
+                      fetching->bytes_total, *done ? "fetched" : "fetching");
     return COVEY_OK;
 }

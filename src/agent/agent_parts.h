@@ -80,8 +80,9 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
                                 covey__agent_actions *actions, covey_error *error) COVEY_MUST_USE;
 /* A path in the state folder, in new memory; NULL when refused. `name` may have parts. */
 char *covey__agent_path(const covey_agent *agent, const char *format, ...) COVEY_PRINTF(2, 3);
-void covey__agent_tell(const covey_agent *agent, const char *phase, const char *release,
-                       uint64_t done, uint64_t total, const char *format, ...) COVEY_PRINTF(6, 7);
+void covey__agent_tell(const covey_agent *agent, covey_agent_event_kind kind, const char *phase,
+                       const char *release, uint64_t done, uint64_t total, const char *format, ...)
+    COVEY_PRINTF(7, 8);
 uint64_t covey__agent_random(const covey_agent *agent);
 /* The release at hand, "assistant@1.1.0". Static per call site: writes to `out`. */
 void covey__agent_release(const covey_agent *agent, char out[132]);

@@ -1,0 +1,57 @@
+/* The agent's state in a struct, for programs that show it to people. The same as a document is in
+ * agent_state.c. */
+#include "agent/agent_parts.h"
+
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void fill_slot(covey_agent_slot_info *out, const char *name, const char *version,
+                      const char *variant, const char *digest) {
+    if (!digest[0]) return;
+    snprintf(out->name, sizeof out->name, "%s", name);
+    snprintf(out->version, sizeof out->version, "%s", version);
+    snprintf(out->variant, sizeof out->variant, "%s", variant);
+    snprintf(out->digest, sizeof out->digest, "%s", digest);
+}
+
+static void fill(const covey_agent *agent, const covey__agent_state *state,
+                 covey_agent_summary *out) {
+    const covey__agent_update *update = &state->update;
+    const covey__agent_slot *current = &state->current, *previous = &state->previous;
+    if (agent->builtin)
+        fill_slot(&out->builtin, covey_ensemble_name(agent->builtin),
+                  covey_ensemble_version(agent->builtin), covey_ensemble_variant(agent->builtin),
+                  covey_ensemble_digest(agent->builtin));
+    fill_slot(&out->current, current->name, current->version, current->variant, current->digest);
+    fill_slot(&out->previous, previous->name, previous->version, previous->variant,
+              previous->digest);
+    if (update->phase >= COVEY__PHASE_PROBE)
+        fill_slot(&out->staged, update->name, update->version, update->variant, update->digest);
+    out->trial = current->trial;
+    snprintf(out->control_plane, sizeof out->control_plane, "%s", state->url);
+    snprintf(out->problem, sizeof out->problem, "%s", state->checkin_message);
+    out->last_checkin_ms = state->last_checkin_ms;
+    out->reports_waiting = state->outbox_count;
+    if (!state->last.id[0]) return;
+    snprintf(out->last_phase, sizeof out->last_phase, "%s", covey__phase_name(state->last.phase));
+    snprintf(out->last_release, sizeof out->last_release, "%s", state->last.release);
+    snprintf(out->last_outcome, sizeof out->last_outcome, "%s", state->last.outcome);
+    snprintf(out->last_message, sizeof out->last_message, "%s", state->last.message);
+}
+
+covey_status covey_agent_describe(covey_agent *agent, covey_agent_summary *summary,
+                                  covey_error *error) {
+    covey_agent_summary full = COVEY_AGENT_SUMMARY_INIT;
+    covey__agent_state *fresh = covey__alloc(agent->env, sizeof *fresh);
+    if (!fresh) return covey__no_memory(error, "the agent's state", sizeof *fresh);
+    covey_status status = covey__state_load(agent->env, agent->state_dir, fresh, error);
+    if (!status) {
+        fill(agent, fresh, &full);
+        full.size = summary->size;
+        memcpy(summary, &full, summary->size < sizeof full ? summary->size : sizeof full);
+    }
+    covey__free(agent->env, fresh);
+    return status;
+}
