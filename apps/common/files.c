@@ -72,7 +72,7 @@ bool app_make_folder(const char *path) {
     return ok && app_is_folder(path);
 }
 
-bool app_write_secret(const char *path, const char *text) {
+static bool write_secret(const char *path, const char *text, bool replace) {
     size_t size = strlen(text);
     char *temporary = malloc(strlen(path) + 16);
     if (!temporary) return false;
@@ -80,10 +80,20 @@ bool app_write_secret(const char *path, const char *text) {
     int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool ok = file >= 0 && write(file, text, size) == (ssize_t)size && !fsync(file);
     if (file >= 0 && close(file)) ok = false;
-    if (ok) ok = !rename(temporary, path);
-    if (!ok && file >= 0) unlink(temporary);
+    if (ok) ok = replace ? !rename(temporary, path) : !link(temporary, path);
+    int saved = errno;
+    if (file >= 0 && !(ok && replace)) unlink(temporary);
     free(temporary);
+    errno = saved;
     return ok;
+}
+
+bool app_write_secret(const char *path, const char *text) {
+    return write_secret(path, text, true);
+}
+
+bool app_create_secret(const char *path, const char *text) {
+    return write_secret(path, text, false);
 }
 
 bool app_is_file(const char *path) {

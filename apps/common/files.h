@@ -15,8 +15,10 @@ char *app_read_stream(FILE *stream, size_t max, size_t *size);
 char *app_read_secret(const char *path);
 /* Creates parents too, owner-only. */
 bool app_make_folder(const char *path);
-/* Writes a new owner-only file by temporary and rename. */
+/* Writes an owner-only file by temporary and rename. */
 bool app_write_secret(const char *path, const char *text);
+/* The same, but false with EEXIST where there is one already: of several processes one wins. */
+bool app_create_secret(const char *path, const char *text);
 bool app_is_file(const char *path);
 bool app_is_folder(const char *path);
 /* "a/b" in new memory; NULL when there is none. */

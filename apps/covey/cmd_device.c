@@ -3,6 +3,7 @@
 #include "covey/commands.h"
 
 #include "common/files.h"
+#include "common/json_text.h"
 #include "common/options.h"
 #include "covey/context.h"
 
@@ -25,19 +26,6 @@ typedef struct progress {
     bool stop, refused;
 } progress;
 
-static void print_json_text(const char *text) {
-    putchar('"');
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            printf("\\%c", *at);
-        else if (*at < 0x20)
-            printf("\\u%04x", *at);
-        else
-            putchar(*at);
-    }
-    putchar('"');
-}
-
 static void print_bar(progress *p, const covey_agent_event *event) {
     int percent = event->bytes_total ? (int)(event->bytes_done * 100 / event->bytes_total) : 0;
     printf("\r  %-9s %s  %3d %%  %" PRIu64 " of %" PRIu64 " bytes", event->phase, event->release,
@@ -48,24 +36,26 @@ static void print_bar(progress *p, const covey_agent_event *event) {
 
 static void on_event(void *user, const covey_agent_event *event) {
     progress *p = user;
-    bool running = !strcmp(event->message, "fetching");
-    if (!strncmp(event->message, "refused", 7)) p->refused = true;
+    static const char *const kinds[] = {"progress", "done",    "waiting",
+                                        "failed",   "damaged", "refused"};
+    bool running = event->kind == COVEY_AGENT_EVENT_PROGRESS && event->bytes_total;
+    if (event->kind == COVEY_AGENT_EVENT_REFUSED) p->refused = true;
     if (p->stop_after && !strcmp(p->stop_after, event->phase) &&
-        !strncmp(event->message, "done", 4))
+        event->kind == COVEY_AGENT_EVENT_DONE)
         p->stop = true;
     if (p->json) {
         fputs("{\"phase\":", stdout);
-        print_json_text(event->phase);
-        fputs(",\"release\":", stdout);
-        print_json_text(event->release);
+        app_put_json_text(stdout, event->phase);
+        printf(",\"kind\":\"%s\",\"release\":", kinds[event->kind]);
+        app_put_json_text(stdout, event->release);
         fputs(",\"message\":", stdout);
-        print_json_text(event->message);
+        app_put_json_text(stdout, event->message);
         printf(",\"bytes_done\":%" PRIu64 ",\"bytes_total\":%" PRIu64 "}\n", event->bytes_done,
                event->bytes_total);
         fflush(stdout);
     } else if (running) {
         if (p->terminal) print_bar(p, event);
-    } else if (strcmp(event->message, "fetched")) {
+    } else {
         if (p->bar_open) printf("\r\033[K");
         p->bar_open = false;
         printf("  %-9s %s%s%s\n", event->phase, event->release, *event->release ? ": " : "",
@@ -77,9 +67,38 @@ static void on_event(void *user, const covey_agent_event *event) {
 /* ---- update -----------------------------------------------------------------------------------
  */
 
+/* What an update came to, in words unless --json, and the exit status for it. */
+static int conclude(const progress *p, const covey_agent_outcome *outcome, bool changed,
+                    const char *problem) {
+    int status = APP_EXIT_DONE;
+    if (p->refused)
+        status = APP_EXIT_REFUSED;
+    else if (outcome->state == COVEY_AGENT_UNENROLLED)
+        status = APP_EXIT_FAILED;
+    else if (outcome->state == COVEY_AGENT_WAITING || (*problem && !p->stop))
+        status = APP_EXIT_WAITING;
+    if (p->json) return status;
+    if (app_interrupted())
+        printf("Stopped. What was fetched is kept; covey update goes on from there.\n");
+    else if (p->stop)
+        printf("Stopped after %s, as asked.\n", p->stop_after);
+    else if (outcome->state == COVEY_AGENT_UNENROLLED)
+        printf("This device knows no control plane; covey enroll makes it known to one.\n");
+    else if (*problem)
+        printf("The control plane could not be asked; this device keeps what it has.\n");
+    else if (outcome->state == COVEY_AGENT_WAITING)
+        printf("%s\n", outcome->message);
+    else if (changed)
+        printf("This device moved to a new ensemble.\n");
+    else
+        printf("This device is up to date%s.\n", p->refused ? ", but for what it refused" : "");
+    return status;
+}
+
 static int update_all(app_context *context, progress *p) {
     covey_error error = {0};
     covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    covey_agent_summary summary = COVEY_AGENT_SUMMARY_INIT;
     bool check_now = true, changed = false;
     if (!app_open_agent(context, on_event, p, &error)) return app_failed(context, &error);
     app_catch_signals(NULL);
@@ -89,19 +108,15 @@ static int update_all(app_context *context, progress *p) {
         check_now = false;
         changed |= outcome.current_changed;
     } while (outcome.state == COVEY_AGENT_WORKING && !p->stop && !app_interrupted());
-    if (p->json) return p->refused ? APP_EXIT_REFUSED : APP_EXIT_DONE;
-    if (app_interrupted())
-        printf("Stopped. What was fetched is kept; covey update goes on from there.\n");
-    else if (p->stop)
-        printf("Stopped after %s, as asked.\n", p->stop_after);
-    else if (outcome.state == COVEY_AGENT_IDLE)
-        printf("%s\n",
-               changed ? "This device moved to a new ensemble." : "This device is up to date.");
-    else
-        printf("%s\n", outcome.message);
-    if (p->refused) return APP_EXIT_REFUSED;
-    if (outcome.state == COVEY_AGENT_UNENROLLED) return APP_EXIT_FAILED;
-    return outcome.state == COVEY_AGENT_WAITING ? APP_EXIT_WAITING : APP_EXIT_DONE;
+    if (covey_agent_describe(context->agent, &summary, &error)) return app_failed(context, &error);
+    return conclude(p, &outcome, changed, summary.problem);
+}
+
+static bool is_phase(const char *name) {
+    static const char *const names[] = {"plan", "fetch", "verify", "stage", "probe"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
 }
 
 int covey_cmd_update(int argc, char **argv) {
@@ -132,6 +147,13 @@ int covey_cmd_update(int argc, char **argv) {
     static app_positional words;
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
+    if (p.stop_after && !is_phase(p.stop_after)) {
+        fprintf(stderr,
+                "covey update: --stop-after: expected plan, fetch, verify, stage or probe, found "
+                "\"%s\"; see covey update --help\n",
+                p.stop_after);
+        return APP_EXIT_USAGE;
+    }
     status = update_all(&context, &p);
     app_close(&context);
     return status;
@@ -188,8 +210,6 @@ int covey_cmd_enroll(int argc, char **argv) {
 /* ---- status -----------------------------------------------------------------------------------
  */
 
-/* Status is made of JSON that the library wrote itself with one member a line, so lines are enough
- * for people; programs take --json. */
 static void print_facts(app_context *context) {
     covey_device_facts facts = {.size = sizeof facts};
     covey_error error = {0};
@@ -203,59 +223,41 @@ static void print_facts(app_context *context) {
            context->state_dir);
 }
 
-/* The text of member `name` inside of the object that follows `"section":` in our own status
- * document. */
-static bool member(const char *json, const char *section, const char *name, char *out,
-                   size_t capacity) {
-    char pattern[64];
-    snprintf(pattern, sizeof pattern, "\"%s\": {", section);
-    const char *at = strstr(json, pattern), *end = at ? strchr(at, '}') : NULL;
-    if (!at || !end) return false;
-    snprintf(pattern, sizeof pattern, "\"%s\": \"", name);
-    const char *value = strstr(at, pattern);
-    if (!value || value > end) return false;
-    value += strlen(pattern);
-    size_t size = 0;
-    while (value[size] && value[size] != '"' && size + 1 < capacity) {
-        if (value[size] == '\\' && value[size + 1]) value++;
-        out[size] = value[size];
-        size++;
-    }
-    out[size] = 0;
-    return true;
-}
-
-static void print_slot(const char *json, const char *slot) {
-    char name[80], version[80], variant[80], state[80];
-    if (member(json, slot, "name", name, sizeof name) &&
-        member(json, slot, "version", version, sizeof version) &&
-        member(json, slot, "variant", variant, sizeof variant) &&
-        member(json, slot, "state", state, sizeof state))
-        printf("%-11s %s@%s (%s), %s\n", slot, name, version, variant, state);
+static void print_slot(const char *name, const covey_agent_slot_info *slot, const char *state) {
+    if (slot->digest[0])
+        printf("%-11s %s@%s (%s), %s\n", name, slot->name, slot->version, slot->variant, state);
     else
-        printf("%-11s –\n", slot);
+        printf("%-11s –\n", name);
 }
 
-static void print_status(app_context *context, const char *json) {
-    char url[512], problem[300], phase[40], release[140], outcome[40], message[300];
+static void print_status(app_context *context, const covey_agent_summary *s) {
     print_facts(context);
-    print_slot(json, "builtin");
-    print_slot(json, "current");
-    print_slot(json, "previous");
-    print_slot(json, "staged");
-    if (member(json, "control_plane", "url", url, sizeof url)) {
-        printf("fleet       %s\n", url);
-        if (member(json, "control_plane", "problem", problem, sizeof problem))
-            printf("problem     %s\n", problem);
-    } else {
-        printf("fleet       none; covey enroll makes this device known to one\n");
+    print_slot("builtin", &s->builtin, "good");
+    print_slot("current", &s->current, s->trial ? "trial" : "good");
+    print_slot("previous", &s->previous, "good");
+    print_slot("staged", &s->staged, "staged");
+    printf("fleet       %s\n", s->control_plane[0]
+                                   ? s->control_plane
+                                   : "none; covey enroll makes this device known to one");
+    if (s->problem[0]) printf("problem     %s\n", s->problem);
+    if (s->last_phase[0])
+        printf("last step   %s of %s: %s%s%s\n", s->last_phase, s->last_release, s->last_outcome,
+               s->last_message[0] ? ": " : "", s->last_message);
+}
+
+/* Prints the state, for people or as JSON. */
+static covey_status show_status(app_context *context, bool json, covey_error *error) {
+    covey_agent_summary summary = COVEY_AGENT_SUMMARY_INIT;
+    char *text = NULL;
+    if (json) {
+        covey_status status = covey_agent_status(context->agent, &text, error);
+        if (!status) puts(text);
+        if (text) covey_agent_free_text(context->agent, text);
+        return status;
     }
-    if (member(json, "last", "phase", phase, sizeof phase) &&
-        member(json, "last", "release", release, sizeof release) &&
-        member(json, "last", "outcome", outcome, sizeof outcome) &&
-        member(json, "last", "message", message, sizeof message))
-        printf("last step   %s of %s: %s%s%s\n", phase, release, outcome, *message ? ": " : "",
-               message);
+    covey_status status = covey_agent_describe(context->agent, &summary, error);
+    if (!status) print_status(context, &summary);
+    return status;
 }
 
 int covey_cmd_status(int argc, char **argv) {
@@ -278,17 +280,10 @@ int covey_cmd_status(int argc, char **argv) {
     static app_positional words;
     int status;
     covey_error error = {0};
-    char *text = NULL;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
     status = APP_EXIT_DONE;
-    if (!app_open_agent(&context, NULL, NULL, &error) ||
-        covey_agent_status(context.agent, &text, &error))
+    if (!app_open_agent(&context, NULL, NULL, &error) || show_status(&context, json, &error))
         status = app_failed(&context, &error);
-    else if (json)
-        puts(text);
-    else
-        print_status(&context, text);
-    if (text) covey_agent_free_text(context.agent, text);
     app_close(&context);
     return status;
 }

@@ -4,15 +4,14 @@
 #include "covey/commands.h"
 
 #include "common/files.h"
+#include "common/json_text.h"
 #include "common/options.h"
 #include "covey/context.h"
+#include "covey/line_editor.h"
 
-#include <editline/readline.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PROMPT_BYTES_MAX (4u << 20)
@@ -39,8 +38,25 @@ static void cancel_answer(void) {
 typedef struct answer_text {
     char *text;
     size_t size, capacity;
-    bool quiet;
+    bool quiet, terminal;
 } answer_text;
+
+/* To a terminal, control characters that are not white space are shown as ^X: an answer must not
+ * move the cursor or change what stands there. */
+static bool show(const char *text, size_t size, bool terminal) {
+    for (size_t i = 0; terminal && i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool c1 = c == 0xc2 && i + 1 < size && (unsigned char)text[i + 1] < 0xa0;
+        if ((c >= 0x20 && c != 0x7f && !c1) || c == '\n' || c == '\t') {
+            putchar(c);
+        } else {
+            printf("^%c", c1 ? '?' : c ^ 0x40);
+            i += c1;
+        }
+    }
+    if (!terminal) fwrite(text, 1, size, stdout);
+    return fflush(stdout) == 0;
+}
 
 static bool on_text(void *user, const char *text, size_t size) {
     answer_text *out = user;
@@ -54,21 +70,7 @@ static bool on_text(void *user, const char *text, size_t size) {
     memcpy(out->text + out->size, text, size);
     out->size += size;
     out->text[out->size] = 0;
-    if (out->quiet) return true;
-    return fwrite(text, 1, size, stdout) == size && fflush(stdout) == 0;
-}
-
-static void json_string(const char *text) {
-    putchar('"');
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            printf("\\%c", *at);
-        else if (*at < 0x20)
-            printf("\\u%04x", *at);
-        else
-            putchar(*at);
-    }
-    putchar('"');
+    return out->quiet || show(text, size, out->terminal);
 }
 
 static const char *stop_name(covey_stop_reason reason) {
@@ -87,9 +89,9 @@ static void print_figures(const run *r, const covey_answer *answer, const char *
     double decode = rate(answer->answer_token_count - 1, answer->decode_us);
     if (r->json) {
         fputs("{\"answer\":", stdout);
-        json_string(text);
+        app_put_json_text(stdout, text);
         fputs(",\"ensemble\":", stdout);
-        json_string(r->served.label);
+        app_put_json_text(stdout, r->served.label);
         printf(
             ",\"route\":\"local\",\"stop_reason\":\"%s\",\"prompt_tokens\":%d,\"answer_tokens\":%d,"
             "\"time_to_first_token_ms\":%.2f,\"prefill_tps\":%.1f,\"decode_tps\":%.1f}\n",
@@ -104,11 +106,32 @@ static void print_figures(const run *r, const covey_answer *answer, const char *
     }
 }
 
-/* Answers `prompt`. The answer becomes part of the conversation, which owns its text. */
-static bool answer_prompt(run *r, const char *prompt, covey_error *error) {
+static void fill_generation(const run *r, covey_generation_options *generation) {
+    covey_sampling *sampling = &generation->sampling;
+    sampling->temperature = (float)r->temperature;
+    sampling->top_k = (int32_t)r->top_k;
+    sampling->top_p = (float)r->top_p;
+    sampling->min_p = (float)r->min_p;
+    sampling->repetition_penalty = (float)r->repetition_penalty;
+    sampling->seed = (uint64_t)r->seed;
+    generation->tokens_max = (int32_t)r->tokens_max;
+}
+
+/* Prompt and answer join the conversation, which then owns the answer's text. */
+static bool remember(run *r, const char *prompt, char *answer) {
+    char *kept = answer ? strdup(prompt) : NULL;
+    if (!kept) return false;
+    r->messages[r->message_count++] = (covey_message){"user", kept};
+    r->messages[r->message_count++] = (covey_message){"assistant", answer};
+    return true;
+}
+
+/* Answers `prompt`. What was stopped by Ctrl-C stays in the conversation as far as it came. */
+static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
+                          covey_error *error) {
     covey_request request = COVEY_REQUEST_INIT;
     covey_answer answer = COVEY_ANSWER_INIT;
-    answer_text out = {.quiet = r->json};
+    answer_text out = {.quiet = r->json, .terminal = isatty(STDOUT_FILENO)};
     bool chat = r->served.info.has_chat_template && !r->raw;
     if (chat && r->message_count + 2 > MESSAGES_MAX) {
         error->status = COVEY_ERROR_LIMIT;
@@ -124,29 +147,17 @@ static bool answer_prompt(run *r, const char *prompt, covey_error *error) {
     } else {
         request.prompt = prompt;
     }
-    covey_sampling *sampling = &request.generation.sampling;
-    sampling->temperature = (float)r->temperature;
-    sampling->top_k = (int32_t)r->top_k;
-    sampling->top_p = (float)r->top_p;
-    sampling->min_p = (float)r->min_p;
-    sampling->repetition_penalty = (float)r->repetition_penalty;
-    sampling->seed = (uint64_t)r->seed;
-    request.generation.tokens_max = (int32_t)r->tokens_max;
+    fill_generation(r, &request.generation);
     answering = r->conversation;
     covey_status status =
         covey_conversation_generate(r->conversation, &request, &answer, error, on_text, &out);
     answering = NULL;
-    if (!r->json && out.size) putchar('\n');
+    if (!r->json && out.size) puts("");
     if (!status) print_figures(r, &answer, out.text ? out.text : "");
-    char *kept = !status && chat ? strdup(prompt) : NULL;
-    if (kept && out.text) {
-        r->messages[r->message_count++] = (covey_message){"user", kept};
-        r->messages[r->message_count++] = (covey_message){"assistant", out.text};
-        return true;
-    }
-    free(kept);
+    *reason = status == COVEY_ERROR_CANCELLED ? COVEY_STOP_CANCELLED : answer.stop_reason;
+    if (!status && chat && remember(r, prompt, out.text)) return true;
     free(out.text);
-    return status == COVEY_OK;
+    return status == COVEY_OK || status == COVEY_ERROR_CANCELLED;
 }
 
 /* Messages from `first` on are ours to free; the system's text is not. */
@@ -179,45 +190,50 @@ static bool interactive_command(run *r, const char *line, bool *leave) {
     return true;
 }
 
+static void answer_line(run *r, const char *text) {
+    covey_error error = {0};
+    covey_stop_reason reason = COVEY_STOP_END;
+    app_clear_interrupt();
+    if (!answer_prompt(r, text, &reason, &error)) {
+        fprintf(stderr, "%s: %s\n", r->context.command, error.message);
+        if (error.status == COVEY_ERROR_CONTEXT_SIZE && r->message_count > (r->system ? 1 : 0))
+            fputs("/clear begins a new conversation.\n", stderr);
+    } else if (reason == COVEY_STOP_CANCELLED && !app_terminated()) {
+        fputs("[stopped]\n", stderr);
+    }
+    app_clear_interrupt();
+}
+
 static int interactive(run *r) {
     covey_error error = {0};
-    char *history = NULL;
+    char *history = NULL, *line = NULL;
     if (app_find_state(&r->context, &error)) history = app_join(r->context.state_dir, "history");
-    rl_initialize();
-    using_history();
-    stifle_history(1000);
-    if (history && app_is_file(history)) read_history(history);
+    app_lines_begin(history);
     fprintf(stderr, "%s, %s. /help lists commands.\n", r->served.label,
             r->served.info.quantization);
-    for (bool leave = false; !leave;) {
-        char *line = readline(">>> ");
-        if (!line) break;
-        char *text = line + strspn(line, " \t");
-        if (*text) add_history(line);
-        app_clear_interrupt();
-        error = (covey_error){0};
-        if (*text && !interactive_command(r, text, &leave) && !answer_prompt(r, text, &error))
-            fprintf(stderr, "%s: %s\n", r->context.command, error.message);
-        free(line);
+    if (!r->served.info.has_chat_template && !r->raw)
+        fputs("This model has no chat template: it continues your text, and each line stands "
+              "alone.\n",
+              stderr);
+    for (bool leave = false; !leave && (line = app_lines_read(">>> ")); free(line)) {
+        const char *text = line + strspn(line, " \t");
+        if (*text && !interactive_command(r, text, &leave)) answer_line(r, text);
     }
-    if (history) {
-        mode_t before = umask(077);
-        if (write_history(history)) fprintf(stderr, "covey run: cannot write %s\n", history);
-        umask(before);
-    }
+    if (!line) fputs("\n", stderr); /* the prompt's line is still open */
+    if (!app_lines_end(history)) fprintf(stderr, "covey run: cannot write %s\n", history);
     free(history);
-    return APP_EXIT_DONE;
+    return app_terminated() ? APP_EXIT_FAILED : APP_EXIT_DONE;
 }
 
 /* The words of the arguments, or standard input; NULL when there is neither (then it is
  * interactive). */
-static char *given_prompt(const app_positional *words, size_t first, bool *too_long) {
+static char *given_prompt(const app_positional *words, size_t first, bool *unreadable) {
     size_t size = 0;
     if (words->count == first) {
         if (isatty(STDIN_FILENO)) return NULL;
         char *text = app_read_stream(stdin, PROMPT_BYTES_MAX, &size);
         if (text && size && text[size - 1] == '\n') text[size - 1] = 0;
-        *too_long = !text;
+        *unreadable = !text;
         return text;
     }
     for (size_t i = first; i < words->count; i++) size += strlen(words->items[i]) + 1;
@@ -235,9 +251,21 @@ static bool is_model(const char *word) {
     return app_is_file(word) || (size > 5 && !strcmp(word + size - 5, ".gguf"));
 }
 
+/* One prompt, one answer. An answer that was stopped is not the answer. */
+static int answer_once(run *r, const char *prompt) {
+    covey_error error = {0};
+    covey_stop_reason reason = COVEY_STOP_END;
+    if (!answer_prompt(r, prompt, &reason, &error)) return app_failed(&r->context, &error);
+    if (reason != COVEY_STOP_CANCELLED) return APP_EXIT_DONE;
+    fputs(app_interrupted() ? "covey run: stopped\n"
+                            : "covey run: the answer could not be written\n",
+          stderr);
+    return APP_EXIT_FAILED;
+}
+
 static int run_all(run *r, const app_positional *words) {
     covey_error error = {0};
-    bool too_long = false;
+    bool unreadable = false;
     int status = APP_EXIT_DONE;
     bool has_model = words->count && is_model(words->items[0]);
     if (!app_open_served(&r->context, has_model ? words->items[0] : NULL, 1, &r->served, &error))
@@ -247,15 +275,15 @@ static int run_all(run *r, const app_positional *words) {
         return app_failed(&r->context, &error);
     forget(r);
     app_catch_signals(cancel_answer);
-    char *prompt = given_prompt(words, has_model ? 1 : 0, &too_long);
-    if (too_long) {
+    char *prompt = given_prompt(words, has_model ? 1 : 0, &unreadable);
+    if (unreadable) {
         fprintf(stderr, "covey run: standard input cannot be read, or is longer than %u bytes\n",
                 PROMPT_BYTES_MAX);
         status = APP_EXIT_FAILED;
     } else if (!prompt) {
         status = interactive(r);
-    } else if (!answer_prompt(r, prompt, &error)) {
-        status = app_failed(&r->context, &error);
+    } else {
+        status = answer_once(r, prompt);
     }
     free(prompt);
     return status;
@@ -297,7 +325,7 @@ int covey_cmd_run(int argc, char **argv) {
         "named.\n"
         "Without a prompt it reads standard input, or talks to you when that is a terminal.",
         "  covey run model.gguf \"Write one line about the sea.\"\n"
-        "  echo \"set a timer for ten minutes\" | covey run --builtin models/assistant",
+        "  echo \"set a timer for ten minutes\" | covey run models/assistant/1.0.0/model.gguf",
         options,
         0,
         APP_POSITIONAL_MAX};

@@ -15,26 +15,25 @@
 #include <string.h>
 #include <time.h>
 
-typedef struct daemon_state {
+typedef struct serving {
     app_context context;
     const char *address, *port_file, *model_path;
     int64_t port, conversations, context_tokens, grace_ms, step_ms;
     bool no_update, no_token;
     covey_server *server;
-    char label[192];
-} daemon_state;
+    bool stale;    /* what is served is not what the agent wants */
+    bool told_why; /* why it cannot be loaded */
+} serving;
 
 static void on_event(void *user, const covey_agent_event *event) {
     (void)user;
-    if (!strcmp(event->message, "fetching") || !strcmp(event->message, "fetched") ||
-        !strcmp(event->phase, "check-in"))
-        return;
+    if (event->kind == COVEY_AGENT_EVENT_PROGRESS || !strcmp(event->phase, "check-in")) return;
     fprintf(stderr, "%s %s%s%s\n", event->phase, event->release, *event->release ? ": " : "",
             event->message);
 }
 
 /* Loads what is current and exchanges it; the server keeps its own reference. */
-static bool load(daemon_state *d, covey_error *error) {
+static bool load(serving *d, covey_error *error) {
     app_served served;
     if (!app_open_served(&d->context, d->model_path, (int32_t)d->conversations, &served, error))
         return false;
@@ -42,12 +41,21 @@ static bool load(daemon_state *d, covey_error *error) {
         covey_server_set_backend(d->server, served.backend, served.label, served.name, error);
     covey_backend_release(served.backend);
     if (status) return false;
-    snprintf(d->label, sizeof d->label, "%s", served.label);
-    fprintf(stderr, "Answering with %s (loaded in %d ms).\n", d->label, (int)served.info.load_ms);
+    fprintf(stderr, "Answering with %s (loaded in %d ms).\n", served.label,
+            (int)served.info.load_ms);
+    d->stale = d->told_why = false;
     return true;
 }
 
-static bool write_port(const daemon_state *d) {
+/* Loads again what is stale; a failure is said once, and tried again at the next step. */
+static void reload(serving *d) {
+    covey_error error = {0};
+    if (load(d, &error) || d->told_why) return;
+    fprintf(stderr, "covey serve: %s\n", error.message);
+    d->told_why = true;
+}
+
+static bool write_port(const serving *d) {
     char text[16];
     if (!d->port_file) return true;
     snprintf(text, sizeof text, "%u\n", (unsigned)covey_server_port(d->server));
@@ -63,54 +71,77 @@ static void pause_ms(int64_t ms) {
 
 /* Steps the agent until a signal comes. A failure of an update is never a reason to stop answering.
  */
-static void keep(daemon_state *d) {
+static void keep(serving *d) {
     covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
     covey_error error = {0};
+    char last_failure[sizeof error.message] = "";
     while (!app_interrupted()) {
         int64_t wait_ms = d->step_ms;
         if (!d->model_path && !d->no_update) {
-            if (covey_agent_step(d->context.agent, 50, false, &outcome, &error)) {
+            bool failed =
+                covey_agent_step(d->context.agent, 50, false, &outcome, &error) != COVEY_OK;
+            if (failed && strcmp(error.message, last_failure))
                 fprintf(stderr, "covey serve: update: %s\n", error.message);
-            } else {
-                if (outcome.current_changed && !load(d, &error))
-                    fprintf(stderr, "covey serve: %s\n", error.message);
-                if (outcome.state == COVEY_AGENT_WORKING) wait_ms = 0;
+            snprintf(last_failure, sizeof last_failure, "%s", failed ? error.message : "");
+            if (!failed && outcome.current_changed) {
+                d->stale = true;
+                d->told_why = false;
             }
+            if (!failed && outcome.state == COVEY_AGENT_WORKING) wait_ms = 0;
         }
+        if (d->stale) reload(d);
         (void)covey_server_draining(d->server);
         if (wait_ms) pause_ms(wait_ms);
     }
 }
 
-static int serve_all(daemon_state *d) {
-    covey_error error = {0};
-    char *token = NULL;
-    if (!app_open_runtime(&d->context, &error) || !app_find_state(&d->context, &error))
-        return app_failed(&d->context, &error);
-    if (!d->no_token && !(token = app_serve_token(&d->context, &error)))
-        return app_failed(&d->context, &error);
-    if (!d->model_path && !app_open_agent(&d->context, on_event, d, &error)) {
-        free(token);
-        return app_failed(&d->context, &error);
-    }
+/* Starts to listen. */
+static bool listen_now(serving *d, covey_error *error) {
+    sigset_t before;
+    char *token = d->no_token ? NULL : app_serve_token(&d->context, error);
+    if (!token && !d->no_token) return false;
     covey_server_options options = COVEY_SERVER_OPTIONS_INIT;
     options.address = d->address;
     options.port = (uint16_t)d->port;
     options.token = token;
     options.conversations_max = (int32_t)d->conversations;
     options.context_tokens = (int32_t)d->context_tokens;
-    app_catch_signals(NULL);
-    covey_status status = covey_server_open(d->context.runtime, &options, &d->server, &error);
+    app_hold_signals(&before);
+    covey_status status = covey_server_open(d->context.runtime, &options, &d->server, error);
+    app_let_signals(&before);
     free(token);
-    if (status) return app_failed(&d->context, &error);
+    return status == COVEY_OK;
+}
+
+/* A device that is enrolled but has no ensemble yet waits for its first one. */
+static bool may_come(serving *d, const covey_error *why) {
+    covey_agent_summary summary = COVEY_AGENT_SUMMARY_INIT;
+    covey_error ignored;
+    if (d->model_path || d->no_update || why->status != COVEY_ERROR_NOT_FOUND ||
+        covey_agent_describe(d->context.agent, &summary, &ignored) || !summary.control_plane[0])
+        return false;
+    fprintf(stderr, "No ensemble is here yet; waiting for %s.\n", summary.control_plane);
+    return true;
+}
+
+static int serve_all(serving *d) {
+    covey_error error = {0};
+    if (!app_open_runtime(&d->context, &error) || !app_find_state(&d->context, &error) ||
+        (!d->model_path && !app_open_agent(&d->context, on_event, d, &error)))
+        return app_failed(&d->context, &error);
+    app_catch_signals(NULL);
+    if (!listen_now(d, &error)) return app_failed(&d->context, &error);
     int result = APP_EXIT_DONE;
-    if (!load(d, &error)) {
+    if (!load(d, &error) && !may_come(d, &error)) {
         result = app_failed(&d->context, &error);
     } else if (!write_port(d)) {
         result = APP_EXIT_FAILED;
     } else {
-        fprintf(stderr, "Listening on http://%s:%u/v1 (covey token prints the token).\n",
-                d->address ? d->address : "127.0.0.1", (unsigned)covey_server_port(d->server));
+        bool six = d->address && strchr(d->address, ':');
+        fprintf(stderr, "Listening on http://%s%s%s:%u/v1 (%s).\n", six ? "[" : "",
+                d->address ? d->address : "127.0.0.1", six ? "]" : "",
+                (unsigned)covey_server_port(d->server),
+                d->no_token ? "no token is asked for" : "covey token prints the token");
         keep(d);
         fprintf(stderr, "Stopping: answers may finish for %d ms.\n", (int)d->grace_ms);
     }
@@ -119,11 +150,11 @@ static int serve_all(daemon_state *d) {
 }
 
 int covey_cmd_serve(int argc, char **argv) {
-    daemon_state d = {.context = {.command = "covey serve"},
-                      .port = 8080,
-                      .conversations = 4,
-                      .grace_ms = 5000,
-                      .step_ms = 500};
+    serving d = {.context = {.command = "covey serve"},
+                 .port = 8080,
+                 .conversations = 4,
+                 .grace_ms = 5000,
+                 .step_ms = 500};
     const app_option options[] = {
         {"address", 0, APP_TEXT, &d.address, "IP",
          "of this machine to listen on (default 127.0.0.1)", 0, 0},

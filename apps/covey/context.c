@@ -34,11 +34,15 @@ static void log_line(void *user, covey_log_level level, const char *component,
 
 bool app_open_runtime(app_context *context, covey_error *error) {
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    sigset_t before;
     options.threads = (int32_t)context->threads;
     options.log = log_line;
     options.log_user = context;
     options.log_level = context->verbose ? COVEY_LOG_DEBUG : COVEY_LOG_WARN;
-    return covey_runtime_open(&options, &context->runtime, error) == COVEY_OK;
+    app_hold_signals(&before);
+    covey_status status = covey_runtime_open(&options, &context->runtime, error);
+    app_let_signals(&before);
+    return status == COVEY_OK;
 }
 
 bool app_find_state(app_context *context, covey_error *error) {
@@ -135,10 +139,16 @@ char *app_serve_token(app_context *context, covey_error *error) {
             text[2 * i + 1] = digits[bytes[i] & 15];
         }
         text[64] = 0;
-        if (app_write_secret(path, text)) token = strdup(text);
+        /* Where another process makes one at the same time, the first one holds for both. */
+        if (app_create_secret(path, text) || errno == EEXIST) token = app_read_secret(path);
     }
     if (!token || !*token) {
-        fail(error, COVEY_ERROR_IO, "cannot read or make the token", path);
+        if (token) errno = ENODATA;
+        if (errno == EPERM)
+            fail(error, COVEY_ERROR_DENIED, "others may read the token; chmod 600, or remove,",
+                 path);
+        else
+            fail(error, COVEY_ERROR_IO, "cannot read or make the token", path);
         free(token);
         token = NULL;
     }
@@ -146,11 +156,11 @@ char *app_serve_token(app_context *context, covey_error *error) {
     return token;
 }
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, terminated;
 static void (*interrupt_hook)(void);
 
 static void on_signal(int number) {
-    (void)number;
+    if (number == SIGTERM) terminated = 1;
     interrupted = 1;
     if (interrupt_hook) interrupt_hook();
 }
@@ -162,8 +172,24 @@ void app_catch_signals(void (*on_interrupt)(void)) {
     sigaction(SIGTERM, &action, NULL);
 }
 
+void app_hold_signals(sigset_t *before) {
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ours, before);
+}
+
+void app_let_signals(const sigset_t *before) {
+    sigprocmask(SIG_SETMASK, before, NULL);
+}
+
 bool app_interrupted(void) {
-    return interrupted != 0;
+    return interrupted || terminated;
+}
+
+bool app_terminated(void) {
+    return terminated != 0;
 }
 
 void app_clear_interrupt(void) {

@@ -5,6 +5,8 @@
 
 #include <covey/agent.h>
 
+#include <signal.h>
+
 /* Options that several commands take; point an option table at them. */
 typedef struct app_context {
     const char *command; /* "covey run": begins each message */
@@ -67,7 +69,12 @@ char *app_serve_token(app_context *context, covey_error *error);
 /* SIGINT and SIGTERM set a flag; on_interrupt is called from the handler, so it may only do what
  * signals allow. */
 void app_catch_signals(void (*on_interrupt)(void));
-bool app_interrupted(void);
+/* Threads that are started between the two leave both signals to the main thread, whose waits they
+ * are to end. */
+void app_hold_signals(sigset_t *before);
+void app_let_signals(const sigset_t *before);
+bool app_interrupted(void); /* by either */
+bool app_terminated(void);  /* by SIGTERM */
 void app_clear_interrupt(void);
 
 #endif

@@ -146,6 +146,7 @@ static inline covey_status double_generate(void *user, void *conversation,
     atomic_store(&talk->cancelled, false);
     pthread_mutex_lock(&backend->mutex);
     backend->answering++;
+    pthread_cond_broadcast(&backend->changed);
     backend->last = request->generation;
     backend->last_stop_count = request->generation.stop_count;
     snprintf(backend->last_stop, sizeof backend->last_stop, "%s",
