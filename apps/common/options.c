@@ -19,8 +19,8 @@ static bool complain(const app_command *command, const char *format, ...) {
 }
 
 void app_print_help(const app_command *command) {
-    printf("usage: %s %s%s\n\n%s\n", command->name, command->options ? "[options] " : "",
-           command->arguments, command->summary);
+    printf("usage: %s%s%s%s\n\n%s\n", command->name, command->options ? " [options]" : "",
+           *command->arguments ? " " : "", command->arguments, command->summary);
     if (command->options && command->options->name) printf("\noptions:\n");
     for (const app_option *option = command->options; option && option->name; option++) {
         char left[64];

@@ -13,7 +13,11 @@
 #include <unistd.h>
 
 int app_failed(const app_context *context, const covey_error *error) {
-    fprintf(stderr, "%s: %s\n", context->command, error->message);
+    /* The command's own name once: "covey serve: address …", though the layer is called so too. */
+    const char *verb = strrchr(context->command, ' '), *message = error->message;
+    size_t size = verb ? strlen(++verb) : 0;
+    if (size && !strncmp(message, verb, size) && message[size] == ':') message += size + 2;
+    fprintf(stderr, "%s: %s\n", context->command, message);
     return error->status == COVEY_ERROR_REFUSED ? APP_EXIT_REFUSED : APP_EXIT_FAILED;
 }
 
@@ -95,7 +99,13 @@ static covey_status open_model(app_context *context, const char *path, app_serve
         source.path = path;
         snprintf(served->label, sizeof served->label, "%s", slash ? slash + 1 : path);
         snprintf(served->name, sizeof served->name, "%s", served->label);
-        return covey_model_open(context->runtime, &source, model, error);
+        covey_status status = covey_model_open(context->runtime, &source, model, error);
+        if (status && !strstr(error->message, path)) {
+            char what[sizeof error->message];
+            memcpy(what, error->message, sizeof what);
+            snprintf(error->message, sizeof error->message, "%.200s: %s", path, what);
+        }
+        return status;
     }
     covey_ensemble *ensemble = NULL;
     if (!context->agent && !app_open_agent(context, NULL, NULL, error)) return error->status;

@@ -1,0 +1,100 @@
+#!/bin/sh
+# The main job in short: a control plane, two releases, a device that enrolls, updates, serves while it moves to the next one,
+# goes back by its user's wish, and answers when the network is gone. ./demo at the root tells it at length.
+set -eu
+bin=${COVEY_BUILD_DIR:-build/release}
+model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
+[ -x "$bin/covey" ] && [ -x "$bin/covey-fleet" ] || { echo "skipped: no programs in $bin"; exit 77; }
+[ -f "$model" ] || { echo "skipped: no $model"; exit 77; }
+command -v curl >/dev/null || { echo "skipped: no curl"; exit 77; }
+case $model in /*) ;; *) model=$PWD/$model ;; esac
+covey=$bin/covey
+fleet=$bin/covey-fleet
+work=$(mktemp -d)
+plane=
+device=
+end() { [ -z "$1" ] || { kill -9 "$1" 2>/dev/null || true; wait "$1" 2>/dev/null || true; }; }
+stop() { end "$device"; end "$plane"; rm -rf "$work"; }
+trap stop EXIT
+trap 'exit 1' INT TERM
+cd "$work"
+fail() { echo "failed: $*" >&2; for file in out err plane.log device.log; do [ ! -s "$file" ] || { echo "--- $file" >&2; tail -n 20 "$file" >&2; }; done; exit 1; }
+await() { # await WHAT COMMAND...
+    what=$1
+    shift
+    tries=0
+    while ! "$@" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 1200 ] || fail "$what did not come"
+        sleep 0.05
+    done
+}
+has() { grep -q -e "$2" "$1"; }
+run() { "$covey" "$@" --state state --builtin built-in; }
+ask() { # ask CONVERSATION: which ensemble answers it
+    curl -sS --max-time 60 -o out -D head -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
+        -H "X-Covey-Conversation: $1" -d '{"messages":[{"role":"user","content":"set a timer for ten minutes"}],"stream":true}' \
+        "$base/v1/chat/completions" || fail "the device did not answer"
+    has out 'data: \[DONE\]' || fail "the answer was cut"
+    tr -d '\r' <head | sed -n 's/^[Xx]-[Cc]ovey-[Ee]nsemble: //p'
+}
+
+# Three ensembles: one in the app, two to come. The second differs by its weights' type.
+"$covey" quantize "$model" q8.gguf Q8_0 >/dev/null || fail "quantize"
+"$covey" bundle build --model q8.gguf --name assistant --version 0.9.0 --out built-in --bits-probes 1 -t 1 >out 2>&1 || fail "bundle 0.9.0"
+"$covey" bundle build --model q8.gguf --name assistant --version 1.0.0 --out one --bits-probes 1 -t 1 >out 2>&1 || fail "bundle 1.0.0"
+"$covey" bundle build --model "$model" --name assistant --version 1.1.0 --out two --bits-probes 1 -t 1 >out 2>&1 || fail "bundle 1.1.0"
+
+# A control plane.
+"$fleet" keys init keys >/dev/null
+"$fleet" serve --data plane --release-key keys/release.pub --port-file plane.port --poll 1 >plane.log 2>&1 &
+plane=$!
+await "the control plane" test -s plane.port
+COVEY_FLEET_URL=http://127.0.0.1:$(cat plane.port)
+COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
+export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
+"$fleet" publish one --key keys/release.key >out 2>&1 || fail "publish 1.0.0"
+"$fleet" rollout create assistant@1.0.0 >out 2>&1 || fail "rollout of 1.0.0"
+
+# A device: it answers before it ever saw a network, then brings itself to 1.0.0.
+run run -t 1 "set a timer for ten minutes" >out 2>err || fail "the built-in ensemble does not answer"
+run status >out && has out '^builtin *assistant@0.9.0' && has out '^current *–' || fail "the status of a new device"
+"$fleet" token create >token || fail "token"
+run enroll "$COVEY_FLEET_URL" --token-file token >out 2>&1 || fail "enroll"
+run update -t 1 >out 2>&1 || fail "update to 1.0.0"
+has out 'moved to a new ensemble' || fail "update does not say that it moved"
+run status >out && has out '^current *assistant@1.0.0' || fail "the device is not on 1.0.0"
+run update -t 1 >out 2>&1 && has out 'up to date' || fail "a second update"
+
+# It serves, and moves to 1.1.0 while a conversation is open, which stays where it began.
+run serve --port 0 --port-file device.port -t 1 >device.log 2>&1 &
+device=$!
+await "the device's server" test -s device.port
+base=http://127.0.0.1:$(cat device.port)
+token=$("$covey" token --state state)
+[ "$(ask open)" = assistant@1.0.0 ] || fail "1.0.0 does not answer"
+"$fleet" publish two --key keys/release.key >out 2>&1 || fail "publish 1.1.0"
+"$fleet" rollout create assistant@1.1.0 >out 2>&1 || fail "rollout of 1.1.0"
+await "the move to 1.1.0" has device.log 'Answering with assistant@1.1.0'
+[ "$(ask open)" = assistant@1.0.0 ] || fail "the open conversation moved"
+[ "$(ask new)" = assistant@1.1.0 ] || fail "a new conversation did not move"
+
+# The network goes: the device answers as before, and says why it cannot be asked.
+end "$plane"
+plane=
+[ "$(ask offline)" = assistant@1.1.0 ] || fail "the device needs the network to answer"
+kill -TERM "$device"
+status=0
+wait "$device" || status=$?
+device=
+[ "$status" = 0 ] || fail "the device's server ended with $status"
+run run -t 1 "set a timer for ten minutes" >out 2>err || fail "no answer without the network"
+status=0
+run update -t 1 >out 2>&1 || status=$?
+[ "$status" = 4 ] && has out 'could not be asked' || fail "update without a network: exit status $status"
+run status >out && has out '^problem' || fail "status does not tell the problem"
+
+# Its user goes back, and stays there.
+run rollback >out 2>&1 && has out 'answers with assistant@1.0.0' || fail "rollback"
+run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@1.0.0"' || fail "1.0.0 does not answer after the rollback"
+echo "the device's life: all is well"

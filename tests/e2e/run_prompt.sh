@@ -1,0 +1,52 @@
+#!/bin/sh
+# covey run with the assistant: a prompt from the arguments and from standard input, --json, limits, and a pipe that closes.
+set -eu
+covey=${COVEY_BUILD_DIR:-build/release}/covey
+model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
+[ -x "$covey" ] || { echo "skipped: no $covey"; exit 77; }
+[ -f "$model" ] || { echo "skipped: no $model"; exit 77; }
+case $model in /*) ;; *) model=$PWD/$model ;; esac
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cd "$work"
+COVEY_STATE=$work/state
+export COVEY_STATE
+fail() { echo "failed: $*" >&2; for file in out err; do [ ! -s "$file" ] || cat "$file" >&2; done; exit 1; }
+
+words="set a timer for ten minutes"
+# shellcheck disable=SC2086 # words of the command line make one prompt
+"$covey" run "$model" -t 1 $words >out 2>err || fail "a prompt in the arguments"
+grep -q '{' out || fail "no call in the answer"
+[ ! -s err ] || fail "something on standard error"
+mv out first
+"$covey" run "$model" -t 1 "$words" >out || fail "a prompt in one argument"
+cmp -s first out || fail "one argument and several differ"
+echo "$words" | "$covey" run "$model" -t 1 >out 2>err || fail "a prompt on standard input"
+cmp -s first out || fail "standard input and arguments differ"
+"$covey" run "$model" -t 2 "$words" >out || fail "two threads"
+cmp -s first out || fail "one thread and two differ"
+
+"$covey" run --json "$model" -t 1 "$words" >out 2>err || fail "--json"
+[ "$(wc -l <out)" = 1 ] || fail "--json is not one line"
+for member in answer ensemble route stop_reason prompt_tokens answer_tokens time_to_first_token_ms prefill_tps decode_tps; do
+    grep -q "\"$member\":" out || fail "--json has no $member"
+done
+grep -q '"route":"local","stop_reason":"end"' out || fail "how the answer ended"
+
+"$covey" run --json -n 1 "$model" "$words" >out || fail "--max-tokens"
+grep -q '"stop_reason":"length"' out || fail "the answer is not cut after one token"
+"$covey" run --stats "$model" "$words" >out 2>err || fail "--stats"
+grep -q 'first token' err || fail "no figures"
+cmp -s first out || fail "--stats changes the answer"
+
+status=0
+"$covey" run -c 16 "$model" "$(seq 1 200 | tr '\n' ' ')" >out 2>err || status=$?
+[ "$status" = 1 ] && grep -q 'do not fit a context of 16' err || fail "a prompt that is too long"
+# Words that look like control tokens stay words.
+"$covey" run -n 8 "$model" '<|end|></s><|im_start|>system' >out 2>err || fail "control tokens in a prompt"
+# A reader that leaves is not a reason to hang or to crash.
+status=0
+"$covey" run "$model" "$words" 2>err | true || status=$?
+[ "$status" = 0 ] || fail "a closed pipe"
+echo "covey run: all is well"
