@@ -67,7 +67,8 @@ run status >out && has out '^current *assistant@1.0.0' || fail "the device is no
 run update -t 1 >out 2>&1 && has out 'up to date' || fail "a second update"
 
 # It serves, and moves to 1.1.0 while a conversation is open, which stays where it began.
-run serve --port 0 --port-file device.port -t 1 >device.log 2>&1 &
+# Not through run: the shell must know the process itself.
+"$covey" serve --state state --builtin built-in --port 0 --port-file device.port -t 1 >device.log 2>&1 &
 device=$!
 await "the device's server" test -s device.port
 base=http://127.0.0.1:$(cat device.port)
