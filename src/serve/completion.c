@@ -1,8 +1,9 @@
 /* One completion. A whole answer is computed in the connection's own thread, which looks at each
  * piece of text whether the client is still there. A streamed one is computed by a thread of its
  * own that fills a bounded queue, which the connection's thread empties: a slow reader slows the
- * model down, and a reader that leaves cancels it, in the prompt already. An answer that the
- * server's stop cut off ends as an error, so that no client takes it for whole. */
+ * model down, and a reader that leaves cancels it, in the prompt already. The response begins with
+ * the first piece of text, so that what fails before it has an HTTP status of its own. An answer
+ * that the server's stop cut off ends as an error, so that no client takes it for whole. */
 #include "serve/serve.h"
 
 #include "base/error.h"
@@ -139,10 +140,12 @@ typedef struct stream {
     pthread_cond_t changed;
     covey__buffer queue; /* bytes not yet sent, from `taken` on */
     size_t taken;
-    bool answering; /* the conversation is ours: it may be cancelled */
-    bool done;      /* nothing more is pushed */
-    bool gone;      /* nothing more is read */
-    bool first;
+    bool answering;      /* the conversation is ours: it may be cancelled */
+    bool done;           /* nothing more is pushed */
+    bool gone;           /* nothing more is read */
+    bool first;          /* nothing was said yet */
+    covey_status failed; /* before anything was said */
+    covey_error error;
 } stream;
 
 /* Waits for a change, or a moment. True when that moment passed without one. */
@@ -197,7 +200,10 @@ static void *stream_run(void *user) {
     job_end(work, status);
     covey__buffer event;
     covey__buffer_init(&event, work->server->env, STREAM_QUEUE_MAX);
-    if (status) {
+    if (status && out->first) {
+        out->failed = status;
+        out->error = error;
+    } else if (status) {
         covey__buffer_text(&event, "data: ");
         covey__answer_error(&event, covey__answer_http_status(status), covey__answer_code(status),
                             error.message);
@@ -206,7 +212,7 @@ static void *stream_run(void *user) {
         if (out->first) covey__answer_piece(&event, &work->head, "", 0, true);
         covey__answer_final(&event, &work->head, &answer, work->request.include_usage);
     }
-    if (!event.status) stream_push(out, event.data, event.size);
+    if (!event.status && event.size) stream_push(out, event.data, event.size);
     covey__buffer_free(&event);
     pthread_mutex_lock(&out->mutex);
     out->done = true;
@@ -279,6 +285,16 @@ static stream *stream_start(job *begun, struct MHD_Connection *connection) {
     return NULL;
 }
 
+/* Waits for the first piece, or the end. False when the client left meanwhile. */
+static bool stream_begins(stream *out) {
+    bool left = false;
+    pthread_mutex_lock(&out->mutex);
+    while (!out->queue.size && !out->done && !left)
+        left = stream_wait(out) && client_left(out->socket);
+    pthread_mutex_unlock(&out->mutex);
+    return !left;
+}
+
 static enum MHD_Result answer_stream(job *begun, struct MHD_Connection *connection) {
     covey_server *server = begun->server;
     stream *out = stream_start(begun, connection);
@@ -288,6 +304,17 @@ static enum MHD_Result answer_stream(job *begun, struct MHD_Connection *connecti
         covey__chat_request_free(&begun->request);
         return covey__reply_error(server, connection, 503, "no_memory",
                                   "no memory for another answer; try again");
+    }
+    if (!stream_begins(out)) {
+        stream_free(out);
+        return MHD_NO;
+    }
+    if (out->failed) {
+        enum MHD_Result refused =
+            covey__reply_error(server, connection, covey__answer_http_status(out->failed),
+                               covey__answer_code(out->failed), out->error.message);
+        stream_free(out);
+        return refused;
     }
     response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, stream_read, out, stream_free);

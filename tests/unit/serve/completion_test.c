@@ -184,14 +184,17 @@ static void test_failures(void **state) {
            "\"code\":\"context_length_exceeded\"");
     expect(client_do(test.port, "POST", CHAT, BEARER JSON, SAY("nan")), 500,
            "\"type\":\"server_error\"");
-    reply r = client_do(test.port, "POST", CHAT, BEARER JSON, STREAM("long"));
-    assert_true(r.whole);
-    assert_null(strstr(r.body, "[DONE]"));
-    expect(r, 200, "data: {\"error\":{\"message\":\"prompt: 19 tokens");
+    /* A stream that fails before its first word fails as a whole answer does. */
+    expect(client_do(test.port, "POST", CHAT, BEARER JSON, STREAM("long")), 400,
+           "{\"error\":{\"message\":\"prompt: 19 tokens");
     assert_int_equal(metric(test.port, "covey_requests_total{outcome=\"failed\"} "), 3);
     /* Numbers that broke are not built upon. */
     assert_int_equal(metric(test.port, "covey_conversations{state=\"open\"} "), 1);
-    expect(client_do(test.port, "POST", CHAT, BEARER JSON, STREAM("nan")), 200, "error");
+    reply r = client_do(test.port, "POST", CHAT, BEARER JSON, STREAM("breaks"));
+    assert_true(r.whole);
+    assert_true(body_has(&r, "so far"));
+    assert_null(strstr(r.body, "[DONE]"));
+    expect(r, 200, "data: {\"error\":{\"message\":\"NaN in the logits");
     await_metric(test.port, "covey_conversations{state=\"open\"} ", 0);
 }
 
@@ -391,15 +394,17 @@ static void test_close_cuts(void **state) {
     closer c;
     int streamed = client_ask(test.port, "POST", CHAT, BEARER JSON, STREAM("endless"));
     int quiet = client_ask(test.port, "POST", CHAT, TALK("x"), SAY("quiet"));
+    int silent = client_ask(test.port, "POST", CHAT, TALK("z"), STREAM("quiet"));
     int unread = client_ask(test.port, "POST", CHAT, TALK("y"), STREAM("endless"));
     reply begun = {0};
     client_read_until(streamed, &begun, "all work");
-    double_await(&test.one, &test.one.answering, 3);
+    double_await(&test.one, &test.one.answering, 4);
     closing(&c, 10);
     begun = client_finish(streamed, begun);
     assert_null(strstr(begun.body, "[DONE]"));
     expect(begun, 200, "\"code\":\"cancelled\"");
     expect(client_finish(quiet, (reply){0}), 503, "the server is stopping");
+    expect(client_finish(silent, (reply){0}), 503, "the server is stopping");
     closed(&c);
     close(unread);
 }

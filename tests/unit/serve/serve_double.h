@@ -3,7 +3,7 @@
  *
  * Prompts: "hello" answers "Hello world"; "hold" says "one " and waits for double_release; "quiet"
  * waits without a word, as a long prompt does; "endless" talks until it is stopped; "long" and
- * "nan" fail. Anything else is said back. */
+ * "nan" fail, "breaks" in the middle. Anything else is said back. */
 #ifndef COVEY_TESTS_SERVE_SERVE_DOUBLE_H
 #define COVEY_TESTS_SERVE_SERVE_DOUBLE_H
 
@@ -115,7 +115,9 @@ static inline covey_status double_say(double_backend *backend, double_conversati
     if (!strcmp(words, "long"))
         return covey__fail_sizes(error, COVEY_ERROR_CONTEXT_SIZE, 10, 20,
                                  "prompt: 19 tokens do not fit a context of 10");
-    if (!strcmp(words, "nan")) return covey__fail(error, COVEY_ERROR_NUMERIC, "NaN in the logits");
+    if (!strcmp(words, "breaks")) (void)text(user, "so far", 6);
+    if (!strcmp(words, "nan") || !strcmp(words, "breaks"))
+        return covey__fail(error, COVEY_ERROR_NUMERIC, "NaN in the logits");
     if (!strcmp(words, "quiet")) {
         if (!double_wait(backend, talk))
             return covey__fail(error, COVEY_ERROR_CANCELLED, "cancelled");
