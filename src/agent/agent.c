@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/runtime.h"
+#include "base/semver.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,6 +50,19 @@ uint64_t covey__agent_random(const covey_agent *agent) {
     return value;
 }
 
+int64_t covey__agent_now(const covey_agent *agent) {
+    int64_t now_ms = covey__now_ms(agent->env), latest = INT64_C(1) << 52;
+    return now_ms < 0 ? 0 : now_ms > latest ? latest : now_ms;
+}
+
+covey_status covey__agent_lock(const covey_agent *agent, bool wait, int *lock, covey_error *error) {
+    char *path = covey__agent_path(agent, "lock");
+    if (!path) return covey__no_memory(error, "a path", 0);
+    covey_status status = covey__lock_take(agent->env, path, wait, lock, error);
+    covey__free(agent->env, path);
+    return status;
+}
+
 void covey__agent_release(const covey_agent *agent, char out[132]) {
     covey__release_name(out, agent->state.update.name, agent->state.update.version);
 }
@@ -60,7 +74,7 @@ covey_status covey__agent_fault(const covey_agent *agent, const char *point, cov
 
 covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event,
                                 covey__agent_actions *actions, covey_error *error) {
-    event->now_ms = covey__now_ms(agent->env);
+    event->now_ms = covey__agent_now(agent);
     event->random = covey__agent_random(agent);
     covey__agent_state *next = covey__alloc(agent->env, sizeof *next);
     if (!next) return covey__no_memory(error, "the agent's state", sizeof *next);
@@ -89,6 +103,11 @@ static covey_status copy_options(covey_agent *agent, const covey_agent_options *
            options->size < sizeof agent->options ? options->size : sizeof agent->options);
     if (!agent->options.state_dir)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "agent: no state folder is named");
+    /* A wrong one would fit no ensemble, and each would be refused. */
+    const char *app = agent->options.app_version;
+    if (app && !covey__semver_valid(app))
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "agent: app_version: expected a semantic version such as 1.2.0");
     agent->state_dir = covey__strdup(agent->env, agent->options.state_dir);
     agent->app_version = covey__strdup(
         agent->env, agent->options.app_version ? agent->options.app_version : "0.0.0");
@@ -102,13 +121,14 @@ static covey_status copy_options(covey_agent *agent, const covey_agent_options *
 
 /* A state that cannot be read must not keep the device from answering: it is put aside, and the
  * device is as new. */
-static covey_status load_state(covey_agent *agent, covey_error *error) {
+static covey_status load_or_begin(covey_agent *agent, covey_error *error) {
     covey_status status = covey__state_load(agent->env, agent->state_dir, &agent->state, error);
     if (status != COVEY_ERROR_FORMAT) return status;
     char *path = covey__agent_path(agent, "state.json");
     char *aside = covey__agent_path(agent, "state.json.damaged");
     status = path && aside ? covey__file_rename(agent->env, path, aside, error)
                            : covey__no_memory(error, "a path", 0);
+    if (status == COVEY_ERROR_NOT_FOUND) status = COVEY_OK; /* another process was faster */
     covey__log(agent->env, COVEY_LOG_ERROR, "agent",
                "state.json was damaged and is put aside; enroll this device again");
     covey__free(agent->env, path);
@@ -117,11 +137,28 @@ static covey_status load_state(covey_agent *agent, covey_error *error) {
     return status;
 }
 
+covey_status covey__agent_load(covey_agent *agent, covey_error *error) {
+    char platform[192];
+    covey_status status = load_or_begin(agent, error);
+    if (!status && agent->state.refused_count) {
+        covey__agent_platform(agent, platform);
+        covey__refusals_review(&agent->state, platform);
+    }
+    return status;
+}
+
 static covey_status open_builtin(covey_agent *agent, covey_error *error) {
     if (!agent->builtin_dir) return COVEY_OK;
+    covey_error why = {0};
     covey_status status = covey_ensemble_open(agent->runtime, agent->builtin_dir,
-                                              COVEY_CHECK_MANIFEST, &agent->builtin, error);
-    return status ? covey__prefix(error, status, "agent: the built-in ensemble") : COVEY_OK;
+                                              COVEY_CHECK_MANIFEST, &agent->builtin, &why);
+    if (!status) return COVEY_OK;
+    covey__prefix(&why, status, "agent: the built-in ensemble");
+    if (error) *error = why;
+    if (!agent->state.current.digest[0]) return status;
+    /* What was installed answers all the same. */
+    covey__log(agent->env, COVEY_LOG_ERROR, "agent", "%s", why.message);
+    return COVEY_OK;
 }
 
 covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options *options,
@@ -136,21 +173,22 @@ covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options
     made->fetching.descriptor = -1;
     covey_status status = copy_options(made, options, error);
     if (!status) status = covey__folder_make(env, made->state_dir, error);
-    if (!status) status = load_state(made, error);
+    if (!status) status = covey__agent_load(made, error);
     if (!status) status = open_builtin(made, error);
     if (status) {
         covey_agent_close(made);
         return status;
     }
     memcpy(made->shown_digest, made->state.current.digest, sizeof made->shown_digest);
-    char *path = covey__agent_path(made, "lock");
-    if (path && !covey__lock_take(env, path, false, &lock, NULL)) {
-        covey_error ignored;
-        if (covey__agent_clean(made, &ignored))
+    if (!covey__agent_lock(made, false, &lock, NULL)) {
+        covey_error ignored = {0};
+        /* Read again: another process may have begun an update since. */
+        status = covey__agent_load(made, &ignored);
+        if (!status) status = covey__agent_clean(made, &ignored);
+        if (status)
             covey__log(env, COVEY_LOG_WARN, "agent", "cannot clean up: %s", ignored.message);
         covey__lock_drop(lock);
     }
-    covey__free(env, path);
     *agent = made;
     return COVEY_OK;
 }
@@ -177,14 +215,12 @@ void covey_agent_close(covey_agent *agent) {
     if (agent->served_digest[0] && agent->state.current.trial) {
         int lock = -1;
         covey_error ignored;
-        char *path = covey__agent_path(agent, "lock");
-        if (path && !covey__lock_take(env, path, false, &lock, NULL)) {
+        if (!covey__agent_lock(agent, false, &lock, NULL)) {
             if (!covey__state_load(env, agent->state_dir, &agent->state, &ignored) &&
                 commit_served(agent, &ignored))
                 covey__log(env, COVEY_LOG_WARN, "agent", "cannot commit: %s", ignored.message);
             covey__lock_drop(lock);
         }
-        covey__free(env, path);
     }
     covey__fetching_free(agent);
     covey_ensemble_close(agent->builtin);
@@ -197,29 +233,40 @@ void covey_agent_close(covey_agent *agent) {
 /* ---- The phases -------------------------------------------------------------------------------
  */
 
-/* What a failure of a phase means for the update. */
-static covey__event_kind meaning(covey__phase phase, covey_status status,
+/* What a failure of a phase means for the update. Refused for ever is only what was signed and can
+ * never be right here: what a line, a disk, a setting or a forged answer did may pass. */
+static covey__event_kind meaning(const covey_agent *agent, covey_status status,
                                  const covey_error *error) {
+    covey__phase phase = agent->state.update.phase;
+    bool moved = phase == COVEY__PHASE_VERIFY || phase == COVEY__PHASE_STAGE; /* files we wrote */
+    /* An unsigned word against a release must not outlast it. */
+    if (phase <= COVEY__PHASE_FETCH && !agent->authentic && status != COVEY_ERROR_BUSY &&
+        status != COVEY_ERROR_NO_SPACE)
+        return COVEY__EVENT_FAILED;
     switch (status) {
     case COVEY_ERROR_BUSY:
     case COVEY_ERROR_NO_SPACE:
         return COVEY__EVENT_WAITING;
     case COVEY_ERROR_UNSUPPORTED:
-    case COVEY_ERROR_DENIED:
     case COVEY_ERROR_REFUSED:
     case COVEY_ERROR_NUMERIC:
         return COVEY__EVENT_REFUSED;
+    case COVEY_ERROR_DENIED: /* of a rule; of the file system it may pass */
+        return error->system_code ? COVEY__EVENT_FAILED : COVEY__EVENT_REFUSED;
     case COVEY_ERROR_FORMAT:
-        return phase == COVEY__PHASE_FETCH ? COVEY__EVENT_FAILED : COVEY__EVENT_REFUSED;
+    case COVEY_ERROR_LIMIT:
+        return moved ? COVEY__EVENT_DAMAGED : COVEY__EVENT_REFUSED;
     case COVEY_ERROR_MISMATCH:
         if (phase == COVEY__PHASE_PLAN) return COVEY__EVENT_REFUSED;
         return phase == COVEY__PHASE_FETCH ? COVEY__EVENT_FAILED : COVEY__EVENT_DAMAGED;
     case COVEY_ERROR_NOT_FOUND:
         return phase >= COVEY__PHASE_VERIFY ? COVEY__EVENT_DAMAGED : COVEY__EVENT_FAILED;
     case COVEY_ERROR_REMOTE:
-        /* Gone for good: asking again would only be a burden. */
-        return error->found == 404 || error->found == 410 ? COVEY__EVENT_REFUSED
-                                                          : COVEY__EVENT_FAILED;
+        /* A file may still be on its way to all of a server's mirrors. Gone for good, asking again
+         * would only be a burden. */
+        if (error->found != 404 && error->found != 410) return COVEY__EVENT_FAILED;
+        return agent->state.update.attempts + 1 < COVEY__GONE_MAX ? COVEY__EVENT_FAILED
+                                                                  : COVEY__EVENT_REFUSED;
     default:
         return COVEY__EVENT_FAILED;
     }
@@ -307,16 +354,22 @@ static covey_status advance(covey_agent *agent, int64_t deadline_us, covey_error
     covey__agent_event_in event = {.kind = COVEY__EVENT_DONE};
     covey__agent_actions actions;
     covey_error why = {0};
-    char release[132], proof[128];
+    char release[132], proof[128], platform[192];
     bool done = false;
+    agent->retry_after_ms = 0;
     int64_t start_us = covey__monotonic_us();
     covey__agent_release(agent, release);
     covey_status status = run_phase(agent, deadline_us, &done, &event, proof, &why);
     if (!status && !done) return COVEY_OK;
     if (phase != COVEY__PHASE_FETCH) event.elapsed_ms = (covey__monotonic_us() - start_us) / 1000;
     if (status) {
-        event.kind = meaning(phase, status, &why);
+        event.kind = meaning(agent, status, &why);
         event.message = why.message;
+        event.retry_after_ms = agent->retry_after_ms;
+        if (status == COVEY_ERROR_UNSUPPORTED || status == COVEY_ERROR_NUMERIC) {
+            covey__agent_platform(agent, platform); /* another app or library may bring it */
+            event.under = platform;
+        }
         if (event.kind == COVEY__EVENT_DAMAGED && phase >= COVEY__PHASE_STAGE) {
             status = covey__agent_unstage(agent, error);
             if (status) return status;
@@ -336,6 +389,24 @@ static covey_status advance(covey_agent *agent, int64_t deadline_us, covey_error
 /* ---- The step ---------------------------------------------------------------------------------
  */
 
+/* What the outcome of probing the current ensemble again says of it; FAILED: nothing. */
+static covey__event_kind judge_current(covey_status status) {
+    switch (status) {
+    case COVEY_OK:
+        return COVEY__EVENT_CURRENT_GOOD;
+    case COVEY_ERROR_REFUSED:
+    case COVEY_ERROR_UNSUPPORTED:
+    case COVEY_ERROR_NUMERIC:
+        return COVEY__EVENT_CURRENT_BAD;
+    case COVEY_ERROR_MISMATCH:
+    case COVEY_ERROR_NOT_FOUND:
+    case COVEY_ERROR_FORMAT:
+        return COVEY__EVENT_CURRENT_DAMAGED;
+    default:
+        return COVEY__EVENT_FAILED;
+    }
+}
+
 /* The library, the system or the instruction set is another than when the current ensemble was
  * proved. */
 static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *error) {
@@ -343,27 +414,26 @@ static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *er
     covey_probe_result result = COVEY_PROBE_RESULT_INIT;
     covey_ensemble *ensemble = NULL;
     covey_error why = {0};
-    char proof[128], release[132];
+    char proof[128], release[132], platform[192];
     if (!agent->state.current.digest[0] || !agent->options.probe) return COVEY_OK;
+    if (covey__monotonic_us() < agent->prove_at_us) return COVEY_OK;
     covey__agent_proof(agent, proof);
     if (!strcmp(proof, agent->state.current.proved)) return COVEY_OK;
-    *acted = true;
+    covey__agent_platform(agent, platform);
     covey__release_name(release, agent->state.current.name, agent->state.current.version);
     covey_status status = covey__slot_open(agent, &agent->state.current, &ensemble, &why);
     if (!status) status = agent->options.probe(agent->options.probe_user, ensemble, &result, &why);
     covey_ensemble_close(ensemble);
-    bool good = !status;
-    if (status == COVEY_ERROR_NO_MEMORY || status == COVEY_ERROR_CANCELLED ||
-        status == COVEY_ERROR_IO || status == COVEY_ERROR_NO_SPACE) {
-        *acted = false; /* it may pass; tried again at the next step */
+    covey__agent_event_in event = {.kind = judge_current(status), .under = platform};
+    if (event.kind == COVEY__EVENT_FAILED) { /* memory, the disk, the caller: it may pass */
+        agent->prove_at_us = covey__monotonic_us() + INT64_C(60000000);
         return COVEY_OK;
     }
-    covey__agent_event_in event = {.kind =
-                                       good ? COVEY__EVENT_CURRENT_GOOD : COVEY__EVENT_CURRENT_BAD,
-                                   .proved = good ? proof : NULL,
-                                   .message = good ? NULL : why.message};
-    bool trial = agent->state.current.trial;
-    if (good && trial) { /* it passes here, but it still has to serve */
+    *acted = true;
+    bool good = !status;
+    event.proved = good ? proof : NULL;
+    event.message = good ? NULL : why.message;
+    if (good && agent->state.current.trial) { /* it passes here, but it still has to serve */
         snprintf(agent->state.current.proved, sizeof agent->state.current.proved, "%s", proof);
         return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
     }
@@ -381,19 +451,34 @@ static bool checkin_due(const covey_agent *agent, int64_t now_ms) {
            state->next_checkin_ms > now_ms + 2 * state->poll_ms + COVEY__RETRY_MAX_MS;
 }
 
+/* When to ask again after a failure: soon where it may pass, at the usual time where the server
+ * does not want this device, and never before it said. */
+static int64_t checkin_delay(const covey_agent *agent, covey_status status,
+                             const covey_error *why) {
+    const covey__agent_state *state = &agent->state;
+    int64_t delay = covey__retry_delay(state->checkin_failures + 2, covey__agent_random(agent));
+    bool unwanted = status == COVEY_ERROR_REMOTE && why->found >= 400 && why->found < 500 &&
+                    why->found != 408 && why->found != 429;
+    if (unwanted && delay < state->poll_ms) delay = state->poll_ms;
+    if (delay < agent->retry_after_ms) delay = agent->retry_after_ms;
+    int64_t most = state->poll_ms + COVEY__RETRY_MAX_MS;
+    return delay < most ? delay : most;
+}
+
 static covey_status check_in(covey_agent *agent, covey_error *error) {
     covey_error why = {0};
+    agent->retry_after_ms = 0;
     covey__agent_tell(agent, COVEY_AGENT_EVENT_PROGRESS, "check-in", "", 0, 0, "asking %s",
                       agent->state.url);
     covey_status status = covey__agent_fault(agent, "agent.check-in", &why);
     if (!status) status = covey__agent_checkin(agent, &why);
-    int64_t now_ms = covey__now_ms(agent->env);
+    int64_t now_ms = covey__agent_now(agent);
     covey__agent_state *state = &agent->state;
     if (status) {
         state->checkin_failures++;
-        int64_t delay = covey__retry_delay(state->checkin_failures + 2, covey__agent_random(agent));
-        state->next_checkin_ms = now_ms + delay;
-        snprintf(state->checkin_message, sizeof state->checkin_message, "%.255s", why.message);
+        state->next_checkin_ms = now_ms + checkin_delay(agent, status, &why);
+        covey__printable(why.message, strlen(why.message), state->checkin_message,
+                         sizeof state->checkin_message);
         covey__agent_tell(agent, COVEY_AGENT_EVENT_FAILED, "check-in", "", 0, 0, "failed: %s",
                           why.message);
     } else {
@@ -409,11 +494,14 @@ static covey_status check_in(covey_agent *agent, covey_error *error) {
 
 static covey_status send_reports(covey_agent *agent, covey_error *error) {
     covey_error why = {0};
+    agent->retry_after_ms = 0;
     covey_status status = covey__agent_fault(agent, "agent.report", &why);
     if (!status) status = covey__agent_send_reports(agent, &why);
     if (!status) return COVEY_OK;
-    agent->state.next_report_ms =
-        covey__now_ms(agent->env) + covey__retry_delay(6, covey__agent_random(agent));
+    int64_t delay = covey__retry_delay(6, covey__agent_random(agent));
+    if (delay < agent->retry_after_ms) delay = agent->retry_after_ms;
+    if (delay > COVEY__RETRY_MAX_MS) delay = COVEY__RETRY_MAX_MS;
+    agent->state.next_report_ms = covey__agent_now(agent) + delay;
     return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
 }
 
@@ -421,7 +509,7 @@ static covey_status send_reports(covey_agent *agent, covey_error *error) {
 static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now, bool *acted,
                         covey_error *error) {
     covey__agent_state *state = &agent->state;
-    int64_t now_ms = covey__now_ms(agent->env);
+    int64_t now_ms = covey__agent_now(agent);
     *acted = false;
     if (state->url[0] && (*check_now || checkin_due(agent, now_ms))) {
         /* Who asks for a check now does not want to wait for a retry either. */
@@ -442,7 +530,9 @@ static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now
     }
     covey_status status = prove_again(agent, acted, error);
     if (status || *acted) return status;
-    if (state->url[0] && state->outbox_count && now_ms >= state->next_report_ms) {
+    bool report_due =
+        now_ms >= state->next_report_ms || state->next_report_ms > now_ms + 2 * COVEY__RETRY_MAX_MS;
+    if (state->url[0] && state->outbox_count && report_due) {
         *acted = true;
         return send_reports(agent, error);
     }
@@ -451,7 +541,7 @@ static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now
 
 static void fill_outcome(covey_agent *agent, bool acted, covey_agent_outcome *outcome) {
     const covey__agent_state *state = &agent->state;
-    int64_t now_ms = covey__now_ms(agent->env);
+    int64_t now_ms = covey__agent_now(agent);
     covey_agent_outcome full = COVEY_AGENT_OUTCOME_INIT;
     full.size = outcome->size;
     if (acted) {
@@ -501,14 +591,13 @@ static covey_status as_outcome(covey_agent *agent, covey_status status,
 
 covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms, bool check_now,
                               covey_agent_outcome *outcome, covey_error *error) {
+    if (budget_ms < 0) budget_ms = 0;
+    if (budget_ms > INT32_MAX) budget_ms = INT32_MAX;
     int64_t deadline_us = covey__monotonic_us() + budget_ms * 1000;
     covey_error why = {0};
     int lock = -1;
     bool acted = false;
-    char *path = covey__agent_path(agent, "lock");
-    if (!path) return covey__no_memory(error, "a path", 0);
-    covey_status status = covey__lock_take(agent->env, path, false, &lock, &why);
-    covey__free(agent->env, path);
+    covey_status status = covey__agent_lock(agent, false, &lock, &why);
     if (status == COVEY_ERROR_BUSY) {
         fill_outcome(agent, false, outcome);
         outcome->state = COVEY_AGENT_WAITING;
@@ -520,7 +609,7 @@ covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms, bool check_
     if (status) return as_outcome(agent, status, outcome, &why, error);
     char before[65];
     memcpy(before, agent->fetching.digest, sizeof before);
-    status = load_state(agent, &why);
+    status = covey__agent_load(agent, &why);
     if (!status && before[0] && strcmp(before, agent->state.update.digest))
         covey__fetching_free(agent);
     do {
@@ -540,12 +629,9 @@ covey_status covey_agent_rollback(covey_agent *agent, covey_error *error) {
     covey__agent_event_in event = {.kind = COVEY__EVENT_ROLLBACK,
                                    .message = "its user went back from it"};
     int lock = -1;
-    char *path = covey__agent_path(agent, "lock");
-    if (!path) return covey__no_memory(error, "a path", 0);
-    covey_status status = covey__lock_take(agent->env, path, true, &lock, error);
-    covey__free(agent->env, path);
+    covey_status status = covey__agent_lock(agent, true, &lock, error);
     if (status) return status;
-    status = load_state(agent, error);
+    status = covey__agent_load(agent, error);
     if (!status && !agent->state.current.digest[0])
         status = covey__fail(error, COVEY_ERROR_NOT_FOUND,
                              "rollback: the built-in ensemble serves; there is nothing before it");

@@ -97,7 +97,9 @@ static covey_status chunk_from_network(covey_agent *agent, const covey__chunk *c
         if (status) {
             if (status == COVEY_ERROR_NETWORK || status == COVEY_ERROR_TIMEOUT)
                 partial_save(agent, path, chunk, &stored);
-            break;
+            if (status != COVEY_ERROR_REMOTE || !first) break;
+            covey__buffer_clear(&stored); /* it may be the range that the server does not like */
+            continue;
         }
         agent->fetching.bytes_done += stored.size > first ? stored.size - first : 0;
         status = covey__chunk_decode(agent->env, chunk, stored.data, stored.size, content, error);
@@ -130,6 +132,9 @@ static covey_status finish_component(covey_agent *agent, covey_error *error) {
     covey__fetching *fetching = &agent->fetching;
     covey_status status =
         covey__file_sync(agent->env, fetching->descriptor, "the component", error);
+    /* After a failed fsync the system's memory may show bytes that never reached the disk. */
+    if (status && ftruncate(fetching->descriptor, 0))
+        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot empty a file that failed to sync");
     close(fetching->descriptor);
     fetching->descriptor = -1;
     if (status) return status;

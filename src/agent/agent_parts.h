@@ -63,6 +63,9 @@ struct covey_agent {
     covey__fetching fetching;
     char served_digest[65]; /* what covey_agent_current opened last in this process */
     char shown_digest[65];  /* what current was when the last step ended */
+    bool authentic; /* the plan at hand came as far as a release that a trusted key signed */
+    uint32_t retry_after_ms; /* of the last answer; 0 if it named none */
+    int64_t prove_at_us;     /* probes of the current one that could not run: not before */
 };
 
 /* ---- agent_state.c */
@@ -84,6 +87,13 @@ void covey__agent_tell(const covey_agent *agent, covey_agent_event_kind kind, co
                        const char *release, uint64_t done, uint64_t total, const char *format, ...)
     COVEY_PRINTF(7, 8);
 uint64_t covey__agent_random(const covey_agent *agent);
+/* The clock, held to what state.json can keep. */
+int64_t covey__agent_now(const covey_agent *agent);
+/* Reads state.json under the lock or at opening. One that is damaged is put aside. */
+covey_status covey__agent_load(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* Waits for the lock of the state folder. */
+covey_status covey__agent_lock(const covey_agent *agent, bool wait, int *lock,
+                               covey_error *error) COVEY_MUST_USE;
 /* The release at hand, "assistant@1.1.0". Static per call site: writes to `out`. */
 void covey__agent_release(const covey_agent *agent, char out[132]);
 /* A fault point of an action: IO when a test wants it to fail. */
@@ -124,6 +134,8 @@ covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) COVEY_
 covey_status covey__agent_clean(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 /* Under what the engine runs here: a change of it wants the probes again. */
 void covey__agent_proof(const covey_agent *agent, char out[128]);
+/* The same with what else an ensemble may need: the app and the memory. */
+void covey__agent_platform(const covey_agent *agent, char out[192]);
 
 /* ---- agent_slots.c */
 covey_status covey__slot_open(covey_agent *agent, const covey__agent_slot *slot,
@@ -138,5 +150,7 @@ covey_status covey__secret_get(const covey_agent *agent, const char *name, char 
                                covey_error *error) COVEY_MUST_USE; /* NUL-terminated */
 covey_status covey__secret_put(const covey_agent *agent, const char *name, const char *value,
                                covey_error *error) COVEY_MUST_USE;
+covey_status covey__secret_remove(const covey_agent *agent, const char *name,
+                                  covey_error *error) COVEY_MUST_USE;
 
 #endif

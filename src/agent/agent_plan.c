@@ -73,9 +73,22 @@ static covey_status read_release(covey_agent *agent, covey_error *error) {
         status = covey__fail(
             error, COVEY_ERROR_MISMATCH, "release: the document is of %s@%s, not of %s@%s",
             fetching->release->name, fetching->release->version, update->name, update->version);
+    agent->authentic = !status;
     covey__free(agent->env, path);
     covey__buffer_free(&text);
     return status;
+}
+
+/* What was planned stays: the device's class may change while its files are on their way. */
+static const covey__release_variant *planned_variant(const covey_agent *agent) {
+    const covey__release *release = agent->fetching.release;
+    char hex[65];
+    if (agent->state.update.phase == COVEY__PHASE_PLAN) return NULL;
+    for (size_t i = 0; i < release->variant_count; i++) {
+        covey__hex(release->variants[i].manifest_sha256, 32, hex);
+        if (!strcmp(hex, agent->state.update.digest)) return &release->variants[i];
+    }
+    return NULL;
 }
 
 static covey_status choose_variant(covey_agent *agent, covey_error *error) {
@@ -84,7 +97,8 @@ static covey_status choose_variant(covey_agent *agent, covey_error *error) {
     covey_status status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
     if (status) return status;
     const char *name = covey_device_class_name(facts.device_class);
-    fetching->variant = covey__release_choose(fetching->release, name);
+    fetching->variant = planned_variant(agent);
+    if (!fetching->variant) fetching->variant = covey__release_choose(fetching->release, name);
     if (!fetching->variant)
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                            "release %s@%s has no variant for devices of class %s",
@@ -231,6 +245,27 @@ static covey_status find_sources(covey_agent *agent, covey_error *error) {
     return COVEY_OK;
 }
 
+/* ---- What an earlier target left --------------------------------------------------------------
+ */
+
+static covey_status drop_other(void *user, const char *name, bool is_folder) {
+    covey_agent *agent = user;
+    if (!is_folder || !strcmp(name, agent->fetching.digest)) return COVEY_OK;
+    char *path = covey__agent_path(agent, "update/%s", name);
+    if (path && covey__tree_remove(agent->env, path, NULL))
+        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot remove %s", path);
+    covey__free(agent->env, path);
+    return COVEY_OK;
+}
+
+/* Half an ensemble that is not wanted any more would take the room that this one needs. */
+static void drop_others(covey_agent *agent) {
+    char *folder = covey__agent_path(agent, "update");
+    if (folder && covey__folder_list(agent->env, folder, NULL, drop_other, agent))
+        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot list %s", folder);
+    covey__free(agent->env, folder);
+}
+
 /* ---- The whole --------------------------------------------------------------------------------
  */
 
@@ -260,11 +295,13 @@ void covey__fetching_free(covey_agent *agent) {
 covey_status covey__agent_plan(covey_agent *agent, covey_error *error) {
     covey__fetching *fetching = &agent->fetching;
     covey__fetching_free(agent);
+    agent->authentic = false;
     covey_status status = covey__agent_fault(agent, "agent.plan", error);
     if (!status) status = read_release(agent, error);
     if (!status) status = choose_variant(agent, error);
     if (!status) status = read_manifest(agent, error);
     if (!status) status = check_needs(agent, error);
+    if (!status) drop_others(agent);
     if (!status) status = read_indexes(agent, error);
     if (!status) status = find_sources(agent, error);
     for (size_t i = 0; !status && i < fetching->manifest->component_count; i++) {
@@ -297,24 +334,34 @@ static uint64_t bytes_to_come(covey_agent *agent) {
     return bytes;
 }
 
+/* The user's settings. While they cannot be read nothing is fetched, since they may forbid it; that
+ * says nothing against the release. */
+static covey_status read_policy(covey_agent *agent, covey__policy *policy, covey_error *error) {
+    covey_error why = {0};
+    covey__buffer text;
+    covey__policy_init(policy);
+    covey__buffer_init(&text, agent->env, COVEY__POLICY_BYTES_MAX);
+    char *path = covey__agent_path(agent, "policy.json");
+    covey_status status = path ? COVEY_OK : covey__no_memory(&why, "a path", 0);
+    if (!status && covey__file_exists(path)) {
+        status = covey__file_read(agent->env, path, &text, &why);
+        if (!status)
+            status = covey__policy_parse(agent->env, text.data ? text.data : "", text.size, policy,
+                                         &why);
+    }
+    covey__free(agent->env, path);
+    covey__buffer_free(&text);
+    if (!status) return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_BUSY, "updates wait until policy.json can be read: %s",
+                       why.message);
+}
+
 covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) {
     covey__policy policy;
     covey__policy_decision decision;
     covey_device_facts facts = {.size = sizeof facts};
-    covey__policy_init(&policy);
-    covey__buffer text;
-    covey__buffer_init(&text, agent->env, COVEY__POLICY_BYTES_MAX);
-    char *path = covey__agent_path(agent, "policy.json");
-    covey_status status = path ? COVEY_OK : covey__no_memory(error, "a path", 0);
-    if (!status && covey__file_exists(path)) {
-        status = covey__file_read(agent->env, path, &text, error);
-        if (!status)
-            status = covey__policy_parse(agent->env, text.data ? text.data : "", text.size, &policy,
-                                         error);
-    }
+    covey_status status = read_policy(agent, &policy, error);
     if (!status) status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
-    covey__free(agent->env, path);
-    covey__buffer_free(&text);
     if (status) return status;
     covey__policy_may_fetch(&policy, &facts, agent->fetching.bytes_total, &decision);
     if (!decision.allowed)

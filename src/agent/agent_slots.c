@@ -73,12 +73,15 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
                                    covey_error *error) {
     covey_status status = COVEY_ERROR_NOT_FOUND;
     covey__agent_actions actions;
+    char platform[192];
     for (int tries = 0; tries < 2; tries++) {
         const covey__agent_slot *slot =
             tries && !locked ? &agent->state.previous : &agent->state.current;
         if (!slot->digest[0]) return COVEY_ERROR_NOT_FOUND;
         covey__agent_event_in event = {.kind = COVEY__EVENT_TRIAL_START};
-        if (locked && covey__agent_event(agent, &event, &actions, error))
+        /* Once more in a process that lives on is no start that failed. */
+        bool again = !strcmp(agent->served_digest, slot->digest);
+        if (locked && !again && covey__agent_event(agent, &event, &actions, error))
             locked = false; /* a full disk must not keep it from serving */
         if (!slot->digest[0]) return COVEY_ERROR_NOT_FOUND;
         status = covey__slot_open(agent, slot, ensemble, error);
@@ -96,6 +99,8 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
             left.kind = COVEY__EVENT_CURRENT_DAMAGED;
         else if (status != COVEY_ERROR_UNSUPPORTED)
             locked = false; /* it may pass: memory, the disk */
+        covey__agent_platform(agent, platform);
+        left.under = platform;
         if (locked && covey__agent_event(agent, &left, &actions, &ignored)) locked = false;
     }
     return status;
@@ -106,10 +111,7 @@ covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
     covey_error why = {0};
     int lock = -1;
     *ensemble = NULL;
-    char *path = covey__agent_path(agent, "lock");
-    if (!path) return covey__no_memory(error, "a path", 0);
-    bool locked = !covey__lock_take(agent->env, path, false, &lock, NULL);
-    covey__free(agent->env, path);
+    bool locked = !covey__agent_lock(agent, false, &lock, NULL);
     covey__agent_state fresh;
     if (!covey__state_load(agent->env, agent->state_dir, &fresh, &why)) agent->state = fresh;
     covey_status status = open_installed(agent, locked, ensemble, &why);

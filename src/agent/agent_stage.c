@@ -14,6 +14,8 @@ covey_status covey__agent_verify(covey_agent *agent, covey_error *error) {
     covey_status status = folder ? COVEY_OK : covey__no_memory(error, "a path", 0);
     if (!status) status = covey__agent_fault(agent, "agent.verify", error);
     if (!status) status = covey__manifest_read(agent->env, folder, &manifest, error);
+    if (!status && strcmp(manifest->digest_hex, agent->state.update.digest))
+        status = covey__fail(error, COVEY_ERROR_MISMATCH, "the manifest was changed");
     if (!status)
         status =
             covey__manifest_check_files(agent->env, manifest, folder, COVEY_CHECK_DIGESTS, error);
@@ -58,6 +60,29 @@ static covey_status write_seal(covey_agent *agent, const char *folder, covey_err
     return status;
 }
 
+typedef struct syncing {
+    covey_agent *agent;
+    const char *folder;
+    covey_error *error;
+} syncing;
+
+static covey_status sync_folder(void *user, const char *name, bool is_folder) {
+    syncing *at = user;
+    if (!is_folder) return COVEY_OK;
+    char *path = covey__path_join(at->agent->env, at->folder, name);
+    if (!path) return covey__no_memory(at->error, "a path", 0);
+    covey_status status = covey__folder_sync(at->agent->env, path, at->error);
+    covey__free(at->agent->env, path);
+    return status;
+}
+
+/* The names of the files, whose bytes were synced as they were finished; folders are one deep. */
+static covey_status sync_names(covey_agent *agent, const char *folder, covey_error *error) {
+    syncing at = {agent, folder, error};
+    covey_status status = covey__folder_list(agent->env, folder, error, sync_folder, &at);
+    return status ? status : covey__folder_sync(agent->env, folder, error);
+}
+
 covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
     const char *digest = agent->state.update.digest;
     char *ensembles = covey__agent_path(agent, "ensembles");
@@ -69,7 +94,7 @@ covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
     if (!status) status = covey__folder_make(agent->env, ensembles, error);
     if (!status && covey__file_exists(from)) {
         status = covey__tree_remove(agent->env, to, error); /* left there when it was damaged */
-        if (!status) status = covey__folder_sync(agent->env, from, error);
+        if (!status) status = sync_names(agent, from, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
     if (!status) status = covey__folder_sync(agent->env, ensembles, error);
@@ -123,6 +148,17 @@ void covey__agent_proof(const covey_agent *agent, char out[128]) {
              covey_runtime_isa(agent->runtime));
 }
 
+void covey__agent_platform(const covey_agent *agent, char out[192]) {
+    covey_device_facts facts = {.size = sizeof facts};
+    char proof[128];
+    covey__agent_proof(agent, proof);
+    if (covey_device_read(agent->runtime, agent->state_dir, &facts, NULL))
+        facts.memory_total_bytes = -1;
+    /* In steps of 256 MiB: what a machine reports moves a little from start to start. */
+    snprintf(out, 192, "%s app %.32s memory %d", proof, agent->app_version,
+             (int)(facts.memory_total_bytes >> 28));
+}
+
 /* Opens the staged ensemble, every byte checked, and has its probes run. MISMATCH, and NOT_FOUND of
  * a file, mean damage. */
 covey_status covey__agent_probe(covey_agent *agent, covey_error *error) {
@@ -133,6 +169,8 @@ covey_status covey__agent_probe(covey_agent *agent, covey_error *error) {
     covey_status status = covey__agent_fault(agent, "agent.probe", error);
     if (!status)
         status = covey_ensemble_open(agent->runtime, folder, COVEY_CHECK_DIGESTS, &ensemble, error);
+    /* The plan read this manifest: what breaks its format came since. */
+    if (status == COVEY_ERROR_FORMAT || status == COVEY_ERROR_LIMIT) status = COVEY_ERROR_MISMATCH;
     if (!status && strcmp(covey_ensemble_digest(ensemble), agent->state.update.digest))
         status = covey__fail(error, COVEY_ERROR_MISMATCH, "the manifest was changed");
     if (!status) status = covey__slot_check_needs(agent, ensemble, error);

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/semver.h"
+#include "base/sha256.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,6 +78,7 @@ static void put_refused(covey__json_writer *json, const covey__agent_state *stat
         covey__json_begin_object(json);
         covey__json_member_string(json, "release", state->refused[i].release);
         covey__json_member_string(json, "message", state->refused[i].message);
+        covey__json_member_string(json, "under", state->refused[i].under);
         covey__json_end_object(json);
     }
     covey__json_end_array(json);
@@ -152,6 +155,30 @@ static void get_text(reader *in, const covey__json *object, const char *name, ch
     if (!in->status) snprintf(out, capacity, "%s", text);
 }
 
+/* Of a message the beginning will do. */
+static void get_message(reader *in, const covey__json *object, char out[256]) {
+    const char *text = "";
+    if (!in->status)
+        in->status = covey__json_string(object, "message", "message", &text, in->error);
+    covey__printable(text, strlen(text), out, 256);
+}
+
+/* 64 hex digits, or "" where that is allowed: digests become paths. */
+static void get_digest(reader *in, const covey__json *object, const char *name, bool empty_too,
+                       char out[65]) {
+    uint8_t bytes[32];
+    get_text(in, object, name, out, 65);
+    if (in->status || (empty_too && !out[0])) return;
+    if (!covey__unhex(out, strlen(out), bytes, sizeof bytes))
+        in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "%s: not a digest", name);
+}
+
+static void get_version(reader *in, const covey__json *object, char out[65]) {
+    get_text(in, object, "version", out, 65);
+    if (!in->status && !covey__semver_valid(out))
+        in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "version: not a semantic version");
+}
+
 static int64_t get_number(reader *in, const covey__json *object, const char *name, int64_t max) {
     int64_t value = 0;
     if (!in->status) in->status = covey__json_i64(object, name, name, 0, max, &value, in->error);
@@ -188,9 +215,9 @@ static void get_slot(reader *in, const covey__json *root, const char *name,
     const covey__json *node = get_object(in, root, name);
     if (!node) return;
     get_text(in, node, "name", slot->name, sizeof slot->name);
-    get_text(in, node, "version", slot->version, sizeof slot->version);
+    get_version(in, node, slot->version);
     get_text(in, node, "variant", slot->variant, sizeof slot->variant);
-    get_text(in, node, "digest", slot->digest, sizeof slot->digest);
+    get_digest(in, node, "digest", false, slot->digest);
     slot->trial = get_bool(in, node, "trial");
     slot->starts = (int32_t)get_number(in, node, "starts", INT32_MAX);
     get_text(in, node, "proved", slot->proved, sizeof slot->proved);
@@ -211,11 +238,13 @@ static void get_update(reader *in, const covey__json *root, covey__agent_update 
     update->phase = get_phase(in, node);
     get_text(in, node, "rollout", update->rollout, sizeof update->rollout);
     get_text(in, node, "name", update->name, sizeof update->name);
-    get_text(in, node, "version", update->version, sizeof update->version);
-    get_text(in, node, "release_digest", update->release_digest, sizeof update->release_digest);
+    get_version(in, node, update->version);
+    get_digest(in, node, "release_digest", false, update->release_digest);
     update->release_size = get_number(in, node, "release_size", COVEY__RELEASE_BYTES_MAX);
     get_text(in, node, "variant", update->variant, sizeof update->variant);
-    get_text(in, node, "digest", update->digest, sizeof update->digest);
+    get_digest(in, node, "digest", update->phase == COVEY__PHASE_PLAN, update->digest);
+    if (!in->status && update->phase > COVEY__PHASE_ACTIVATE)
+        in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "phase: none of an update's");
     update->fetch_bytes = get_number(in, node, "fetch_bytes", INT64_MAX);
     update->total_bytes = get_number(in, node, "total_bytes", INT64_MAX);
     update->attempts = (int32_t)get_number(in, node, "attempts", INT32_MAX);
@@ -232,7 +261,7 @@ static void get_report(reader *in, const covey__json *node, covey__agent_report 
     get_text(in, node, "outcome", report->outcome, sizeof report->outcome);
     get_text(in, node, "release", report->release, sizeof report->release);
     get_text(in, node, "rollout", report->rollout, sizeof report->rollout);
-    get_text(in, node, "message", report->message, sizeof report->message);
+    get_message(in, node, report->message);
     report->bytes = get_number(in, node, "bytes", INT64_MAX);
     report->elapsed_ms = get_number(in, node, "elapsed_ms", INT64_MAX);
 }
@@ -243,7 +272,8 @@ static void get_enrollment(reader *in, const covey__json *root, covey__agent_sta
     get_text(in, root, "device_id", state->device_id, sizeof state->device_id);
     const covey__json *keys = get_array(in, root, "release_keys", COVEY__RELEASE_KEYS_MAX);
     for (const covey__json *key = keys ? keys->child : NULL; key; key = key->next) {
-        if (key->kind != COVEY__JSON_STRING || key->size != 64) {
+        uint8_t bytes[32];
+        if (key->kind != COVEY__JSON_STRING || !covey__unhex(key->text, key->size, bytes, 32)) {
             in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "release_keys: not a key");
             return;
         }
@@ -271,7 +301,9 @@ static covey_status read_root(const covey__json *root, covey__agent_state *state
          node = node->next) {
         covey__agent_refusal *made = &state->refused[state->refused_count++];
         get_text(&in, node, "release", made->release, sizeof made->release);
-        get_text(&in, node, "message", made->message, sizeof made->message);
+        get_message(&in, node, made->message);
+        if (covey__json_get(node, "under"))
+            get_text(&in, node, "under", made->under, sizeof made->under);
     }
     list = get_array(&in, root, "outbox", COVEY__OUTBOX_MAX);
     for (const covey__json *node = list ? list->child : NULL; node && !in.status; node = node->next)

@@ -22,15 +22,26 @@
 /* ---- One exchange -----------------------------------------------------------------------------
  */
 
+#define SLOW_AFTER_US (INT64_C(60) * 1000000)
+#define SLOW_BYTES_S  512 /* whoever sends less for long would hold the state folder for days */
+#define POLL_MIN_MS   50
+#define POLL_MAX_MS   86400000
+
 typedef struct sink {
     covey__buffer *out;
     bool restarted; /* a whole body came where the rest was asked for */
     uint64_t first;
+    uint64_t bytes;
+    int64_t begin_us;
 } sink;
 
 static covey_status sink_body(void *user, const covey_http_response *response, const void *data,
                               size_t size) {
     sink *to = user;
+    int64_t took_us = covey__monotonic_us() - to->begin_us;
+    to->bytes += size;
+    if (took_us > SLOW_AFTER_US && to->bytes < (uint64_t)(took_us / 1000000) * SLOW_BYTES_S)
+        return COVEY_ERROR_TIMEOUT;
     if (to->first && response->status == 200 && !to->restarted) {
         covey__buffer_clear(to->out);
         to->restarted = true;
@@ -44,7 +55,7 @@ static const covey_transport *transport_of(const covey_agent *agent) {
 }
 
 /* Sends and collects; the HTTP status is the caller's matter. */
-static covey_status exchange(const covey_agent *agent, covey_http_request *request,
+static covey_status exchange(covey_agent *agent, covey_http_request *request,
                              covey_http_response *response, sink *to, covey_error *error) {
     const covey_transport *transport = transport_of(agent);
     if (!transport)
@@ -54,7 +65,11 @@ static covey_status exchange(const covey_agent *agent, covey_http_request *reque
     request->size = sizeof *request;
     request->connect_timeout_ms = CONNECT_TIMEOUT;
     request->idle_timeout_ms = IDLE_TIMEOUT;
-    return transport->fetch(transport->user, request, response, sink_body, to, error);
+    to->begin_us = covey__monotonic_us();
+    covey_status status =
+        transport->fetch(transport->user, request, response, sink_body, to, error);
+    agent->retry_after_ms = status ? 0 : response->retry_after_ms;
+    return status;
 }
 
 /* The message of an error answer, as far as it has one. */
@@ -79,9 +94,9 @@ static covey_status remote_error(const covey_agent *agent, const covey_http_resp
 
 /* POSTs `body`, with the device's token where `token` is not NULL, and parses the answer into the
  * arena. */
-static covey_status post(const covey_agent *agent, const char *url, const char *path,
-                         const char *token, const covey__buffer *body, covey__arena *arena,
-                         const covey__json **root, covey_error *error) {
+static covey_status post(covey_agent *agent, const char *url, const char *path, const char *token,
+                         const covey__buffer *body, covey__arena *arena, const covey__json **root,
+                         covey_error *error) {
     char authorization[TOKEN_SIZE + 32];
     const char *headers[2] = {"Content-Type: application/json", authorization};
     char *full = covey__format(agent->env, "%s%s", url, path);
@@ -104,7 +119,7 @@ static covey_status post(const covey_agent *agent, const char *url, const char *
     if (!status)
         status = covey__json_parse(arena, answer.data ? answer.data : "", answer.size,
                                    COVEY__JSON_LIMITS_DEFAULT, root, error);
-    memset(authorization, 0, sizeof authorization);
+    explicit_bzero(authorization, sizeof authorization);
     covey__buffer_free(&answer);
     covey__free(agent->env, full);
     return status;
@@ -179,10 +194,21 @@ static void put_slots(const covey_agent *agent, covey__json_writer *json) {
 /* ---- Enrollment -------------------------------------------------------------------------------
  */
 
+/* A base to which paths are added. It is shown and logged, so it may hold no password. */
 static bool url_valid(const char *url) {
     size_t size = strlen(url);
-    if (size > 400 || strpbrk(url, " \t\r\n\"<>\\")) return false;
-    return !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
+    if (size > 400 || strpbrk(url, "\"<>\\@?#")) return false;
+    for (size_t i = 0; i < size; i++)
+        if (url[i] <= ' ' || url[i] > '~') return false;
+    size_t scheme = !strncmp(url, "https://", 8) ? 8 : !strncmp(url, "http://", 7) ? 7 : 0;
+    return scheme && url[scheme] && url[scheme] != '/';
+}
+
+/* What goes into a header or an address. */
+static bool plain_word(const char *text) {
+    for (; *text; text++)
+        if (*text <= ' ' || *text > '~') return false;
+    return true;
 }
 
 static covey_status take_keys(covey__agent_state *state, const covey__json *root,
@@ -206,35 +232,66 @@ static covey_status take_keys(covey__agent_state *state, const covey__json *root
         if (status) return status;
         snprintf(state->release_keys[state->release_key_count++], 65, "%s", key->text);
     }
+    if (!state->release_key_count)
+        return covey__fail(
+            error, COVEY_ERROR_FORMAT,
+            "release_keys: the control plane names none; tell it one, or name it here");
     return COVEY_OK;
 }
 
+/* No server makes a device hurry. */
+static covey_status read_poll(const covey__json *root, int64_t *poll_ms, covey_error *error) {
+    covey_status status =
+        covey__json_i64(root, "poll_ms", "poll_ms", 1, POLL_MAX_MS, poll_ms, error);
+    if (!status && *poll_ms < POLL_MIN_MS) *poll_ms = POLL_MIN_MS;
+    return status;
+}
+
+static covey_status read_enrollment(const covey__json *root, const char *url,
+                                    const char *release_key, covey__agent_state *next,
+                                    const char **token, covey_error *error) {
+    const char *id = NULL, *blobs = NULL;
+    covey_status status = covey__json_string(root, "device_id", "device_id", &id, error);
+    if (!status) status = covey__json_string(root, "device_token", "device_token", token, error);
+    if (!status) status = covey__json_string(root, "blobs_url", "blobs_url", &blobs, error);
+    if (!status) status = read_poll(root, &next->poll_ms, error);
+    if (!status) status = take_keys(next, root, release_key, error);
+    if (status) return status;
+    if (strlen(id) >= sizeof next->device_id || strlen(*token) >= TOKEN_SIZE ||
+        strlen(blobs) + strlen(url) >= sizeof next->blobs_url)
+        return covey__fail(error, COVEY_ERROR_FORMAT, "the answer has a member that is too long");
+    if (!plain_word(id) || !plain_word(*token))
+        return covey__fail(error, COVEY_ERROR_FORMAT, "the answer's id or token is malformed");
+    snprintf(next->device_id, sizeof next->device_id, "%s", id);
+    snprintf(next->url, sizeof next->url, "%s", url);
+    snprintf(next->blobs_url, sizeof next->blobs_url, "%s%s", blobs[0] == '/' ? url : "", blobs);
+    if (!url_valid(next->blobs_url))
+        return covey__fail(error, COVEY_ERROR_FORMAT, "blobs_url: not an http address");
+    return COVEY_OK;
+}
+
+/* Under the lock and on what state.json says now: another process may have updated this device
+ * since. What the control plane before wanted, and what was to be told it, ends here. */
 static covey_status take_enrollment(covey_agent *agent, const covey__json *root, const char *url,
                                     const char *release_key, covey_error *error) {
-    covey__agent_state next = agent->state;
-    const char *id = NULL, *token = NULL, *blobs = NULL;
-    covey_status status = covey__json_string(root, "device_id", "device_id", &id, error);
-    if (!status) status = covey__json_string(root, "device_token", "device_token", &token, error);
-    if (!status) status = covey__json_string(root, "blobs_url", "blobs_url", &blobs, error);
-    if (!status)
-        status = covey__json_i64(root, "poll_ms", "poll_ms", 1, 86400000, &next.poll_ms, error);
-    if (!status) status = take_keys(&next, root, release_key, error);
+    const char *token = NULL;
+    covey_status status = covey__agent_load(agent, error);
     if (status) return status;
-    if (strlen(id) >= sizeof next.device_id || strlen(token) >= TOKEN_SIZE ||
-        strlen(blobs) + strlen(url) >= sizeof next.blobs_url)
-        return covey__fail(error, COVEY_ERROR_FORMAT, "the answer has a member that is too long");
-    snprintf(next.device_id, sizeof next.device_id, "%s", id);
-    snprintf(next.url, sizeof next.url, "%s", url);
-    snprintf(next.blobs_url, sizeof next.blobs_url, "%s%s", blobs[0] == '/' ? url : "", blobs);
-    if (!url_valid(next.blobs_url))
-        return covey__fail(error, COVEY_ERROR_FORMAT, "blobs_url: not an http address");
+    covey__agent_state next = agent->state;
+    status = read_enrollment(root, url, release_key, &next, &token, error);
+    if (status) return status;
+    memset(&next.update, 0, sizeof next.update);
+    next.outbox_count = 0;
+    next.next_report_ms = 0;
     next.next_checkin_ms = 0;
     next.checkin_failures = 0;
     next.checkin_message[0] = 0;
     status = covey__secret_put(agent, "device_token", token, error);
     if (!status) status = covey__state_save(agent->env, agent->state_dir, &next, error);
-    if (!status) agent->state = next;
-    return status;
+    if (status) return status;
+    agent->state = next;
+    covey__fetching_free(agent);
+    return COVEY_OK;
 }
 
 /* The id of the request is kept until it was answered, so that a lost answer does not cost a second
@@ -252,9 +309,11 @@ static covey_status request_id(covey_agent *agent, char id[65], covey_error *err
 covey_status covey_agent_enroll(covey_agent *agent, const char *url, const char *token,
                                 const char *release_key, covey_error *error) {
     char base[512], id[65];
-    if (!url || !url_valid(url))
+    int lock = -1;
+    if (!url || !url_valid(url) || !token || !token[0])
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "enroll: expected an address such as https://fleet.example");
+                           "enroll: expected an address such as https://fleet.example, without "
+                           "user or query, and a token");
     snprintf(base, sizeof base, "%s", url);
     for (size_t n = strlen(base); n && base[n - 1] == '/'; n--) base[n - 1] = 0;
     covey__buffer body;
@@ -272,12 +331,14 @@ covey_status covey_agent_enroll(covey_agent *agent, const char *url, const char 
     covey__json_end_object(&json);
     if (!status) status = covey__buffer_check(&body, error, "the request");
     if (!status) status = post(agent, base, "/v1/enroll", NULL, &body, &arena, &root, error);
-    if (!status) status = take_enrollment(agent, root, base, release_key, error);
+    if (!status) status = covey__agent_lock(agent, true, &lock, error);
     if (!status) {
-        char *path = covey__agent_path(agent, "secrets/enroll_request");
-        if (path && covey__file_remove(agent->env, path, NULL)) status = COVEY_OK;
-        covey__free(agent->env, path);
+        status = take_enrollment(agent, root, base, release_key, error);
+        if (!status && covey__secret_remove(agent, "enroll_request", NULL))
+            covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot forget the enrollment's id");
+        covey__lock_drop(lock);
     }
+    if (body.data) explicit_bzero(body.data, body.size); /* the token */
     if (status) covey__prefix(error, status, "enroll");
     covey__arena_free(&arena);
     covey__buffer_free(&body);
@@ -318,10 +379,11 @@ static covey_status read_target(const covey__json *target, covey__agent_update *
     return COVEY_OK;
 }
 
-/* The signature is stored before the state says that there is an update which needs it. */
+/* The signature is stored before the state says that there is an update which needs it, and again
+ * whenever it comes: the same release may be signed anew, or an earlier try may have been cut. */
 static covey_status store_signature(covey_agent *agent, const covey__json *signature,
                                     covey_error *error) {
-    covey__buffer text;
+    covey__buffer text, known;
     covey__json_writer json;
     covey__buffer_init(&text, agent->env, COVEY__SIGNATURE_BYTES_MAX);
     covey__json_writer_init(&json, &text, false);
@@ -331,16 +393,21 @@ static covey_status store_signature(covey_agent *agent, const covey__json *signa
     covey_status status = covey__buffer_check(&text, error, "the signature");
     if (!status && (!folder || !path)) status = covey__no_memory(error, "a path", 0);
     if (!status) status = covey__folder_make(agent->env, folder, error);
-    if (!status) status = covey__file_replace(agent->env, path, text.data, text.size, error);
+    covey__buffer_init(&known, agent->env, COVEY__SIGNATURE_BYTES_MAX);
+    bool same = !status && !covey__file_read(agent->env, path, &known, NULL) &&
+                known.size == text.size && !memcmp(known.data, text.data, text.size);
+    if (!status && !same)
+        status = covey__file_replace(agent->env, path, text.data, text.size, error);
     covey__free(agent->env, folder);
     covey__free(agent->env, path);
+    covey__buffer_free(&known);
     covey__buffer_free(&text);
     return status;
 }
 
 static covey_status take_checkin(covey_agent *agent, const covey__json *root, covey_error *error) {
     int64_t poll_ms = agent->state.poll_ms;
-    covey_status status = covey__json_i64(root, "poll_ms", "poll_ms", 1, 86400000, &poll_ms, error);
+    covey_status status = read_poll(root, &poll_ms, error);
     if (status) return status;
     agent->state.poll_ms = poll_ms;
     covey__agent_update target = {0};
@@ -352,12 +419,15 @@ static covey_status take_checkin(covey_agent *agent, const covey__json *root, co
         if (status) return status;
         event.kind = COVEY__EVENT_TARGET;
         event.target = &target;
-        event.builtin_version = agent->builtin ? covey_ensemble_version(agent->builtin) : NULL;
-        covey__agent_state next = agent->state;
-        if (covey__machine(&next, &event, &actions) && next.update.phase != COVEY__PHASE_NONE) {
-            covey__fetching_free(agent);
-            status = store_signature(agent, signature, error);
+        if (agent->builtin) {
+            event.builtin_name = covey_ensemble_name(agent->builtin);
+            event.builtin_version = covey_ensemble_version(agent->builtin);
         }
+        covey__agent_state next = agent->state;
+        covey__machine(&next, &event, &actions);
+        if (next.update.phase == COVEY__PHASE_PLAN) covey__fetching_free(agent);
+        if (next.update.phase != COVEY__PHASE_NONE)
+            status = store_signature(agent, signature, error);
     }
     return status ? status : covey__agent_event(agent, &event, &actions, error);
 }
@@ -381,7 +451,7 @@ covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) {
     if (!status)
         status = post(agent, agent->state.url, "/v1/checkin", token, &body, &arena, &root, error);
     if (!status) status = take_checkin(agent, root, error);
-    memset(token, 0, sizeof token);
+    explicit_bzero(token, sizeof token);
     covey__arena_free(&arena);
     covey__buffer_free(&body);
     return status;
@@ -390,11 +460,11 @@ covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) {
 /* ---- Reports ----------------------------------------------------------------------------------
  */
 
-static void put_events(const covey__agent_state *state, covey__json_writer *json) {
+static void put_events(const covey__agent_state *state, int32_t count, covey__json_writer *json) {
     covey__json_begin_object(json);
     covey__json_name(json, "events");
     covey__json_begin_array(json);
-    for (int32_t i = 0; i < state->outbox_count; i++) {
+    for (int32_t i = 0; i < count; i++) {
         const covey__agent_report *report = &state->outbox[i];
         covey__json_begin_object(json);
         covey__json_member_string(json, "id", report->id);
@@ -412,30 +482,46 @@ static void put_events(const covey__agent_state *state, covey__json_writer *json
     covey__json_end_object(json);
 }
 
+/* The oldest reports, as many as fit. Returns how many. */
+static int32_t fill_reports(const covey__agent_state *state, covey__buffer *body) {
+    covey__json_writer json;
+    for (int32_t count = state->outbox_count;; count /= 2) {
+        covey__buffer_clear(body);
+        covey__json_writer_init(&json, body, false);
+        put_events(state, count, &json);
+        if (body->status != COVEY_ERROR_LIMIT || count <= 1) return count;
+    }
+}
+
+static void drop_reports(covey__agent_state *state, int32_t count) {
+    state->outbox_count -= count;
+    memmove(state->outbox, state->outbox + count,
+            (size_t)state->outbox_count * sizeof *state->outbox);
+}
+
 covey_status covey__agent_send_reports(covey_agent *agent, covey_error *error) {
     char token[TOKEN_SIZE];
     covey__buffer body;
-    covey__json_writer json;
     covey__arena arena;
     covey_error local = {0};
     const covey__json *root = NULL;
     covey_status status = covey__secret_get(agent, "device_token", token, sizeof token, &local);
     covey__buffer_init(&body, agent->env, 64u << 10);
     covey__arena_init(&arena, agent->env, 1u << 20);
-    covey__json_writer_init(&json, &body, false);
-    put_events(&agent->state, &json);
+    int32_t count = fill_reports(&agent->state, &body);
     if (!status) status = covey__buffer_check(&body, &local, "the reports");
+    bool too_large = status == COVEY_ERROR_LIMIT;
     if (!status)
         status = post(agent, agent->state.url, "/v1/reports", token, &body, &arena, &root, &local);
-    memset(token, 0, sizeof token);
+    explicit_bzero(token, sizeof token);
     /* What the server will never take is dropped and counted, or it would block what comes after
      * it. */
     bool refused = status == COVEY_ERROR_REMOTE && local.found >= 400 && local.found < 500 &&
                    local.found != 401 && local.found != 403 && local.found != 408 &&
                    local.found != 429;
-    if (!status || refused) {
-        if (refused) agent->state.outbox_dropped += agent->state.outbox_count;
-        agent->state.outbox_count = 0;
+    if (!status || refused || too_large) {
+        if (status) agent->state.outbox_dropped += count;
+        drop_reports(&agent->state, count);
         agent->state.next_report_ms = 0;
         status = covey__state_save(agent->env, agent->state_dir, &agent->state, error);
     } else if (error) {
@@ -460,6 +546,10 @@ covey_status covey__agent_get_range(covey_agent *agent, const uint8_t sha256[32]
     covey_http_response response;
     sink to = {.out = out, .first = first};
     covey_status status = exchange(agent, &request, &response, &to, error);
+    if (status == COVEY_ERROR_LIMIT) /* the server's doing, and not the release's */
+        status = covey__fail_sizes(error, COVEY_ERROR_REMOTE, 0, response.status,
+                                   "blob %.16s…: the server sent more than %zu bytes", hex,
+                                   out->size_max);
     if (!status && response.status != 200 && response.status != 206) {
         covey__buffer_clear(out);
         status = covey__fail_sizes(error, COVEY_ERROR_REMOTE, 0, response.status,
@@ -475,10 +565,11 @@ covey_status covey__agent_get_blob(covey_agent *agent, const uint8_t sha256[32],
     covey_status status = covey__agent_get_range(agent, sha256, 0, out, error);
     if (status) return status;
     covey__sha256_of(out->data ? out->data : "", out->size, digest);
+    /* Not the release's fault: a proxy or a sign-in page may have answered. */
     if (out->size != size || memcmp(digest, sha256, 32))
-        return covey__fail(error, COVEY_ERROR_MISMATCH,
-                           "the server sent %zu bytes that are not the %" PRIu64
-                           " asked for: their digest differs",
-                           out->size, size);
+        return covey__fail_sizes(error, COVEY_ERROR_REMOTE, 0, 200,
+                                 "the server sent %zu bytes that are not the %" PRIu64
+                                 " asked for: their digest differs",
+                                 out->size, size);
     return COVEY_OK;
 }

@@ -1,6 +1,7 @@
 /* The update's life as a pure function; machine.h has its diagram and its invariants. */
 #include "agent/machine.h"
 
+#include "base/error.h"
 #include "base/semver.h"
 
 #include <inttypes.h>
@@ -31,6 +32,17 @@ bool covey__is_refused(const covey__agent_state *state, const char *release) {
     return false;
 }
 
+void covey__refusals_review(covey__agent_state *state, const char *under) {
+    int32_t kept = 0;
+    for (int32_t i = 0; i < state->refused_count; i++) {
+        const covey__agent_refusal *one = &state->refused[i];
+        if (one->under[0] && strcmp(one->under, under)) continue;
+        if (kept != i) state->refused[kept] = *one;
+        kept++;
+    }
+    state->refused_count = kept;
+}
+
 int64_t covey__retry_delay(int32_t failures, uint64_t random) {
     int64_t bound = COVEY__RETRY_FIRST_MS;
     for (int32_t i = 1; i < failures && bound < COVEY__RETRY_MAX_MS; i++) bound *= 2;
@@ -40,6 +52,12 @@ int64_t covey__retry_delay(int32_t failures, uint64_t random) {
 
 /* ---- Reports ----------------------------------------------------------------------------------
  */
+
+/* Cut between characters: what is stored must come back as it was, or the state would be taken for
+ * damaged. */
+static void put_message(char out[256], const char *message) {
+    covey__printable(message ? message : "", message ? strlen(message) : 0, out, 256);
+}
 
 static void report(covey__agent_state *state, const covey__agent_event_in *event,
                    covey__phase phase, const char *outcome, const char *release,
@@ -54,7 +72,7 @@ static void report(covey__agent_state *state, const covey__agent_event_in *event
     snprintf(made.outcome, sizeof made.outcome, "%s", outcome);
     snprintf(made.release, sizeof made.release, "%s", release);
     snprintf(made.rollout, sizeof made.rollout, "%s", rollout);
-    snprintf(made.message, sizeof made.message, "%s", event->message ? event->message : "");
+    put_message(made.message, event->message);
     state->last = made;
     if (!state->url[0]) return;
     if (state->outbox_count == COVEY__OUTBOX_MAX) {
@@ -80,7 +98,7 @@ static void report_current(covey__agent_state *state, const covey__agent_event_i
 }
 
 static void refuse(covey__agent_state *state, const char *name, const char *version,
-                   const char *message) {
+                   const covey__agent_event_in *event) {
     char release[132];
     covey__release_name(release, name, version);
     if (covey__is_refused(state, release)) return;
@@ -90,7 +108,8 @@ static void refuse(covey__agent_state *state, const char *name, const char *vers
     }
     covey__agent_refusal *made = &state->refused[state->refused_count++];
     memcpy(made->release, release, sizeof made->release);
-    snprintf(made->message, sizeof made->message, "%s", message ? message : "");
+    put_message(made->message, event->message);
+    snprintf(made->under, sizeof made->under, "%s", event->under ? event->under : "");
 }
 
 /* ---- Transitions ------------------------------------------------------------------------------
@@ -106,12 +125,20 @@ static bool on_target(covey__agent_state *state, const covey__agent_event_in *ev
     const covey__agent_update *target = event->target;
     char release[132];
     covey__release_name(release, target->name, target->version);
-    const char *here = state->current.digest[0] ? state->current.version : event->builtin_version;
-    bool wanted = !covey__is_refused(state, release) &&
+    bool has_current = state->current.digest[0] != 0;
+    const char *here = has_current ? state->current.version : event->builtin_version;
+    const char *name = has_current ? state->current.name : event->builtin_name;
+    bool wanted = !covey__is_refused(state, release) && (!name || !strcmp(target->name, name)) &&
                   (!here || covey__semver_compare(target->version, here) > 0);
     bool same = state->update.phase != COVEY__PHASE_NONE &&
-                !strcmp(state->update.release_digest, target->release_digest);
-    if (wanted && same) return false;
+                !strcmp(state->update.release_digest, target->release_digest) &&
+                !strcmp(state->update.name, target->name) &&
+                !strcmp(state->update.version, target->version);
+    if (wanted && same) {
+        if (!strcmp(state->update.rollout, target->rollout)) return false;
+        memcpy(state->update.rollout, target->rollout, sizeof state->update.rollout);
+        return true;
+    }
     bool changed = state->update.phase != COVEY__PHASE_NONE;
     if (changed) end_update(state, actions);
     if (!wanted) return changed;
@@ -151,11 +178,18 @@ static void on_done(covey__agent_state *state, const covey__agent_event_in *even
     update->waiting_said = false;
 }
 
+/* Probes that ended, whatever came of them, did not take the process with them. */
+static void probes_ended(covey__agent_update *update) {
+    if (update->phase == COVEY__PHASE_PROBE && update->probe_starts) update->probe_starts--;
+}
+
 static void on_failed(covey__agent_state *state, const covey__agent_event_in *event) {
     covey__agent_update *update = &state->update;
-    update->attempts++;
-    if (update->phase == COVEY__PHASE_PROBE && update->probe_starts) update->probe_starts--;
-    update->retry_at_ms = event->now_ms + covey__retry_delay(update->attempts, event->random);
+    int64_t delay = covey__retry_delay(++update->attempts, event->random);
+    if (delay < event->retry_after_ms) delay = event->retry_after_ms;
+    probes_ended(update);
+    update->retry_at_ms =
+        event->now_ms + (delay < COVEY__RETRY_MAX_MS ? delay : COVEY__RETRY_MAX_MS);
     /* Each failure doubles the wait; telling about the first and then every fourth is enough. */
     if (update->attempts % 4 == 1) report_update(state, event, "failed");
 }
@@ -164,13 +198,14 @@ static void on_waiting(covey__agent_state *state, const covey__agent_event_in *e
     covey__agent_update *update = &state->update;
     if (!update->waiting_said) report_update(state, event, "waiting");
     update->waiting_said = true;
+    probes_ended(update);
     update->retry_at_ms = event->now_ms + covey__retry_delay(6, event->random);
 }
 
 static void on_refused(covey__agent_state *state, const covey__agent_event_in *event,
                        covey__agent_actions *actions) {
     report_update(state, event, "refused");
-    refuse(state, state->update.name, state->update.version, event->message);
+    refuse(state, state->update.name, state->update.version, event);
     end_update(state, actions);
 }
 
@@ -186,13 +221,14 @@ static void on_damaged(covey__agent_state *state, const covey__agent_event_in *e
     update->attempts = 0;
     update->probe_starts = 0;
     update->retry_at_ms = 0;
+    update->waiting_said = false;
 }
 
 static void return_to_previous(covey__agent_state *state, const covey__agent_event_in *event,
                                const char *outcome, covey__agent_actions *actions) {
     report_current(state, event, COVEY__PHASE_RETURN, outcome);
     if (event->kind != COVEY__EVENT_CURRENT_DAMAGED)
-        refuse(state, state->current.name, state->current.version, event->message);
+        refuse(state, state->current.name, state->current.version, event);
     state->current = state->previous;
     memset(&state->previous, 0, sizeof state->previous);
     actions->current_changed = true;

@@ -12,8 +12,8 @@
  * change of state, so one replacement of state.json.
  *  2. `previous` is what `current` was before the last activation, or nothing; the built-in
  * ensemble stands behind both.
- *  3. A release that was refused, or not newer than the current one, never becomes an update by a
- * server's word.
+ *  3. A release that was refused, is of another name, or is not newer than the current one, never
+ * becomes an update by a server's word.
  *  4. A trial that was started three times without proving itself is left.
  *  5. A phase that failed is tried again after a random time below an exponentially growing bound.
  */
@@ -27,6 +27,7 @@
 #define COVEY__TRIAL_STARTS_MAX 3
 #define COVEY__PROBE_STARTS_MAX 3
 #define COVEY__REPAIRS_MAX      3
+#define COVEY__GONE_MAX         12 /* answers "not found" in a row, about a quarter of an hour */
 #define COVEY__RETRY_FIRST_MS   1000
 #define COVEY__RETRY_MAX_MS     900000
 #define COVEY__RELEASE_KEYS_MAX 16
@@ -86,6 +87,7 @@ typedef struct covey__agent_report {
 typedef struct covey__agent_refusal {
     char release[132]; /* name@version */
     char message[256];
+    char under[192]; /* library, system and app that it does not fit; "": it is refused for ever */
 } covey__agent_refusal;
 
 typedef struct covey__agent_state {
@@ -130,13 +132,15 @@ typedef enum covey__event_kind {
 typedef struct covey__agent_event_in {
     covey__event_kind kind;
     const covey__agent_update
-        *target;                 /* TARGET: rollout, name, version, release_digest, release_size */
-    const char *builtin_version; /* TARGET: of the built-in ensemble, or NULL */
-    const char *message;         /* why; may be NULL */
-    const char *proved;          /* CURRENT_GOOD after probes, and DONE of PROBE */
+        *target; /* TARGET: rollout, name, version, release_digest, release_size */
+    const char *builtin_name, *builtin_version; /* TARGET: of the built-in ensemble, or NULL */
+    const char *message;                        /* why; may be NULL */
+    const char *under;  /* REFUSED, CURRENT_BAD: holds for this library, system and app; or NULL */
+    const char *proved; /* CURRENT_GOOD after probes, and DONE of PROBE */
     int64_t bytes, elapsed_ms;
     int64_t now_ms;
-    uint64_t random; /* for jitter and ids */
+    int64_t retry_after_ms; /* FAILED: what the server asked for, or 0 */
+    uint64_t random;        /* for jitter and ids */
 } covey__agent_event_in;
 
 typedef struct covey__agent_actions {
@@ -154,5 +158,7 @@ int64_t covey__retry_delay(int32_t failures, uint64_t random);
 /* "name@version" */
 void covey__release_name(char out[132], const char *name, const char *version);
 bool covey__is_refused(const covey__agent_state *state, const char *release);
+/* Forgets refusals that held for another library, system or app than `under`. */
+void covey__refusals_review(covey__agent_state *state, const char *under);
 
 #endif

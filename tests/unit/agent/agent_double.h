@@ -44,6 +44,7 @@ static inline covey_status double_blob_answer(control_double *c, const covey_htt
     const char *hex = strrchr(request->url, '/') + 1;
     c->blob_requests++;
     if (request->range_first) c->range_requests++;
+    if (c->page) return double_send(response, 200, c->page, sink, user);
     if (c->blob_status) return double_send(response, c->blob_status, "{}", sink, user);
     assert_true(covey__unhex(hex, strlen(hex), digest, 32));
     for (size_t i = 0; i < c->blob_count; i++) {
@@ -83,8 +84,8 @@ static inline covey_status double_fetch(void *user, const covey_http_request *re
         snprintf(
             text, sizeof text,
             "{\"device_id\":\"00112233445566778899aabbccddeeff\",\"device_token\":\"cvd_secret\","
-            "\"release_keys\":[\"%s\"],\"blobs_url\":\"/v1/blobs\",\"poll_ms\":60000}",
-            hex);
+            "\"release_keys\":[%s%s%s],\"blobs_url\":\"/v1/blobs\",\"poll_ms\":60000}",
+            c->keyless ? "" : "\"", c->keyless ? "" : hex, c->keyless ? "" : "\"");
         return double_send(response, 201, text, sink, sink_user);
     }
     if (strstr(request->url, "/v1/checkin")) {
@@ -92,8 +93,11 @@ static inline covey_status double_fetch(void *user, const covey_http_request *re
         c->checkins++;
         snprintf(c->last_checkin, sizeof c->last_checkin, "%.*s", (int)request->body_size,
                  (const char *)request->body);
-        snprintf(text, sizeof text, "{\"poll_ms\":60000,\"target\":%s}",
-                 c->target[0] ? c->target : "null");
+        response->retry_after_ms = c->retry_after_ms;
+        if (c->checkin_status)
+            return double_send(response, c->checkin_status, "{}", sink, sink_user);
+        snprintf(text, sizeof text, "{\"poll_ms\":%lld,\"target\":%s}",
+                 c->poll_ms ? (long long)c->poll_ms : 60000LL, c->target[0] ? c->target : "null");
         return double_send(response, 200, text, sink, sink_user);
     }
     if (strstr(request->url, "/v1/reports")) {

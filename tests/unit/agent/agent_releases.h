@@ -52,6 +52,11 @@ typedef struct control_double {
     int cut_at_request;   /* the Nth blob request breaks in its middle; 0 never */
     bool ignore_range;    /* 200 with the whole */
     int spoil_at_request; /* the Nth blob has a wrong byte */
+    const char *page;     /* 200 with this for blobs, as a sign-in page does */
+    int checkin_status;   /* answer this to check-ins; 0: as it should be */
+    uint32_t retry_after_ms;
+    int64_t poll_ms; /* 0: a minute */
+    bool keyless;    /* enrollment names no release key */
     /* probes */
     covey_status probe_status;
     const char *probe_message;

@@ -142,7 +142,7 @@ static void test_wrong_bytes_are_never_used(void **unused) {
     }
 }
 
-static void test_404_is_final_and_503_is_not(void **unused) {
+static void test_404_is_final_in_time_and_503_is_not(void **unused) {
     (void)unused;
     control_double c;
     covey_agent *agent = device(&c);
@@ -153,13 +153,23 @@ static void test_404_is_final_and_503_is_not(void **unused) {
     assert_true(agent->state.update.retry_at_ms > c.now_ms);
     int before = c.blob_requests;
     double_steps(&c, agent, 1); /* one check-in; nothing is hammered */
-    c.blob_status = 404;
+    assert_int_equal(c.blob_requests, before);
+    c.blob_status = 0;
+    c.now_ms += 2 * COVEY__RETRY_MAX_MS;
+    double_steps(&c, agent, 2); /* the plan was made: what is signed names these chunks */
+    assert_int_equal(agent->state.update.phase, COVEY__PHASE_FETCH);
+    c.blob_status = 404; /* not on this mirror yet, perhaps */
+    for (int i = 1; i < COVEY__GONE_MAX; i++) {
+        c.now_ms += 2 * COVEY__RETRY_MAX_MS;
+        double_steps(&c, agent, 100);
+        assert_int_equal(agent->state.update.phase, COVEY__PHASE_FETCH);
+        assert_int_equal(agent->state.update.attempts, i);
+    }
     c.now_ms += 2 * COVEY__RETRY_MAX_MS;
     double_steps(&c, agent, 100);
     assert_int_equal(agent->state.update.phase, COVEY__PHASE_NONE);
     assert_true(covey__is_refused(&agent->state, "assistant@1.1.0"));
-    assert_true(double_reported(&c, "plan refused assistant@1.1.0"));
-    assert_true(c.blob_requests <= before + 2);
+    assert_true(double_reported(&c, "fetch refused assistant@1.1.0"));
     double_assert_serves(agent, "1.0.0");
     finish(&c, agent);
 }
@@ -230,8 +240,14 @@ static void test_signature_and_key(void **unused) {
     double_publish(&c, "v110", "1.1.0");
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.0.0");
-    assert_true(double_reported(&c, "plan refused assistant@1.1.0"));
+    assert_true(double_reported(&c, "plan failed assistant@1.1.0"));
+    /* A forged signature is no reason to refuse the true release of that name. */
+    assert_int_equal(agent->state.refused_count, 0);
     c.key = right;
+    double_publish(&c, "v110", "1.1.0");
+    c.now_ms += 2 * COVEY__RETRY_MAX_MS;
+    double_steps(&c, agent, 100);
+    double_assert_serves(agent, "1.1.0");
     finish(&c, agent);
 }
 
@@ -452,7 +468,7 @@ int main(void) {
         cmocka_unit_test(test_resumes_with_ranges),
         cmocka_unit_test(test_server_that_ignores_ranges),
         cmocka_unit_test(test_wrong_bytes_are_never_used),
-        cmocka_unit_test(test_404_is_final_and_503_is_not),
+        cmocka_unit_test(test_404_is_final_in_time_and_503_is_not),
         cmocka_unit_test(test_bad_probes_are_refused_and_reported),
         cmocka_unit_test(test_flipped_byte_is_found_and_repaired),
         cmocka_unit_test(test_signature_and_key),
