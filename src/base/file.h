@@ -71,19 +71,26 @@ covey_status covey__fail_path(covey_error *error, int errno_value, const char *w
 /* "a/b" in new memory; NULL when refused. */
 char *covey__path_join(const covey__env *env, const char *folder, const char *name);
 
-/* A read-only map. A file that shrinks under the map faults on access: callers that read hostile
- * files check the seal. */
+/* A read-only map. A file that shrinks under the map faults on access: covey__map_check tells
+ * before. */
 typedef struct covey__map {
     const uint8_t *data;
     size_t size;
     void *base; /* page-aligned start of the map; NULL when data is borrowed memory */
     size_t base_size;
+    bool has_descriptor; /* of the file, kept open to see whether it shrank */
+    int descriptor;
+    uint64_t end; /* of the map in the file */
 } covey__map;
 covey_status covey__map_path(const covey__env *env, const char *path, covey__map *map,
                              covey_error *error) COVEY_MUST_USE;
 covey_status covey__map_descriptor(const covey__env *env, int descriptor, uint64_t offset,
                                    uint64_t length, covey__map *map,
                                    covey_error *error) COVEY_MUST_USE; /* length 0: to the end */
+/* MISMATCH when the file became shorter than the map: to be asked before its bytes are read for
+ * long. What shrinks in the middle of a read cannot be caught without signals, which a library must
+ * not take. */
+covey_status covey__map_check(const covey__map *map, covey_error *error) COVEY_MUST_USE;
 void covey__map_close(covey__map *map);
 
 /* An exclusive lock between processes on a file (made if absent). With wait false, BUSY when

@@ -34,6 +34,10 @@ static covey_status map_range(const covey__env *env, int descriptor, const char 
     map->base_size = (size_t)bytes;
     map->data = (const uint8_t *)base + before;
     map->size = (size_t)length;
+    map->end = offset + length;
+    /* Without a descriptor left, the map works all the same; only a shrinking file goes unseen. */
+    map->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    map->has_descriptor = map->descriptor >= 0;
     return COVEY_OK;
 }
 
@@ -75,8 +79,22 @@ covey_status covey__map_descriptor(const covey__env *env, int descriptor, uint64
     return map_named(env, descriptor, "descriptor", offset, length, map, error);
 }
 
+covey_status covey__map_check(const covey__map *map, covey_error *error) {
+    struct stat info;
+    if (!map->has_descriptor) return COVEY_OK;
+    if (fstat(map->descriptor, &info) != 0)
+        return covey__fail_errno(error, errno, "the mapped file cannot be looked at");
+    if ((uint64_t)info.st_size >= map->end) return COVEY_OK;
+    return covey__fail_sizes(error, COVEY_ERROR_MISMATCH, (int64_t)map->end, info.st_size,
+                             "the file shrank while it was in use: %" PRIu64
+                             " bytes are mapped, %" PRId64
+                             " are left; restore it and open it again",
+                             map->end, (int64_t)info.st_size);
+}
+
 void covey__map_close(covey__map *map) {
     if (map == NULL) return;
     if (map->base != NULL) munmap(map->base, map->base_size);
+    if (map->has_descriptor) close(map->descriptor);
     memset(map, 0, sizeof *map);
 }

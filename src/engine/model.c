@@ -22,7 +22,7 @@ static covey_status map_source(const covey__env *env, const covey_model_source *
     if (source->descriptor >= 0)
         return covey__map_descriptor(env, source->descriptor, source->descriptor_offset,
                                      source->descriptor_length, map, error);
-    *map = (covey__map){source->memory, source->memory_size, NULL, 0};
+    *map = (covey__map){.data = source->memory, .size = source->memory_size};
     return COVEY_OK;
 }
 

@@ -180,6 +180,8 @@ static covey_status numeric(const covey_model *model, int place, covey_error *er
 
 covey_status covey__pass_run(const covey__pass *pass, covey_error *error) {
     covey_model *model = pass->model;
+    covey_status status = covey__gguf_check_file(model->gguf, error);
+    if (status != COVEY_OK) return status;
     const covey__workspace *w = &model->workspace;
     covey__state s = {.pass = pass, .model = model, .w = w};
     atomic_init(&s.claims, 0);

@@ -76,6 +76,9 @@ covey_status covey__gguf_open_path(const covey__env *env, const char *path, cove
                                    covey_error *error) COVEY_MUST_USE;
 void covey__gguf_close(covey__gguf *gguf);
 
+/* MISMATCH when the file became shorter than what was opened. Cheap: one system call. */
+covey_status covey__gguf_check_file(const covey__gguf *gguf, covey_error *error) COVEY_MUST_USE;
+
 size_t covey__gguf_tensor_count(const covey__gguf *gguf);
 const covey__gguf_tensor *covey__gguf_tensor_at(const covey__gguf *gguf, size_t index);
 const covey__gguf_tensor *covey__gguf_tensor_find(const covey__gguf *gguf,

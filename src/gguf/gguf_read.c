@@ -143,3 +143,7 @@ uint64_t covey__gguf_size(const covey__gguf *gguf) {
 const uint8_t *covey__gguf_bytes(const covey__gguf *gguf) {
     return gguf->map.data;
 }
+
+covey_status covey__gguf_check_file(const covey__gguf *gguf, covey_error *error) {
+    return covey__map_check(&gguf->map, error);
+}

@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     covey__env env;
     covey__env_init(&env);
     covey_error error = {COVEY_OK, 0, 0, 0, ""};
-    covey__map map = {data, size, NULL, 0};
+    covey__map map = {.data = data, .size = size};
     covey__gguf *gguf;
     covey_status status = covey__gguf_open(&env, &map, &gguf, &error);
     if (status != COVEY_OK) {

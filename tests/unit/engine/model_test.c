@@ -317,6 +317,25 @@ static void test_truncated_files(void **state) {
     free(bytes);
 }
 
+/* A file cut under an open model is an error at the next step, which says so, and no crash. */
+static void test_file_that_shrinks(void **state) {
+    (void)state;
+    synthetic s = SYNTHETIC_ODD;
+    const char *path = in_folder("shrinks.gguf");
+    write_synthetic(&s, path);
+    covey_error error = {.message = ""};
+    covey_token token = 1;
+    covey_model *model = open_model(runtime, path);
+    covey_session *session = open_session(model, 64, 0);
+    append(session, &token, 1);
+    assert_int_equal(truncate(path, 4096), 0);
+    assert_int_equal(covey_session_append(session, &token, 1, &error), COVEY_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "shrank"));
+    assert_int_equal(covey_session_token_count(session), 1);
+    covey_session_close(session);
+    covey_model_close(model);
+}
+
 static covey_status open_once(const covey__env *env, void *user, covey_error *error) {
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     options.allocator = &env->allocator;
@@ -357,6 +376,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_sources),
         cmocka_unit_test(test_misaligned_memory),
         cmocka_unit_test(test_truncated_files),
+        cmocka_unit_test(test_file_that_shrinks),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -64,7 +64,7 @@ static inline void add_padding(bytes *b, size_t alignment, size_t then) {
 
 static inline covey_status open_bytes(const covey__env *env, const bytes *b, covey__gguf **gguf,
                                       covey_error *error) {
-    covey__map map = {b->data, b->size, NULL, 0};
+    covey__map map = {.data = b->data, .size = b->size};
     return covey__gguf_open(env, &map, gguf, error);
 }
 

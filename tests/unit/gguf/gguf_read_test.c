@@ -83,7 +83,7 @@ static void every_cut_is_an_error(void **state) {
         uint8_t *copy = malloc(size > 0 ? size : 1);
         assert_non_null(copy);
         memcpy(copy, file.data, size);
-        covey__map map = {copy, size, NULL, 0};
+        covey__map map = {.data = copy, .size = size};
         covey__gguf *gguf;
         covey_error error = {COVEY_OK, 0, 0, 0, ""};
         assert_int_equal(covey__gguf_open(&env, &map, &gguf, &error), COVEY_ERROR_FORMAT);
@@ -123,7 +123,7 @@ static void memory_must_be_aligned(void **state) {
     covey__env env;
     covey__env_init(&env);
     memmove(file.data + 2, file.data, file.size);
-    covey__map map = {file.data + 2, file.size, NULL, 0};
+    covey__map map = {.data = file.data + 2, .size = file.size};
     covey__gguf *gguf;
     covey_error error;
     assert_int_equal(covey__gguf_open(&env, &map, &gguf, &error), COVEY_ERROR_INVALID_ARGUMENT);
