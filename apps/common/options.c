@@ -21,10 +21,15 @@ static bool complain(const app_command *command, const char *format, ...) {
 void app_print_help(const app_command *command) {
     printf("usage: %s%s%s%s\n\n%s\n", command->name, command->options ? " [options]" : "",
            *command->arguments ? " " : "", command->arguments, command->summary);
-    if (command->options && command->options->name) printf("\noptions:\n");
+    if (command->options && command->options->name && command->options->kind != APP_HEADING)
+        printf("\noptions:\n");
     for (const app_option *option = command->options; option && option->name; option++) {
         char left[64];
         char letter[8] = "    ";
+        if (option->kind == APP_HEADING) {
+            printf("\n%s:\n", option->help);
+            continue;
+        }
         if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
         snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name,
                  option->argument ? " " : "", option->argument ? option->argument : "");
@@ -32,6 +37,13 @@ void app_print_help(const app_command *command) {
     }
     printf("  -h, --help                   this text\n");
     if (command->example) printf("\nexample:\n%s\n", command->example);
+}
+
+void app_print_failure(const char *command, const char *message) {
+    const char *verb = strrchr(command, ' ');
+    size_t size = verb ? strlen(++verb) : 0;
+    if (size && !strncmp(message, verb, size) && message[size] == ':') message += size + 2;
+    fprintf(stderr, "%s: %s\n", command, message);
 }
 
 static const app_option *find(const app_command *command, const char *name, size_t size) {
@@ -92,6 +104,7 @@ bool app_options_read(const app_command *command, int argc, char **argv, app_pos
                       int *exit_status) {
     bool ended = false;
     positional->count = 0;
+    positional->items = argv + 1;
     *exit_status = APP_EXIT_USAGE;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
@@ -104,11 +117,10 @@ bool app_options_read(const app_command *command, int argc, char **argv, app_pos
             ended = true;
         } else if (!ended && word[0] == '-' && word[1]) {
             if (!read_one(command, argc, argv, &i)) return false;
-        } else if (positional->count == APP_POSITIONAL_MAX ||
-                   positional->count == command->positional_max) {
+        } else if (positional->count == command->positional_max) {
             return complain(command, "unexpected argument \"%s\"", word);
         } else {
-            positional->items[positional->count++] = word;
+            positional->items[positional->count++] = argv[i]; /* never behind what was read */
         }
     }
     if (positional->count < command->positional_min)

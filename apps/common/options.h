@@ -18,8 +18,11 @@ typedef enum app_option_kind {
     APP_TEXT,   /* const char *, borrowed from argv */
     APP_INT,    /* int64_t within [min, max] */
     APP_NUMBER, /* double within [min, max] */
-    APP_TEXTS   /* app_texts: may be given several times */
+    APP_TEXTS,  /* app_texts: may be given several times */
+    APP_HEADING /* no option: a line between options in --help; its name is "" */
 } app_option_kind;
+#define APP_OPTION_HEADING(text)                                                                   \
+    { "", 0, APP_HEADING, NULL, NULL, text, 0, 0 }
 
 #define APP_TEXTS_MAX 64
 typedef struct app_texts {
@@ -46,9 +49,10 @@ typedef struct app_command {
     size_t positional_min, positional_max;
 } app_command;
 
-#define APP_POSITIONAL_MAX 4096
+/* What is not an option, in order: moved together inside of argv, and borrowed from it. */
+#define APP_POSITIONAL_MAX SIZE_MAX
 typedef struct app_positional {
-    const char *items[APP_POSITIONAL_MAX];
+    char **items;
     size_t count;
 } app_positional;
 
@@ -57,5 +61,7 @@ typedef struct app_positional {
 bool app_options_read(const app_command *command, int argc, char **argv, app_positional *positional,
                       int *exit_status);
 void app_print_help(const app_command *command);
+/* "covey serve: message" on standard error. A layer that is called as the command is said once. */
+void app_print_failure(const char *command, const char *message);
 
 #endif

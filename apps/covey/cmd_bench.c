@@ -2,9 +2,10 @@
  * same seed; a first round warms up and is not counted; the medians of the others are printed. */
 #include "covey/commands.h"
 
+#include "common/options.h"
+
 #include <covey/session.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,6 @@
 #define REPEATS_MAX  64
 #define FIRST_TOKENS 16
 #define TOKENS_MAX   (1 << 20)
-#define STATUS_USAGE 2
 
 typedef struct bench {
     const char *path;
@@ -28,21 +28,6 @@ typedef struct bench {
     double first_token_ms;
     double prefill[REPEATS_MAX], generate[REPEATS_MAX];
 } bench;
-
-static const char usage[] =
-    "usage: covey bench MODEL [-p PROMPT_TOKENS] [-n DECODE_TOKENS] [-t THREADS] [-r REPEATS]\n"
-    "                   [-s SESSIONS] [--json]\n"
-    "\n"
-    "Measures prefill and decode of a GGUF model with random tokens.\n"
-    "\n"
-    "  -p N      tokens of the prompt, 0 to skip (512)\n"
-    "  -n N      tokens decoded one at a time, 0 to skip (64)\n"
-    "  -t N      threads; 0: one a core (0)\n"
-    "  -r N      rounds, of which the median counts (3)\n"
-    "  -s N      sessions, prefilled apart and decoded together, one pass a step (1)\n"
-    "  --json    one JSON object\n"
-    "\n"
-    "example: covey bench model.gguf -p 512 -n 64 -t 2 -r 3 --json\n";
 
 static double now_s(void) {
     struct timespec t;
@@ -59,53 +44,7 @@ static int by_value(const void *a, const void *b) {
 
 static int failed(const covey_error *error) {
     fprintf(stderr, "covey bench: %s\n", error->message);
-    return 1;
-}
-
-static bool read_number(const char *option, const char *text, int min, int max, int *out) {
-    char *end = NULL;
-    errno = 0;
-    long value = text ? strtol(text, &end, 10) : 0;
-    if (text && *text && !*end && !errno && value >= min && value <= max) {
-        *out = (int)value;
-        return true;
-    }
-    fprintf(stderr, "covey bench: %s: expected a number from %d to %d, found \"%s\"\n", option, min,
-            max, text ? text : "");
-    return false;
-}
-
-static bool read_options(bench *b, int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        bool ok = true;
-        if (!strcmp(option, "--json")) {
-            b->json = true;
-            continue;
-        }
-        if (option[0] != '-' && !b->path) {
-            b->path = option;
-            continue;
-        }
-        if (!strcmp(option, "-p"))
-            ok = read_number(option, value, 0, TOKENS_MAX, &b->prompt);
-        else if (!strcmp(option, "-n"))
-            ok = read_number(option, value, 0, TOKENS_MAX, &b->decode);
-        else if (!strcmp(option, "-t"))
-            ok = read_number(option, value, 0, 256, &b->threads);
-        else if (!strcmp(option, "-r"))
-            ok = read_number(option, value, 1, REPEATS_MAX, &b->repeats);
-        else if (!strcmp(option, "-s"))
-            ok = read_number(option, value, 1, SESSIONS_MAX, &b->sessions);
-        else {
-            fprintf(stderr, "covey bench: unknown option \"%s\"; see covey bench --help\n", option);
-            ok = false;
-        }
-        if (!ok) return false;
-        i++;
-    }
-    if (!b->path) fputs(usage, stderr);
-    return b->path != NULL;
+    return APP_EXIT_FAILED;
 }
 
 static covey_token random_token(const bench *b) {
@@ -207,11 +146,44 @@ static covey_status run_bench(bench *b, covey_runtime *runtime, covey_error *err
     return COVEY_OK;
 }
 
+static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
+    int64_t prompt = b->prompt, decode = b->decode, threads = 0, repeats = b->repeats,
+            sessions = b->sessions;
+    const app_option options[] = {
+        {"prompt", 'p', APP_INT, &prompt, "N", "tokens of the prompt, 0 to skip (512)", 0,
+         TOKENS_MAX},
+        {"decode", 'n', APP_INT, &decode, "N", "tokens decoded one at a time, 0 to skip (64)", 0,
+         TOKENS_MAX},
+        {"threads", 't', APP_INT, &threads, "N", "threads that compute; 0: one a core (0)", 0, 256},
+        {"repeats", 'r', APP_INT, &repeats, "N", "rounds, of which the median counts (3)", 1,
+         REPEATS_MAX},
+        {"sessions", 's', APP_INT, &sessions, "N",
+         "prefilled apart and decoded together, one pass a step (1)", 1, SESSIONS_MAX},
+        {"json", 0, APP_FLAG, &b->json, NULL, "print one JSON object", 0, 0},
+        {0}};
+    const app_command command = {
+        "covey bench",
+        "MODEL.gguf",
+        "Measures load, prefill, decode and memory of a GGUF model, with random tokens.",
+        "  covey bench model.gguf -p 512 -n 64 -t 2 -r 3 --json",
+        options,
+        1,
+        1};
+    app_positional words;
+    if (!app_options_read(&command, argc, argv, &words, exit_status)) return false;
+    b->path = words.items[0];
+    b->prompt = (int)prompt;
+    b->decode = (int)decode;
+    b->threads = (int)threads;
+    b->repeats = (int)repeats;
+    b->sessions = (int)sessions;
+    return true;
+}
+
 int covey_cmd_bench(int argc, char **argv) {
-    for (int i = 1; i < argc; i++)
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return fputs(usage, stdout) < 0;
+    int exit_status;
     bench b = {.prompt = 512, .decode = 64, .repeats = 3, .sessions = 1};
-    if (!read_options(&b, argc, argv)) return STATUS_USAGE;
+    if (!read_options(&b, argc, argv, &exit_status)) return exit_status;
     covey_error error = {.message = ""};
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     options.threads = b.threads;

@@ -3,6 +3,7 @@
  * prints figures. */
 #include "covey/commands.h"
 
+#include "common/json_text.h"
 #include "common/options.h"
 
 #include <covey/bundle.h>
@@ -62,20 +63,6 @@ static covey_progress_fn progress(void) {
     return isatty(STDERR_FILENO) ? show_progress : NULL;
 }
 
-static void print_string(const char *text) {
-    putchar('"');
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 0x20)
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
-}
-
 static void print_result(const covey_probe_result *r, bool json, bool passed) {
     if (json) {
         printf("{\"passed\":%s,\"bits_passed\":%d,\"bits_count\":%d,\"task_passed\":%d,"
@@ -84,7 +71,7 @@ static void print_result(const covey_probe_result *r, bool json, bool passed) {
                passed ? "true" : "false", (int)r->bits_passed, (int)r->bits_count,
                (int)r->task_passed, (int)r->task_count, r->task_score, r->task_score_min,
                (long long)r->elapsed_ms);
-        print_string(r->first_failure);
+        app_put_json_text(stdout, r->first_failure);
         puts("}");
         return;
     }

@@ -2,6 +2,9 @@
  */
 #include "covey/commands.h"
 
+#include "common/json_text.h"
+#include "common/options.h"
+
 #include <covey/session.h>
 
 #include <errno.h>
@@ -10,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATUS_USAGE 2
-#define TEXT_MAX     ((size_t)1 << 30)
+#define TEXT_MAX ((size_t)1 << 30)
 
 static const char usage[] =
     "usage: covey inspect tokens MODEL [--special] < TEXT\n"
@@ -25,15 +27,17 @@ static const char usage[] =
     "perplexity  prints JSON: windows that do not overlap, each after BOS, all positions (256)\n"
     "model       prints what the file says of itself, as JSON\n"
     "\n"
-    "example: echo 'Once upon a time' | covey inspect tokens model.gguf\n";
+    "covey inspect VERB --help says more.\n"
+    "\n"
+    "example:\n"
+    "  echo 'Once upon a time' | covey inspect tokens model.gguf\n";
 
 typedef struct inspect {
     const char *verb;
-    const char *positional[3]; /* MODEL, OUT or FILE */
-    int positional_count;
-    const char **tokens; /* of logits, borrowed from argv */
+    const char *positional[2]; /* MODEL, OUT or FILE */
+    char **tokens;             /* of logits, borrowed from argv */
     int token_count;
-    int threads, window;
+    int64_t threads, window;
     bool special;
     covey_runtime *runtime;
     covey_model *model;
@@ -42,7 +46,7 @@ typedef struct inspect {
 
 static int complain(const char *what, const char *found) {
     fprintf(stderr, "covey inspect: %s, found \"%s\"; see covey inspect --help\n", what, found);
-    return STATUS_USAGE;
+    return APP_EXIT_USAGE;
 }
 
 static int failed(const covey_error *error) {
@@ -196,7 +200,7 @@ static int inspect_perplexity(const inspect *in) {
     free(text);
     if (!tokens) return failed(&error);
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
-    options.context_tokens = in->window;
+    options.context_tokens = (int32_t)in->window;
     covey_session *session = NULL;
     window_sum sum = {NULL, 0.0, 0};
     covey_status status = covey_session_open(in->model, &options, &session, &error);
@@ -206,33 +210,18 @@ static int inspect_perplexity(const inspect *in) {
     if (status != COVEY_OK) return failed(&error);
     if (sum.count == 0) {
         fprintf(stderr, "covey inspect: the text has %zu tokens, one window takes %d\n", count,
-                in->window);
+                (int)in->window);
         return 1;
     }
     printf("{\"perplexity\":%.6f,\"tokens\":%zu,\"window\":%d}\n",
-           exp(sum.loss / (double)sum.count), sum.count, in->window);
+           exp(sum.loss / (double)sum.count), sum.count, (int)in->window);
     return 0;
-}
-
-/* A string of the file as JSON. */
-static void print_string(const char *text) {
-    putchar('"');
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 0x20)
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
 }
 
 static int inspect_model(const inspect *in) {
     const covey_model_info *info = &in->info;
     printf("{\"name\":");
-    print_string(info->name);
+    app_put_json_text(stdout, info->name);
     printf(",\"architecture\":\"%s\",\"quantization\":\"%s\",\"parameters\":%llu,"
            "\"weight_bytes\":%llu,\"vocabulary\":%d,\"context\":%d,\"layers\":%d,\"width\":%d,"
            "\"bos\":%d,\"eos\":%d,\"chat_template\":%s,\"arithmetic_version\":%d,"
@@ -246,53 +235,53 @@ static int inspect_model(const inspect *in) {
 }
 
 typedef struct inspect_verb {
-    const char *name;
-    int positional_count;
-    bool takes_tokens;
+    const char *name, *arguments, *summary, *example;
+    size_t positional_min, positional_max;
     int (*run)(const inspect *in);
 } inspect_verb;
 
 static const inspect_verb verbs[] = {
-    {"tokens", 1, false, inspect_tokens},
-    {"logits", 2, true, inspect_logits},
-    {"perplexity", 2, false, inspect_perplexity},
-    {"model", 1, false, inspect_model},
+    {"tokens", "MODEL.gguf", "Reads text on standard input and prints its token ids, without BOS.",
+     "  echo 'Once upon a time' | covey inspect tokens model.gguf", 1, 1, inspect_tokens},
+    {"logits", "MODEL.gguf OUT TOKEN...",
+     "Writes the logits after the last token to OUT, as raw little-endian float32.",
+     "  covey inspect logits model.gguf logits.f32 -t 1 1 9038 2501", 3, APP_POSITIONAL_MAX,
+     inspect_logits},
+    {"perplexity", "MODEL.gguf FILE",
+     "Prints the perplexity of a text as JSON: windows that do not overlap, each after BOS, all\n"
+     "positions.",
+     "  covey inspect perplexity model.gguf text.txt --window 256", 2, 2, inspect_perplexity},
+    {"model", "MODEL.gguf", "Prints what the file says of itself, as JSON.",
+     "  covey inspect model model.gguf", 1, 1, inspect_model},
 };
 
-static int read_options(inspect *in, const inspect_verb *verb, int argc, char **argv) {
-    for (int i = 2; i < argc; i++) {
-        const char *word = argv[i];
-        if (!strcmp(word, "--special")) {
-            in->special = true;
-        } else if (!strcmp(word, "-t")) {
-            const char *value = ++i < argc ? argv[i] : "";
-            if (!to_int(value, 0, 256, &in->threads))
-                return complain("-t: expected a number from 0 to 256", value);
-        } else if (!strcmp(word, "--window")) {
-            const char *value = ++i < argc ? argv[i] : "";
-            if (!to_int(value, 1, 1 << 20, &in->window))
-                return complain("--window: expected a number of tokens from 1", value);
-        } else if (word[0] == '-') {
-            return complain("expected a known option", word);
-        } else if (in->positional_count < verb->positional_count) {
-            in->positional[in->positional_count++] = word;
-        } else if (verb->takes_tokens) {
-            in->tokens[in->token_count++] = word;
-        } else {
-            return complain("expected no further argument", word);
-        }
+static bool read_options(inspect *in, const inspect_verb *verb, int argc, char **argv,
+                         int *exit_status) {
+    char name[64];
+    const app_option options[] = {
+        {"special", 0, APP_FLAG, &in->special, NULL, "the text of control tokens becomes them", 0,
+         0},
+        {"window", 'w', APP_INT, &in->window, "N", "tokens of a window (256)", 1, 1 << 20},
+        {"threads", 't', APP_INT, &in->threads, "N", "threads that compute; 0: one a core (0)", 0,
+         256},
+        {0}};
+    snprintf(name, sizeof name, "covey inspect %s", verb->name);
+    const app_command command = {name,    verb->arguments,      verb->summary,       verb->example,
+                                 options, verb->positional_min, verb->positional_max};
+    app_positional words;
+    if (!app_options_read(&command, argc, argv, &words, exit_status)) return false;
+    for (size_t i = 0; i < words.count && i < 2; i++) in->positional[i] = words.items[i];
+    if (words.count > 2) {
+        in->tokens = words.items + 2;
+        in->token_count = (int)(words.count - 2);
     }
-    if (in->positional_count == verb->positional_count &&
-        (in->token_count > 0 || !verb->takes_tokens))
-        return 0;
-    fputs(usage, stderr);
-    return STATUS_USAGE;
+    return true;
 }
 
 static int run_verb(inspect *in, const inspect_verb *verb) {
     covey_error error = {.message = ""};
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
-    options.threads = in->threads;
+    options.threads = (int32_t)in->threads;
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
     source.path = in->positional[0];
     source.vocabulary_only = !strcmp(in->verb, "tokens");
@@ -306,21 +295,18 @@ static int run_verb(inspect *in, const inspect_verb *verb) {
 }
 
 int covey_cmd_inspect(int argc, char **argv) {
-    for (int i = 1; i < argc; i++)
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return fputs(usage, stdout) < 0;
+    int exit_status;
+    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+        return fputs(usage, stdout) < 0 ? APP_EXIT_FAILED : APP_EXIT_DONE;
     if (argc < 2) {
         fputs(usage, stderr);
-        return STATUS_USAGE;
+        return APP_EXIT_USAGE;
     }
     inspect in = {.verb = argv[1], .window = 256, .info = COVEY_MODEL_INFO_INIT};
     const inspect_verb *found = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(verbs[i].name, argv[1])) found = &verbs[i];
     if (!found) return complain("expected tokens, logits, perplexity or model", argv[1]);
-    in.tokens = calloc((size_t)argc, sizeof *in.tokens);
-    if (!in.tokens) return 1;
-    int status = read_options(&in, found, argc, argv);
-    if (status == 0) status = run_verb(&in, found);
-    free(in.tokens);
-    return status;
+    if (!read_options(&in, found, argc - 1, argv + 1, &exit_status)) return exit_status;
+    return run_verb(&in, found);
 }

@@ -2,157 +2,36 @@
  * leaves a checkpoint, if one was asked for. */
 #include "covey/commands.h"
 
+#include "common/options.h"
+
 #include <covey/train.h>
 
-#include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CORPORA_MAX  64
-#define STATUS_USAGE 2
-
-static const char usage[] =
-    "usage: covey train --corpus FILE [--corpus FILE ...] --out MODEL.gguf [options]\n"
-    "\n"
-    "Trains a model of the llama architecture. A corpus has one turn a line:\n"
-    "    {\"user\": \"wake me at seven\", \"assistant\": \"...\"}\n"
-    "\n"
-    "what to begin from (default: a new model and a vocabulary learned from the corpora)\n"
-    "  --from MODEL              go on from the weights of a GGUF in F32, F16 or BF16\n"
-    "  --vocabulary FILE         a new model with the vocabulary of a GGUF\n"
-    "  --vocabulary-size N       tokens of a new vocabulary (2048)\n"
-    "  --vocabulary-only         learn the vocabulary, write it to --out, and stop\n"
-    "  --layers N --width N --heads N --kv-heads N --ff N   shape (5 256 8 4 768)\n"
-    "  --untied                  an output matrix of its own\n"
-    "  --model-context N         context that the file declares (1024)\n"
-    "  --name NAME               general.name of the file\n"
-    "  --type F32|F16            type of the weights in the file (F32)\n"
-    "how long and how\n"
-    "  --epochs X                passes over the corpora (1), or\n"
-    "  --tokens N                tokens to train\n"
-    "  --context N               tokens of a sequence at most (256)\n"
-    "  --batch N                 tokens a step (8192)\n"
-    "  --single X                share of sequences that hold one turn, 0 to 1 (0.5)\n"
-    "  --train-on-all            learn the user's words too\n"
-    "  --rate X --rate-min X     learning rate, and what it falls to (1e-3 1e-4)\n"
-    "  --warmup N                steps to reach the rate (100)\n"
-    "  --weight-decay X --beta1 X --beta2 X --clip X   AdamW (0.1 0.9 0.95 1)\n"
-    "  --seed N                  of weights and order (1)\n"
-    "  --threads N               0: one a core (0)\n"
-    "  --bf16                    multiply in bfloat16 where the CPU can: faster by half\n"
-    "  --isa NAME                scalar, avx2 or avx512; default: the best here\n"
-    "checks and checkpoints\n"
-    "  --eval FILE               turns held out of training\n"
-    "  --eval-every N            steps between evaluations; 0: at the end (0)\n"
-    "  --checkpoint FILE         written when stopped and at the end\n"
-    "  --checkpoint-every S      and every S seconds\n"
-    "  --resume                  go on from the checkpoint where it exists\n"
-    "  --json                    one JSON object with the result on standard output\n"
-    "\n"
-    "example: covey train --corpus turns.jsonl --out assistant.gguf --type F16 --epochs 8 \\\n"
-    "             --eval heldout.jsonl --checkpoint assistant.ckpt --resume\n"
-    "\n"
-    "exit status: 0 done, 1 failed or stopped, 2 used wrongly\n";
-
-enum option_id {
-    OPTION_CORPUS = 256,
-    OPTION_OUT,
-    OPTION_FROM,
-    OPTION_VOCABULARY,
-    OPTION_VOCABULARY_SIZE,
-    OPTION_VOCABULARY_ONLY,
-    OPTION_LAYERS,
-    OPTION_WIDTH,
-    OPTION_HEADS,
-    OPTION_KV_HEADS,
-    OPTION_FF,
-    OPTION_UNTIED,
-    OPTION_MODEL_CONTEXT,
-    OPTION_NAME,
-    OPTION_TYPE,
-    OPTION_EPOCHS,
-    OPTION_TOKENS,
-    OPTION_CONTEXT,
-    OPTION_BATCH,
-    OPTION_SINGLE,
-    OPTION_TRAIN_ON_ALL,
-    OPTION_RATE,
-    OPTION_RATE_MIN,
-    OPTION_WARMUP,
-    OPTION_WEIGHT_DECAY,
-    OPTION_BETA1,
-    OPTION_BETA2,
-    OPTION_CLIP,
-    OPTION_SEED,
-    OPTION_THREADS,
-    OPTION_ISA,
-    OPTION_BF16,
-    OPTION_EVAL,
-    OPTION_EVAL_EVERY,
-    OPTION_CHECKPOINT,
-    OPTION_CHECKPOINT_EVERY,
-    OPTION_RESUME,
-    OPTION_JSON,
-    OPTION_HELP
-};
-
-static const struct option long_options[] = {
-    {"corpus", required_argument, NULL, OPTION_CORPUS},
-    {"out", required_argument, NULL, OPTION_OUT},
-    {"from", required_argument, NULL, OPTION_FROM},
-    {"vocabulary", required_argument, NULL, OPTION_VOCABULARY},
-    {"vocabulary-size", required_argument, NULL, OPTION_VOCABULARY_SIZE},
-    {"vocabulary-only", no_argument, NULL, OPTION_VOCABULARY_ONLY},
-    {"layers", required_argument, NULL, OPTION_LAYERS},
-    {"width", required_argument, NULL, OPTION_WIDTH},
-    {"heads", required_argument, NULL, OPTION_HEADS},
-    {"kv-heads", required_argument, NULL, OPTION_KV_HEADS},
-    {"ff", required_argument, NULL, OPTION_FF},
-    {"untied", no_argument, NULL, OPTION_UNTIED},
-    {"model-context", required_argument, NULL, OPTION_MODEL_CONTEXT},
-    {"name", required_argument, NULL, OPTION_NAME},
-    {"type", required_argument, NULL, OPTION_TYPE},
-    {"epochs", required_argument, NULL, OPTION_EPOCHS},
-    {"tokens", required_argument, NULL, OPTION_TOKENS},
-    {"context", required_argument, NULL, OPTION_CONTEXT},
-    {"batch", required_argument, NULL, OPTION_BATCH},
-    {"single", required_argument, NULL, OPTION_SINGLE},
-    {"train-on-all", no_argument, NULL, OPTION_TRAIN_ON_ALL},
-    {"rate", required_argument, NULL, OPTION_RATE},
-    {"rate-min", required_argument, NULL, OPTION_RATE_MIN},
-    {"warmup", required_argument, NULL, OPTION_WARMUP},
-    {"weight-decay", required_argument, NULL, OPTION_WEIGHT_DECAY},
-    {"beta1", required_argument, NULL, OPTION_BETA1},
-    {"beta2", required_argument, NULL, OPTION_BETA2},
-    {"clip", required_argument, NULL, OPTION_CLIP},
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"threads", required_argument, NULL, OPTION_THREADS},
-    {"isa", required_argument, NULL, OPTION_ISA},
-    {"bf16", no_argument, NULL, OPTION_BF16},
-    {"eval", required_argument, NULL, OPTION_EVAL},
-    {"eval-every", required_argument, NULL, OPTION_EVAL_EVERY},
-    {"checkpoint", required_argument, NULL, OPTION_CHECKPOINT},
-    {"checkpoint-every", required_argument, NULL, OPTION_CHECKPOINT_EVERY},
-    {"resume", no_argument, NULL, OPTION_RESUME},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {NULL, 0, NULL, 0},
-};
+#define SIZE_OPTION_MAX  (1 << 24)
+#define COUNT_OPTION_MAX 9e15
+#define OPTIONS_MAX      48
 
 typedef struct arguments {
-    const char *corpora[CORPORA_MAX];
+    app_texts corpora;
     covey_train_options train;
     covey_model_shape shape;
     covey_runtime_options runtime;
-    bool vocabulary_only, json, rate_min_given;
+    const char *type;
+    bool vocabulary_only, json;
     double last_line_s;
 } arguments;
+
+/* The options that are numbers, in the widths that the command line is read in. */
+typedef struct numbers {
+    int64_t vocabulary_size, layers, width, heads, kv_heads, ff, model_context;
+    int64_t tokens, context, batch, warmup, seed, threads, eval_every;
+    double epochs, single, rate, rate_min, weight_decay, beta1, beta2, clip, checkpoint_every;
+} numbers;
 
 static volatile sig_atomic_t interrupted;
 
@@ -167,202 +46,168 @@ static double now_s(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static const char *name_of(int id) {
-    for (const struct option *o = long_options; o->name; o++)
-        if (o->val == id) return o->name;
-    return "?";
+/* ---- The command line -------------------------------------------------------------------------
+ */
+
+static numbers defaults_of(const arguments *a) {
+    const covey_train_options *t = &a->train;
+    const covey_model_shape *s = &a->shape;
+    return (numbers){.vocabulary_size = s->vocabulary_size,
+                     .layers = s->layers,
+                     .width = s->width,
+                     .heads = s->heads,
+                     .kv_heads = s->kv_heads,
+                     .ff = s->ff,
+                     .model_context = s->context,
+                     .tokens = (int64_t)t->tokens_max,
+                     .context = t->context_tokens,
+                     .batch = t->batch_tokens,
+                     .warmup = t->warmup_steps,
+                     .seed = (int64_t)t->seed,
+                     .eval_every = t->eval_steps,
+                     .epochs = t->epochs,
+                     .single = (double)t->single_share,
+                     .rate = t->rate,
+                     .rate_min = -1, /* not given */
+                     .weight_decay = (double)t->weight_decay,
+                     .beta1 = (double)t->beta1,
+                     .beta2 = (double)t->beta2,
+                     .clip = (double)t->clip_norm,
+                     .checkpoint_every = t->checkpoint_seconds};
 }
 
-static bool read_real(int id, double min, double max, double *out) {
-    char *end = NULL;
-    double value = strtod(optarg, &end);
-    if (*optarg && !*end && isfinite(value) && value >= min && value <= max) {
-        *out = value;
-        return true;
-    }
-    fprintf(stderr, "covey train: --%s: expected a number from %g to %g, found \"%s\"\n",
-            name_of(id), min, max, optarg);
-    return false;
-}
-
-static bool read_float(int id, double min, double max, float *out) {
-    double value;
-    if (!read_real(id, min, max, &value)) return false;
-    *out = (float)value;
-    return true;
-}
-
-static bool read_whole(int id, long long min, long long max, long long *out) {
-    char *end = NULL;
-    errno = 0;
-    long long value = strtoll(optarg, &end, 10);
-    if (*optarg && !*end && !errno && value >= min && value <= max) {
-        *out = value;
-        return true;
-    }
-    fprintf(stderr, "covey train: --%s: expected a whole number from %lld to %lld, found \"%s\"\n",
-            name_of(id), min, max, optarg);
-    return false;
-}
-
-static bool read_i32(int id, long long min, int32_t *out) {
-    long long value;
-    if (!read_whole(id, min, 1 << 24, &value)) return false;
-    *out = (int32_t)value;
-    return true;
-}
-
-static bool read_i64(int id, int64_t *out) {
-    long long value;
-    if (!read_whole(id, 0, (long long)1 << 60, &value)) return false;
-    *out = value;
-    return true;
-}
-
-static bool read_u64(int id, long long min, uint64_t *out) {
-    long long value;
-    if (!read_whole(id, min, (long long)1 << 60, &value)) return false;
-    *out = (uint64_t)value;
-    return true;
-}
-
-static bool read_type(covey_weight_type *type) {
-    covey_error error;
-    if (covey_weight_type_parse(optarg, type, &error) == COVEY_OK &&
-        (*type == COVEY_WEIGHT_F32 || *type == COVEY_WEIGHT_F16))
-        return true;
-    fprintf(stderr, "covey train: --type: expected F32 or F16, found \"%s\"\n", optarg);
-    return false;
-}
-
-/* The options of the model's shape and place. -1: not one of these. */
-static int read_model_option(arguments *a, int id) {
-    switch (id) {
-    case OPTION_OUT:
-        a->train.out_path = optarg;
-        return 1;
-    case OPTION_FROM:
-        a->train.from_path = optarg;
-        return 1;
-    case OPTION_VOCABULARY:
-        a->train.vocabulary_path = optarg;
-        return 1;
-    case OPTION_VOCABULARY_SIZE:
-        return read_i32(id, 260, &a->shape.vocabulary_size);
-    case OPTION_VOCABULARY_ONLY:
-        return a->vocabulary_only = true;
-    case OPTION_LAYERS:
-        return read_i32(id, 1, &a->shape.layers);
-    case OPTION_WIDTH:
-        return read_i32(id, 2, &a->shape.width);
-    case OPTION_HEADS:
-        return read_i32(id, 1, &a->shape.heads);
-    case OPTION_KV_HEADS:
-        return read_i32(id, 1, &a->shape.kv_heads);
-    case OPTION_FF:
-        return read_i32(id, 1, &a->shape.ff);
-    case OPTION_UNTIED:
-        return a->shape.untied = true;
-    case OPTION_MODEL_CONTEXT:
-        return read_i32(id, 1, &a->shape.context);
-    case OPTION_NAME:
-        a->train.name = optarg;
-        return 1;
-    case OPTION_TYPE:
-        return read_type(&a->train.out_type);
-    case OPTION_THREADS:
-        return read_i32(id, 0, &a->runtime.threads);
-    case OPTION_ISA:
-        a->runtime.isa = optarg;
-        return 1;
-    case OPTION_JSON:
-        return a->json = true;
-    case OPTION_CORPUS:
-        if (a->train.corpus_count < CORPORA_MAX)
-            a->corpora[a->train.corpus_count++] = optarg;
-        else
-            fprintf(stderr, "covey train: more than %d corpora\n", CORPORA_MAX);
-        return a->train.corpus_count < CORPORA_MAX;
-    default:
-        return -1;
-    }
-}
-
-/* The options of training. */
-static bool read_train_option(arguments *a, int id) {
+static void take_numbers(arguments *a, const numbers *n) {
     covey_train_options *t = &a->train;
-    switch (id) {
-    case OPTION_EPOCHS:
-        return read_real(id, 1e-6, 1e6, &t->epochs);
-    case OPTION_TOKENS:
-        return read_u64(id, 1, &t->tokens_max);
-    case OPTION_CONTEXT:
-        return read_i32(id, 3, &t->context_tokens);
-    case OPTION_BATCH:
-        return read_i32(id, 1, &t->batch_tokens);
-    case OPTION_SINGLE:
-        return read_float(id, 0.0, 1.0, &t->single_share);
-    case OPTION_TRAIN_ON_ALL:
-        return t->train_on_all = true;
-    case OPTION_BF16:
-        return t->bfloat16 = true;
-    case OPTION_RATE:
-        return read_real(id, 1e-12, 1.0, &t->rate);
-    case OPTION_RATE_MIN:
-        a->rate_min_given = true;
-        return read_real(id, 0.0, 1.0, &t->rate_min);
-    case OPTION_WARMUP:
-        return read_i64(id, &t->warmup_steps);
-    case OPTION_WEIGHT_DECAY:
-        return read_float(id, 0.0, 10.0, &t->weight_decay);
-    case OPTION_BETA1:
-        return read_float(id, 0.0, 0.999999, &t->beta1);
-    case OPTION_BETA2:
-        return read_float(id, 0.0, 0.999999, &t->beta2);
-    case OPTION_CLIP:
-        return read_float(id, 0.0, 1e6, &t->clip_norm);
-    case OPTION_SEED:
-        return read_u64(id, 0, &t->seed);
-    case OPTION_EVAL:
-        t->eval_path = optarg;
-        return true;
-    case OPTION_EVAL_EVERY:
-        return read_i64(id, &t->eval_steps);
-    case OPTION_CHECKPOINT:
-        t->checkpoint_path = optarg;
-        return true;
-    case OPTION_CHECKPOINT_EVERY:
-        return read_real(id, 0.0, 1e9, &t->checkpoint_seconds);
-    case OPTION_RESUME:
-        return t->resume = true;
-    default:
-        return false;
-    }
+    covey_model_shape *s = &a->shape;
+    s->vocabulary_size = (int32_t)n->vocabulary_size;
+    s->layers = (int32_t)n->layers;
+    s->width = (int32_t)n->width;
+    s->heads = (int32_t)n->heads;
+    s->kv_heads = (int32_t)n->kv_heads;
+    s->ff = (int32_t)n->ff;
+    s->context = (int32_t)n->model_context;
+    t->tokens_max = (uint64_t)n->tokens;
+    t->context_tokens = (int32_t)n->context;
+    t->batch_tokens = (int32_t)n->batch;
+    t->warmup_steps = n->warmup;
+    t->seed = (uint64_t)n->seed;
+    t->eval_steps = n->eval_every;
+    t->epochs = n->epochs;
+    t->single_share = (float)n->single;
+    t->rate = n->rate;
+    if (n->rate_min >= 0)
+        t->rate_min = n->rate_min;
+    else if (t->rate_min > t->rate / 10)
+        t->rate_min = t->rate / 10;
+    t->weight_decay = (float)n->weight_decay;
+    t->beta1 = (float)n->beta1;
+    t->beta2 = (float)n->beta2;
+    t->clip_norm = (float)n->clip;
+    t->checkpoint_seconds = n->checkpoint_every;
+    a->runtime.threads = (int32_t)n->threads;
 }
 
-/* 0 to go on, or 1 + the status to exit with. */
-static int read_options(arguments *a, int argc, char **argv) {
-    optind = 1;
-    for (int id; (id = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
-        if (id == OPTION_HELP) {
-            fputs(usage, stdout);
-            return 1;
-        }
-        int known = id == '?' ? 0 : read_model_option(a, id);
-        if (known == -1) known = read_train_option(a, id);
-        if (known == 0) {
-            fputs("covey train: see covey train --help\n", stderr);
-            return 1 + STATUS_USAGE;
-        }
-    }
-    if (!a->rate_min_given && a->train.rate_min > a->train.rate / 10)
-        a->train.rate_min = a->train.rate / 10;
-    if (optind < argc || a->train.corpus_count == 0 || !a->train.out_path) {
-        if (optind < argc) fprintf(stderr, "covey train: unknown argument \"%s\"\n", argv[optind]);
-        fputs(usage, stderr);
-        return 1 + STATUS_USAGE;
-    }
-    return 0;
+/* One option a line. */
+#define TEXT(name, field, argument, help)                                                          \
+    { name, 0, APP_TEXT, &(field), argument, help, 0, 0 }
+#define FLAG(name, field, help)                                                                    \
+    { name, 0, APP_FLAG, &(field), NULL, help, 0, 0 }
+#define WHOLE(name, field, help, min, max)                                                         \
+    { name, 0, APP_INT, &(field), "N", help, min, max }
+#define REAL(name, field, help, min, max)                                                          \
+    { name, 0, APP_NUMBER, &(field), "X", help, min, max }
+
+static size_t model_options(arguments *a, numbers *n, app_option *out) {
+    const app_option options[] = {
+        APP_OPTION_HEADING("what to begin from (a new model, a vocabulary of the corpora)"),
+        TEXT("from", a->train.from_path, "MODEL", "go on from a GGUF in F32, F16 or BF16"),
+        TEXT("vocabulary", a->train.vocabulary_path, "FILE", "take the vocabulary of a GGUF"),
+        WHOLE("vocabulary-size", n->vocabulary_size, "tokens of a new vocabulary (2048)", 260,
+              SIZE_OPTION_MAX),
+        FLAG("vocabulary-only", a->vocabulary_only, "learn the vocabulary, write it, and stop"),
+        WHOLE("layers", n->layers, "of a new model (5)", 1, SIZE_OPTION_MAX),
+        WHOLE("width", n->width, "of its embedding (256)", 2, SIZE_OPTION_MAX),
+        WHOLE("heads", n->heads, "of attention (8)", 1, SIZE_OPTION_MAX),
+        WHOLE("kv-heads", n->kv_heads, "of keys and values (4)", 1, SIZE_OPTION_MAX),
+        WHOLE("ff", n->ff, "width of the feed-forward layer (768)", 1, SIZE_OPTION_MAX),
+        FLAG("untied", a->shape.untied, "an output matrix of its own"),
+        WHOLE("model-context", n->model_context, "context that the file declares (1024)", 1,
+              SIZE_OPTION_MAX),
+        TEXT("name", a->train.name, "NAME", "general.name of the file"),
+        TEXT("type", a->type, "F32|F16", "of the weights in the file (F32)")};
+    memcpy(out, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static size_t training_options(arguments *a, numbers *n, app_option *out) {
+    covey_train_options *t = &a->train;
+    const app_option options[] = {
+        APP_OPTION_HEADING("how long and how"),
+        REAL("epochs", n->epochs, "passes over the corpora (1), or", 1e-6, 1e6),
+        WHOLE("tokens", n->tokens, "tokens to train", 1, COUNT_OPTION_MAX),
+        WHOLE("context", n->context, "tokens of a sequence at most (256)", 3, SIZE_OPTION_MAX),
+        WHOLE("batch", n->batch, "tokens a step (8192)", 1, SIZE_OPTION_MAX),
+        REAL("single", n->single, "share of sequences that hold one turn (0.5)", 0, 1),
+        FLAG("train-on-all", t->train_on_all, "learn the user's words too"),
+        REAL("rate", n->rate, "learning rate (1e-3)", 1e-12, 1),
+        REAL("rate-min", n->rate_min, "what it falls to (1e-4, at most a tenth)", 0, 1),
+        WHOLE("warmup", n->warmup, "steps to reach the rate (100)", 0, COUNT_OPTION_MAX),
+        REAL("weight-decay", n->weight_decay, "of AdamW (0.1)", 0, 10),
+        REAL("beta1", n->beta1, "of AdamW (0.9)", 0, 0.999999),
+        REAL("beta2", n->beta2, "of AdamW (0.95)", 0, 0.999999),
+        REAL("clip", n->clip, "norm of the gradient at most; 0: off (1)", 0, 1e6),
+        WHOLE("seed", n->seed, "of weights and order (1)", 0, COUNT_OPTION_MAX),
+        {"threads", 't', APP_INT, &n->threads, "N", "0: one a core (0)", 0, 256},
+        FLAG("bf16", t->bfloat16, "multiply in bfloat16 where the CPU can: faster by half"),
+        TEXT("isa", a->runtime.isa, "NAME", "scalar, avx2 or avx512; default: the best here"),
+        APP_OPTION_HEADING("checks and checkpoints"),
+        TEXT("eval", t->eval_path, "FILE", "turns held out of training"),
+        WHOLE("eval-every", n->eval_every, "steps between evaluations; 0: at the end (0)", 0,
+              COUNT_OPTION_MAX),
+        TEXT("checkpoint", t->checkpoint_path, "FILE", "written when stopped and at the end"),
+        REAL("checkpoint-every", n->checkpoint_every, "and every X seconds; 0: never (0)", 0, 1e9),
+        FLAG("resume", t->resume, "go on from the checkpoint where it exists"),
+        FLAG("json", a->json, "print one JSON object with the result")};
+    memcpy(out, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static bool wrong(const char *what, const char *found, int *exit_status) {
+    fprintf(stderr, "covey train: %s%s%s%s; see covey train --help\n", what,
+            found ? ", found \"" : "", found ? found : "", found ? "\"" : "");
+    *exit_status = APP_EXIT_USAGE;
+    return false;
+}
+
+static bool read_options(arguments *a, numbers *n, int argc, char **argv, int *exit_status) {
+    app_option options[OPTIONS_MAX + 1] = {
+        {"corpus", 0, APP_TEXTS, &a->corpora, "FILE", "what to learn; may be repeated", 0, 0},
+        TEXT("out", a->train.out_path, "MODEL.gguf", "what to write")};
+    covey_error error;
+    app_positional none;
+    size_t count = 2; /* the rest stays empty and ends the table */
+    count += model_options(a, n, options + count);
+    training_options(a, n, options + count);
+    const app_command command = {
+        "covey train",
+        "--corpus FILE --out MODEL.gguf",
+        "Trains a model of the llama architecture. A corpus has one turn a line:\n"
+        "    {\"user\": \"wake me at seven\", \"assistant\": \"...\"}\n"
+        "Control-C stops after the step under way and leaves the checkpoint.",
+        "  covey train --corpus turns.jsonl --out assistant.gguf --type F16 --epochs 8 \\\n"
+        "      --eval heldout.jsonl --checkpoint assistant.ckpt --resume",
+        options,
+        0,
+        0};
+    if (!app_options_read(&command, argc, argv, &none, exit_status)) return false;
+    if (!a->corpora.count || !a->train.out_path)
+        return wrong("expected --corpus FILE and --out MODEL.gguf", NULL, exit_status);
+    take_numbers(a, n);
+    if (a->type &&
+        (covey_weight_type_parse(a->type, &a->train.out_type, &error) != COVEY_OK ||
+         (a->train.out_type != COVEY_WEIGHT_F32 && a->train.out_type != COVEY_WEIGHT_F16)))
+        return wrong("--type: expected F32 or F16", a->type, exit_status);
+    return true;
 }
 
 static void print_time(double seconds) {
@@ -445,9 +290,11 @@ int covey_cmd_train(int argc, char **argv) {
                    .shape = COVEY_MODEL_SHAPE_INIT,
                    .runtime = COVEY_RUNTIME_OPTIONS_INIT};
     a.runtime.threads = 0;
-    int stop = read_options(&a, argc, argv);
-    if (stop) return stop - 1;
-    a.train.corpus_paths = a.corpora;
+    int exit_status;
+    numbers n = defaults_of(&a);
+    if (!read_options(&a, &n, argc, argv, &exit_status)) return exit_status;
+    a.train.corpus_paths = a.corpora.items;
+    a.train.corpus_count = a.corpora.count;
     a.train.shape = &a.shape;
     a.train.progress = on_progress;
     a.train.progress_user = &a;
@@ -459,15 +306,16 @@ int covey_cmd_train(int argc, char **argv) {
     covey_train_result result = COVEY_TRAIN_RESULT_INIT;
     covey_status status = covey_runtime_open(&a.runtime, &runtime, &error);
     if (status == COVEY_OK && a.vocabulary_only)
-        status = covey_train_vocabulary(runtime, a.corpora, a.train.corpus_count,
+        status = covey_train_vocabulary(runtime, a.corpora.items, a.corpora.count,
                                         a.shape.vocabulary_size, a.train.out_path, &error);
     else if (status == COVEY_OK)
         status = covey_train(runtime, &a.train, &result, &error);
     covey_runtime_close(runtime);
     if (status != COVEY_OK) {
-        fprintf(stderr, "%scovey train: %s\n", isatty(STDERR_FILENO) ? "\n" : "", error.message);
-        return 1;
+        if (isatty(STDERR_FILENO)) fputs("\n", stderr);
+        app_print_failure("covey train", error.message);
+        return APP_EXIT_FAILED;
     }
     if (!a.vocabulary_only) print_result(&a, &result);
-    return 0;
+    return APP_EXIT_DONE;
 }

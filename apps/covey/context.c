@@ -13,11 +13,7 @@
 #include <unistd.h>
 
 int app_failed(const app_context *context, const covey_error *error) {
-    /* The command's own name once: "covey serve: address …", though the layer is called so too. */
-    const char *verb = strrchr(context->command, ' '), *message = error->message;
-    size_t size = verb ? strlen(++verb) : 0;
-    if (size && !strncmp(message, verb, size) && message[size] == ':') message += size + 2;
-    fprintf(stderr, "%s: %s\n", context->command, message);
+    app_print_failure(context->command, error->message);
     return error->status == COVEY_ERROR_REFUSED ? APP_EXIT_REFUSED : APP_EXIT_FAILED;
 }
 
