@@ -45,10 +45,10 @@ typedef void (*covey_agent_event_fn)(void *user, const covey_agent_event *event)
 
 typedef struct covey_agent_options {
     size_t size;
-    const char *state_dir;   /* created owner-only */
-    const char *builtin_dir; /* the ensemble shipped with the app, read-only; NULL for none */
-    const char
-        *app_version; /* semantic version, checked against what ensembles need; NULL: "0.0.0" */
+    const char *state_dir;      /* created owner-only */
+    const char *builtin_dir;    /* the ensemble shipped with the app, read-only; NULL for none */
+    const char *app_version;    /* semantic version (else INVALID_ARGUMENT), checked against what
+                                 * ensembles need; NULL: "0.0.0" */
     covey_agent_probe_fn probe; /* NULL: covey_ensemble_probe */
     void *probe_user;
     covey_agent_event_fn event; /* may be NULL */
@@ -66,7 +66,8 @@ COVEY_API void covey_agent_close(covey_agent *agent);
 
 /* Makes this device known to a control plane at `url` with a one-time token. The release keys it
  * answers with are pinned on first use, unless `release_key` (64 hex digits, Ed25519) names the one
- * to trust. */
+ * to trust. May be called again, for another control plane too: an update under way ends, what is
+ * installed stays. Waits for a step that another process is in. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_enroll(covey_agent *agent, const char *url,
                                                          const char *token, const char *release_key,
                                                          covey_error *error);
@@ -99,14 +100,15 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_step(covey_agent *agent, int64
 /* The ensemble to serve now: current, or the built-in one. It is checked as every start must
  * (manifest, seals, needs); one that fails is left for the previous. A trial commits
  * once it served: at the next step, or when the agent is closed, in the process that opened it. One
- * that was opened three times and never got there is left. Close the ensemble when its last
- * conversation ends. */
+ * that three processes opened without getting there is left. Close the ensemble when its last
+ * conversation ends. Its model is opened by path: open it soon, since two updates later the folder
+ * may be gone; a model that is open stays whole. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_current(covey_agent *agent,
                                                           covey_ensemble **ensemble,
                                                           covey_error *error);
 
 /* Returns to the local previous ensemble by the user's wish. The version left is not offered again.
- */
+ * Waits for a step that another process is in. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_rollback(covey_agent *agent, covey_error *error);
 
 /* What is in a slot; all "" when it is empty. */

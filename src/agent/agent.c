@@ -123,7 +123,7 @@ static covey_status copy_options(covey_agent *agent, const covey_agent_options *
  * device is as new. */
 static covey_status load_or_begin(covey_agent *agent, covey_error *error) {
     covey_status status = covey__state_load(agent->env, agent->state_dir, &agent->state, error);
-    if (status != COVEY_ERROR_FORMAT) return status;
+    if (status != COVEY_ERROR_FORMAT && status != COVEY_ERROR_LIMIT) return status;
     char *path = covey__agent_path(agent, "state.json");
     char *aside = covey__agent_path(agent, "state.json.damaged");
     status = path && aside ? covey__file_rename(agent->env, path, aside, error)
