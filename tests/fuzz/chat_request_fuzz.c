@@ -1,0 +1,43 @@
+/* Bodies of completion requests: each is taken whole, with everything within its bounds, or refused
+ * with a message; never half. */
+#include "fuzz/fuzz_target.h"
+
+#include "serve/serve.h"
+
+#include <string.h>
+
+static void check_taken(const covey__chat_request *taken, bool chat) {
+    const covey_request *request = &taken->request;
+    const covey_sampling *sampling = &request->generation.sampling;
+    FUZZ_CHECK(chat == (request->prompt == NULL));
+    FUZZ_CHECK(chat == (request->message_count > 0));
+    FUZZ_CHECK(request->message_count <= COVEY__SERVE_MESSAGES_MAX);
+    for (size_t i = 0; i < request->message_count; i++) {
+        FUZZ_CHECK(request->messages[i].role[0] != '\0');
+        FUZZ_CHECK(strlen(request->messages[i].content) <= COVEY__SERVE_BODY_MAX);
+    }
+    FUZZ_CHECK(request->generation.stop_count <= COVEY__SERVE_STOPS_MAX);
+    for (size_t i = 0; i < request->generation.stop_count; i++)
+        FUZZ_CHECK(request->generation.stop[i][0] != '\0');
+    FUZZ_CHECK(request->generation.tokens_max >= 0 && sampling->top_k >= 0);
+    FUZZ_CHECK(sampling->temperature >= 0.0f && sampling->temperature <= 100.0f);
+    FUZZ_CHECK(sampling->top_p >= 0.0f && sampling->top_p <= 1.0f);
+    FUZZ_CHECK(sampling->min_p >= 0.0f && sampling->min_p <= 1.0f);
+    FUZZ_CHECK(sampling->repetition_penalty > 0.0f);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    covey__env env;
+    covey__env_init(&env);
+    for (int chat = 0; chat < 2; chat++) {
+        covey__chat_request request;
+        covey_error error = {COVEY_OK, 0, 0, 0, ""};
+        covey_status status =
+            covey__chat_request_parse(&env, (const char *)data, size, chat == 1, &request, &error);
+        FUZZ_CHECK((status == COVEY_OK) == (error.message[0] == '\0'));
+        if (status != COVEY_OK) continue;
+        check_taken(&request, chat == 1);
+        covey__chat_request_free(&request);
+    }
+    return 0;
+}
