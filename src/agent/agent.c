@@ -407,36 +407,62 @@ static covey__event_kind judge_current(covey_status status) {
     }
 }
 
+/* Writes down that probes begin, so that those which take the process with them are not begun for
+ * ever. A trial's starts are counted already. */
+static covey_status count_start(covey_agent *agent, int32_t starts, covey_error *error) {
+    if (agent->state.current.trial || agent->state.current.starts == starts) return COVEY_OK;
+    agent->state.current.starts = starts;
+    return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+}
+
+static covey_status probe_current(covey_agent *agent, covey_error *error) {
+    covey_probe_result result = COVEY_PROBE_RESULT_INIT;
+    covey_ensemble *ensemble = NULL;
+    const covey__agent_slot *current = &agent->state.current;
+    if (!current->trial && current->starts >= COVEY__PROBE_STARTS_MAX)
+        return covey__fail(error, COVEY_ERROR_REFUSED,
+                           "its probes ended the process each time they ran after a change of "
+                           "library or system");
+    covey_status status = covey__slot_open(agent, current, &ensemble, error);
+    if (!status) status = agent->options.probe(agent->options.probe_user, ensemble, &result, error);
+    covey_ensemble_close(ensemble);
+    return status;
+}
+
 /* The library, the system or the instruction set is another than when the current ensemble was
  * proved. */
 static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *error) {
     covey__agent_actions actions;
-    covey_probe_result result = COVEY_PROBE_RESULT_INIT;
-    covey_ensemble *ensemble = NULL;
     covey_error why = {0};
     char proof[128], release[132], platform[192];
-    if (!agent->state.current.digest[0] || !agent->options.probe) return COVEY_OK;
+    covey__agent_slot *current = &agent->state.current;
+    if (!current->digest[0] || !agent->options.probe) return COVEY_OK;
     if (covey__monotonic_us() < agent->prove_at_us) return COVEY_OK;
     covey__agent_proof(agent, proof);
-    if (!strcmp(proof, agent->state.current.proved)) return COVEY_OK;
+    if (!strcmp(proof, current->proved)) return COVEY_OK;
     covey__agent_platform(agent, platform);
-    covey__release_name(release, agent->state.current.name, agent->state.current.version);
-    covey_status status = covey__slot_open(agent, &agent->state.current, &ensemble, &why);
-    if (!status) status = agent->options.probe(agent->options.probe_user, ensemble, &result, &why);
-    covey_ensemble_close(ensemble);
-    covey__agent_event_in event = {.kind = judge_current(status), .under = platform};
+    covey__release_name(release, current->name, current->version);
+    int32_t starts = current->starts;
+    covey_status status = count_start(agent, starts + 1, error);
+    if (status) return status;
+    if (!current->trial) current->starts = starts;
+    covey__agent_event_in event = {.kind = judge_current(probe_current(agent, &why)),
+                                   .under = platform};
     if (event.kind == COVEY__EVENT_FAILED) { /* memory, the disk, the caller: it may pass */
         agent->prove_at_us = covey__monotonic_us() + INT64_C(60000000);
-        return COVEY_OK;
+        return current->trial
+                   ? COVEY_OK
+                   : covey__state_save(agent->env, agent->state_dir, &agent->state, error);
     }
     *acted = true;
-    bool good = !status;
+    bool good = event.kind == COVEY__EVENT_CURRENT_GOOD;
     event.proved = good ? proof : NULL;
     event.message = good ? NULL : why.message;
-    if (good && agent->state.current.trial) { /* it passes here, but it still has to serve */
-        snprintf(agent->state.current.proved, sizeof agent->state.current.proved, "%s", proof);
+    if (good && current->trial) { /* it passes here, but it still has to serve */
+        snprintf(current->proved, sizeof current->proved, "%s", proof);
         return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
     }
+    if (!current->trial) current->starts = 0;
     status = covey__agent_event(agent, &event, &actions, error);
     if (!status)
         covey__agent_tell(agent, COVEY_AGENT_EVENT_DONE, good ? "probe" : "return", release, 0, 0,

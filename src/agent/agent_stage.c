@@ -127,9 +127,11 @@ covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
     char *from = covey__agent_path(agent, "ensembles/%s", digest);
     char *to = covey__agent_path(agent, "update/%s", digest);
     char *seal = covey__agent_path(agent, "ensembles/%s.seal", digest);
+    char *update = covey__agent_path(agent, "update");
     covey_status status = COVEY_OK;
-    if (!from || !to || !seal) status = covey__no_memory(error, "a path", 0);
+    if (!from || !to || !seal || !update) status = covey__no_memory(error, "a path", 0);
     if (!status) status = covey__file_remove(agent->env, seal, error);
+    if (!status) status = covey__folder_make(agent->env, update, error);
     if (!status && covey__file_exists(from)) {
         status = covey__tree_remove(agent->env, to, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
@@ -138,6 +140,7 @@ covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
     covey__free(agent->env, from);
     covey__free(agent->env, to);
     covey__free(agent->env, seal);
+    covey__free(agent->env, update);
     return status;
 }
 

@@ -156,8 +156,8 @@ static void activate(covey__agent_state *state, const covey__agent_event_in *eve
     memcpy(next.digest, state->update.digest, sizeof next.digest);
     snprintf(next.proved, sizeof next.proved, "%s", event->proved ? event->proved : "");
     report_update(state, event, "ok");
-    state->previous = state->current;
-    state->previous.trial = false;
+    /* One that never came to serve is nothing to return to: what was before it stays. */
+    if (!state->current.trial) state->previous = state->current;
     state->previous.starts = 0;
     state->current = next;
     end_update(state, actions);
@@ -196,10 +196,12 @@ static void on_failed(covey__agent_state *state, const covey__agent_event_in *ev
 
 static void on_waiting(covey__agent_state *state, const covey__agent_event_in *event) {
     covey__agent_update *update = &state->update;
+    /* Soon at first; later seldom, since each look is written down. */
+    int32_t patience = update->waiting_said ? 10 : 6;
     if (!update->waiting_said) report_update(state, event, "waiting");
     update->waiting_said = true;
     probes_ended(update);
-    update->retry_at_ms = event->now_ms + covey__retry_delay(6, event->random);
+    update->retry_at_ms = event->now_ms + covey__retry_delay(patience, event->random);
 }
 
 static void on_refused(covey__agent_state *state, const covey__agent_event_in *event,

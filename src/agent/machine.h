@@ -10,7 +10,7 @@
  * Invariants:
  *  1. `current` changes in ACTIVATE, in a return and in a rollback, and nowhere else; each is one
  * change of state, so one replacement of state.json.
- *  2. `previous` is what `current` was before the last activation, or nothing; the built-in
+ *  2. `previous` is the last ensemble before `current` that served here, or nothing; the built-in
  * ensemble stands behind both.
  *  3. A release that was refused, is of another name, or is not newer than the current one, never
  * becomes an update by a server's word.
@@ -52,7 +52,7 @@ typedef struct covey__agent_slot {
     char name[65], version[65], variant[65];
     char digest[65];  /* the ensemble's */
     bool trial;       /* current only: not proved by use yet */
-    int32_t starts;   /* of a trial */
+    int32_t starts;   /* of a trial; else of probes that were to prove it again and never ended */
     char proved[128]; /* library, system and instruction set under which its probes last passed */
 } covey__agent_slot;
 

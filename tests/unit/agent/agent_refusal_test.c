@@ -3,6 +3,7 @@
 #include "agent_double.h"
 
 #include <errno.h>
+#include <sys/wait.h>
 
 #define MODEL_BYTES 120000
 
@@ -282,6 +283,45 @@ static void test_proving_again_has_patience(void **unused) {
     finish(&c, agent);
 }
 
+static covey_status probe_that_kills(void *user, covey_ensemble *ensemble,
+                                     covey_probe_result *result, covey_error *error) {
+    (void)user, (void)ensemble, (void)result, (void)error;
+    _exit(77);
+}
+
+/* A library that crashes on what is installed, each time it is to be proved again: it is left. */
+static void test_proving_again_that_kills_is_given_up(void **unused) {
+    (void)unused;
+    control_double c;
+    covey_agent *agent = device(&c);
+    covey_error error = {0};
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    double_steps(&c, agent, 100);
+    double_assert_serves(agent, "1.1.0");
+    double_steps(&c, agent, 10);
+    c.target[0] = 0;
+    snprintf(agent->state.current.proved, 128, "another library");
+    assert_int_equal(covey__state_save(agent->env, agent->state_dir, &agent->state, &error), 0);
+    int deaths = 0, status = 0;
+    for (; deaths < 10; deaths++) {
+        fflush(stdout);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (!child) {
+            agent->options.probe = probe_that_kills;
+            for (int i = 0; i < 5; i++)
+                if (covey_agent_step(agent, 0, false, &outcome, &error)) _exit(1);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WEXITSTATUS(status) != 77) break;
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(deaths, COVEY__PROBE_STARTS_MAX);
+    double_assert_serves(agent, "1.0.0");
+    finish(&c, agent);
+}
+
 /* Another process moved on since this one opened: enrolling must build on what is true now. */
 static void test_enrolling_keeps_what_another_process_did(void **unused) {
     (void)unused;
@@ -468,6 +508,7 @@ int main(void) {
         cmocka_unit_test(test_many_openings_in_one_process),
         cmocka_unit_test(test_damage_found_when_proved_again),
         cmocka_unit_test(test_proving_again_has_patience),
+        cmocka_unit_test(test_proving_again_that_kills_is_given_up),
         cmocka_unit_test(test_enrolling_keeps_what_another_process_did),
         cmocka_unit_test(test_enrolling_elsewhere_ends_the_update),
         cmocka_unit_test(test_enrollment_is_checked),

@@ -168,6 +168,22 @@ static void test_commit_and_return(void **unused) {
     assert_string_equal(state.current.digest, "");
 }
 
+/* An update that comes before the last one ever served does not cost the way back. */
+static void test_trial_is_nothing_to_return_to(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_ACTIVATE);
+    put(&state, COVEY__EVENT_DONE, NULL); /* 1.1.0 on trial, 1.0.0 behind it */
+    assert_true(target(&state, "1.2.0", "z"));
+    snprintf(state.update.digest, 65, "cccc");
+    state.update.phase = COVEY__PHASE_ACTIVATE;
+    put(&state, COVEY__EVENT_DONE, NULL);
+    assert_string_equal(state.current.digest, "cccc");
+    assert_string_equal(state.previous.version, "1.0.0");
+    put(&state, COVEY__EVENT_CURRENT_BAD, "crashes");
+    assert_string_equal(state.current.version, "1.0.0");
+    assert_false(state.current.trial);
+}
+
 static void test_retries_grow_and_stay_bounded(void **unused) {
     (void)unused;
     uint64_t seed = 7;
@@ -208,6 +224,7 @@ int main(void) {
         cmocka_unit_test(test_trial_that_never_serves_is_left),
         cmocka_unit_test(test_probes_that_kill_are_given_up),
         cmocka_unit_test(test_commit_and_return),
+        cmocka_unit_test(test_trial_is_nothing_to_return_to),
         cmocka_unit_test(test_retries_grow_and_stay_bounded),
         cmocka_unit_test(test_outbox_is_bounded_and_counts_what_it_drops),
     };
