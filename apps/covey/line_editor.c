@@ -8,6 +8,8 @@
 
 #include <editline/readline.h>
 #include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +30,14 @@ static void take_line(char *line) {
     rl_callback_handler_remove();
 }
 
+/* The editor must know that a character may have several bytes, also where no locale is set. */
+static void speak_utf8(void) {
+    setlocale(LC_CTYPE, "");
+    if (strcmp(nl_langinfo(CODESET), "UTF-8")) setlocale(LC_CTYPE, "C.UTF-8");
+}
+
 void app_lines_begin(const char *path) {
+    speak_utf8();
     rl_initialize();
     using_history();
     stifle_history(HISTORY_LINES_MAX);

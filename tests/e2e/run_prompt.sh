@@ -1,5 +1,6 @@
 #!/bin/sh
-# covey run with the assistant: a prompt from the arguments and from standard input, --json, limits, and a pipe that closes.
+# covey run with the assistant: a prompt from the arguments and from standard input, --json, limits, a pipe that closes, and a
+# conversation in a terminal.
 set -eu
 covey=${COVEY_BUILD_DIR:-build/release}/covey
 model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
@@ -49,4 +50,15 @@ status=0
 status=0
 "$covey" run "$model" "$words" 2>err | true || status=$?
 [ "$status" = 0 ] || fail "a closed pipe"
+
+# In a terminal of its own it talks, keeps the history for its owner, and leaves by /exit.
+if command -v script >/dev/null; then
+    printf '/help\n%s\n/nonsense\n/exit\n' "$words" | COVEY=$covey MODEL=$model timeout 60 script -qec '"$COVEY" run "$MODEL" -t 1' /dev/null >out ||
+        fail "a conversation in a terminal"
+    grep -q 'Ctrl-C stops an answer' out || fail "/help"
+    grep -q 'Unknown command /nonsense' out || fail "a command that is none"
+    grep -q "$(cut -c 1-12 first)" out || fail "the answer in a terminal"
+    [ "$(stat -c %a state/history)" = 600 ] || fail "the history's mode"
+    grep -q 'timer' state/history || fail "the history"
+fi
 echo "covey run: all is well"
