@@ -85,7 +85,7 @@ static void assert_answers(control_double *c) {
     if (covey_agent_current(agent, &ensemble, &error))
         fail_msg("nothing answers: %s", error.message);
     char folder[500];
-    bool newer = !strcmp(covey_ensemble_version(ensemble), "1.1.0");
+    bool newer = strcmp(covey_ensemble_version(ensemble), "1.0.0") != 0;
     if (newer)
         snprintf(folder, sizeof folder, "%s/ensembles/%s", agent->state_dir,
                  covey_ensemble_digest(ensemble));
@@ -187,6 +187,43 @@ static void test_io_error_at_every_point(void **unused) {
     fail_at_every_point(EIO, 60);
 }
 
+/* Another release is wanted while half of the one before is here. */
+static void test_killed_as_the_target_changes(void **unused) {
+    (void)unused;
+    control_double c;
+    int at = 1;
+    publish_all(&c);
+    char *first = strdup(c.target);
+    assert_non_null(first);
+    double_ensemble(&c, "v120", "1.2.0", MODEL_BYTES, 12, NULL);
+    for (; at < POINTS_MAX; at++) {
+        covey_error error = {0};
+        covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+        snprintf(c.target, sizeof c.target, "%s", first);
+        remove_state(&c);
+        covey_agent *agent = double_agent(&c, true);
+        if (covey_agent_enroll(agent, "http://fleet.test", "cve_x", NULL, &error))
+            fail_msg("%s", error.message);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(covey_agent_step(agent, 0, i == 0, &outcome, &error), COVEY_OK);
+        assert_int_equal(agent->state.update.phase, COVEY__PHASE_FETCH);
+        covey_agent_close(agent);
+        double_publish(&c, "v120", "1.2.0");
+        if (!kill_at(&c, at)) break;
+        assert_answers(&c);
+        assert_arrives(&c);
+        agent = double_agent(&c, true);
+        assert_string_equal(agent->state.current.version, "1.2.0");
+        assert_int_equal(agent->state.refused_count, 0);
+        covey_agent_close(agent);
+        c.report_count = 0;
+    }
+    print_message("killed at %d points\n", at - 1);
+    assert_true(at > 60 && at < POINTS_MAX);
+    free(first);
+    double_close(&c);
+}
+
 /* Killed, and killed again while it recovers. */
 static void test_killed_twice(void **unused) {
     (void)unused;
@@ -208,6 +245,7 @@ int main(void) {
         cmocka_unit_test(test_killed_at_every_point),
         cmocka_unit_test(test_disk_full_at_every_point),
         cmocka_unit_test(test_io_error_at_every_point),
+        cmocka_unit_test(test_killed_as_the_target_changes),
         cmocka_unit_test(test_killed_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
