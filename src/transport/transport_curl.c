@@ -13,10 +13,12 @@
 #include "transport/transport_curl.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -131,6 +133,19 @@ static size_t on_body(char *data, size_t unit, size_t count, void *user) {
     return size;
 }
 
+/* Connections are kept open: programs that the app starts must not inherit them. */
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)user;
+    (void)purpose;
+#if defined(SOCK_CLOEXEC)
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+#else
+    curl_socket_t made = socket(address->family, address->socktype, address->protocol);
+    if (made != CURL_SOCKET_BAD) (void)fcntl(made, F_SETFD, FD_CLOEXEC);
+    return made;
+#endif
+}
+
 static bool is_loopback(const char *url) {
     static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
     const char *host = strstr(url, "://");
@@ -204,6 +219,7 @@ static void set_limits(exchange *x) {
         request->connect_timeout_ms > 0 ? request->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     uint32_t idle_ms = request->idle_timeout_ms > 0 ? request->idle_timeout_ms : IDLE_TIMEOUT_MS;
     (void)curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     (void)curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     (void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
     (void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME,

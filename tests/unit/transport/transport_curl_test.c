@@ -5,6 +5,7 @@
 #include "transport/transport_curl.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -126,6 +127,41 @@ static covey_status once(exchange *x, const char *script) {
     covey_status status = fetch(x, covey__transport_curl());
     server_stop(&s);
     return status;
+}
+
+/* Every socket of this process, in the middle of an answer, ends with exec. */
+static covey_status look_at_sockets(void *user, const covey_http_response *response,
+                                    const void *data, size_t size) {
+    int *seen = user;
+    (void)response, (void)data, (void)size;
+    for (int descriptor = 3; descriptor < 256; descriptor++) {
+        int type = 0, flags = fcntl(descriptor, F_GETFD);
+        socklen_t type_size = sizeof type;
+        struct sockaddr_in peer;
+        socklen_t peer_size = sizeof peer;
+        if (flags < 0 || getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size)) continue;
+        if (getpeername(descriptor, (struct sockaddr *)&peer, &peer_size)) continue;
+        if (ntohs(peer.sin_port) != (unsigned)seen[1]) continue;
+        assert_true(flags & FD_CLOEXEC);
+        seen[0]++;
+    }
+    return COVEY_OK;
+}
+
+static void sockets_are_not_inherited(void **state) {
+    (void)state;
+    static const char *const scripts[] = {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", NULL};
+    script_server s = {0};
+    exchange x;
+    server_start(&s, scripts);
+    exchange_init(&x, &env, s.port, "GET");
+    int seen[2] = {0, (int)s.port};
+    const covey_transport *transport = covey__transport_curl();
+    assert_int_equal(
+        transport->fetch(transport->user, &x.request, &x.response, look_at_sockets, seen, &x.error),
+        COVEY_OK);
+    assert_int_equal(seen[0], 1);
+    server_stop(&s);
 }
 
 static void what_a_206_says(void **state) {
@@ -355,6 +391,7 @@ static void a_pool_keeps_its_connection(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sockets_are_not_inherited),
         cmocka_unit_test(what_a_206_says),
         cmocka_unit_test(a_range_ignored_is_a_200),
         cmocka_unit_test(retry_after_in_both_forms),
