@@ -301,16 +301,27 @@ covey_status covey_bundle_build(covey_runtime *runtime, const covey_bundle_optio
     if (runtime == NULL || options == NULL || options->size < sizeof *options)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "bundle: options must be set to COVEY_BUNDLE_OPTIONS_INIT first");
+    covey_bundle_options own = *options;
+    const covey__env *env = covey__runtime_env(runtime);
+    char *out = options->out == NULL ? NULL : covey__strdup(env, options->out);
+    if (options->out != NULL && out == NULL)
+        return covey__no_memory(error, "bundle: path", strlen(options->out));
+    /* "folder/" is "folder": what is built stands beside it first, and not in it. */
+    for (size_t n = out == NULL ? 0 : strlen(out); n > 1 && out[n - 1] == '/'; n--) out[n - 1] = 0;
+    own.out = out;
     build b = {.runtime = runtime,
-               .env = covey__runtime_env(runtime),
-               .options = options,
+               .env = env,
+               .options = &own,
                .progress = progress,
                .progress_user = user};
     covey_probe_result figures = COVEY_PROBE_RESULT_INIT;
     covey_status status = check_options(&b, error);
-    if (status != COVEY_OK) return status;
-    b.folder = covey__format(b.env, "%s.partial-%ld", options->out, (long)getpid());
-    if (b.folder == NULL) return covey__no_memory(error, "bundle: path", strlen(options->out));
+    if (status != COVEY_OK) goto end;
+    b.folder = covey__format(env, "%s.partial-%ld", out, (long)getpid());
+    if (b.folder == NULL) {
+        status = covey__no_memory(error, "bundle: path", strlen(out));
+        goto end;
+    }
     status = collect(&b, error);
     covey_model_close(b.model);
     covey__probes_free(b.probes);
@@ -320,7 +331,9 @@ covey_status covey_bundle_build(covey_runtime *runtime, const covey_bundle_optio
         covey_status ignored = covey__tree_remove(b.env, b.folder, NULL);
         (void)ignored;
     }
-    covey__free(b.env, b.folder);
+end:
+    covey__free(env, b.folder);
+    covey__free(env, out);
     if (result != NULL && result->size >= sizeof figures) *result = figures;
     return status;
 }

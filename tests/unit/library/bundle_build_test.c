@@ -69,6 +69,7 @@ static void everything_is_in_it(void **state) {
     char first[400], second[400];
     snprintf(first, sizeof first, "%s/ensemble.json", options.out);
     snprintf(second, sizeof second, "%s/ensemble.json", again);
+    strcat(again, "/"); /* as shells complete it */
     options.out = again;
     must(build(&options, &result, &error), &error);
     char *a = test_read(first, &size_a), *b = test_read(second, &size_b);
