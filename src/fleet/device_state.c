@@ -103,6 +103,7 @@ static covey_status read_refused(const covey__json *root, covey__device_state *s
         return covey__fail(error, COVEY_ERROR_FORMAT, "refused: expected a list of at most %d",
                            COVEY__REFUSED_COUNT_MAX);
     }
+    state->refused_said = true;
     for (const covey__json *each = list->child; each != NULL; each = each->next) {
         if (each->kind != COVEY__JSON_STRING || !covey__release_split(each->text, name, version)) {
             return covey__fail(error, COVEY_ERROR_FORMAT, "refused[%zu]: expected name@version",

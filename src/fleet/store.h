@@ -34,6 +34,7 @@ typedef struct covey__device_state {
     uint8_t digest[32];
     const char *refused[COVEY__REFUSED_COUNT_MAX];
     size_t refused_count;
+    bool refused_said; /* the list was there: what it does not name is not refused any more */
 } covey__device_state;
 
 typedef struct covey__device_row {

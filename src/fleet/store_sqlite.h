@@ -44,6 +44,8 @@
     X(DEVICE_REVOKE, "UPDATE devices SET revoked = 1 WHERE id = ?1")                               \
     X(REFUSAL_ADD, "INSERT OR IGNORE INTO refusals (device, release, reason, at_ms)"               \
                    " VALUES (?1, ?2, ?3, ?4)")                                                     \
+    X(REFUSAL_KEEP, "DELETE FROM refusals WHERE device = ?1"                                       \
+                    " AND release NOT IN (SELECT value FROM json_each(?2))")                       \
     X(REFUSAL_EACH, "SELECT release, reason FROM refusals WHERE device = ?1"                       \
                     " ORDER BY at_ms DESC, release LIMIT 64")                                      \
     X(REPORT_ADD, "INSERT OR IGNORE INTO reports (device, id, time_ms, received_ms, phase,"        \

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "fleet/cohort.h"
 #include "fleet/store_sqlite.h"
 
@@ -52,6 +53,31 @@ covey_status covey__sqlite_token_each(covey__store *store, covey__token_fn each,
         if (status != COVEY_OK) (void)sqlite3_reset(q);
     }
     covey__sqlite_leave(s);
+    return status;
+}
+
+/* A device forgets a refusal when its app, library or system changed: it may take the release now.
+ */
+static covey_status keep_refusals(covey__sqlite *s, int64_t device,
+                                  const covey__device_state *state, covey_error *error) {
+    sqlite3_stmt *q = NULL;
+    covey__buffer list;
+    covey__json_writer json;
+    if (!state->refused_said) return COVEY_OK;
+    covey__buffer_init(&list, s->store.env, 1u << 16);
+    covey__json_writer_init(&json, &list, false);
+    covey__json_begin_array(&json);
+    for (size_t i = 0; i < state->refused_count; i++)
+        covey__json_put_string(&json, state->refused[i]);
+    covey__json_end_array(&json);
+    covey_status status = covey__buffer_check(&list, error, "refusals");
+    if (status == COVEY_OK) status = covey__sqlite_get(s, COVEY__SQL_REFUSAL_KEEP, &q, error);
+    if (status == COVEY_OK) {
+        (void)sqlite3_bind_int64(q, 1, device);
+        covey__bind_text(q, 2, list.data);
+        status = covey__sqlite_run(s, q, error);
+    }
+    covey__buffer_free(&list);
     return status;
 }
 
@@ -224,6 +250,7 @@ covey_status covey__sqlite_device_update(covey__store *store, int64_t device,
         if (status == COVEY_OK) {
             status = settle(s, device, state->name, state->version, SETTLED_DONE, now_ms, error);
         }
+        if (status == COVEY_OK) status = keep_refusals(s, device, state, error);
         if (status == COVEY_OK) status = add_refusals(s, device, state, now_ms, error);
         status = covey__sqlite_end(s, status, error);
     }

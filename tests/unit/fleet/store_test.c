@@ -396,6 +396,21 @@ static void a_refusal_is_kept_with_its_reason(void **state) {
     assert_int_equal(
         f->store->driver->refusal_each(f->store, device, note_refusal, refusal, &error), COVEY_OK);
     assert_string_equal(refusal, "assistant@1.1.0: score 0.5 is under 0.9");
+    /* A check-in that says nothing of refusals changes none; one that names others drops it. */
+    s.refused_count = 0;
+    assert_int_equal(f->store->driver->device_update(f->store, device, &s, 10, &error), COVEY_OK);
+    refusal[0] = 0;
+    assert_int_equal(
+        f->store->driver->refusal_each(f->store, device, note_refusal, refusal, &error), COVEY_OK);
+    assert_string_not_equal(refusal, "");
+    s.refused[0] = "assistant@1.0.5";
+    s.refused_count = 1;
+    s.refused_said = true;
+    assert_int_equal(f->store->driver->device_update(f->store, device, &s, 11, &error), COVEY_OK);
+    refusal[0] = 0;
+    assert_int_equal(
+        f->store->driver->refusal_each(f->store, device, note_refusal, refusal, &error), COVEY_OK);
+    assert_string_equal(refusal, "assistant@1.0.5: the device said so when it checked in");
     assert_int_equal(get_rollout(f).refused_count, 1);
     assert_string_equal(get_device(f, 1).message, "score 0.5 is under 0.9");
 }
