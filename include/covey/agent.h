@@ -17,7 +17,11 @@ extern "C" {
 
 typedef struct covey_agent covey_agent;
 
-/* Proves a staged ensemble: runs its probes, or has another process do so. */
+/* Proves a staged ensemble, or the current one after the library or the system changed: runs its
+ * probes, or has another process do so. COVEY_ERROR_REFUSED: they did not pass, and the release is
+ * refused here for ever. COVEY_ERROR_BUSY: not now. COVEY_ERROR_NO_MEMORY, _IO, _TIMEOUT,
+ * _CANCELLED: they did not run to their end; tried again later. Called in covey_agent_step, which
+ * holds the state folder's lock meanwhile. */
 typedef covey_status (*covey_agent_probe_fn)(void *user, covey_ensemble *ensemble,
                                              covey_probe_result *result, covey_error *error);
 

@@ -68,8 +68,8 @@ typedef struct covey_probe_result {
 typedef bool (*covey_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
 
 /* Loads the model and runs every probe. COVEY_OK when all bits probes are equal and the task score
- * reaches its minimum; COVEY_ERROR_REFUSED otherwise, with `result` filled. `progress` may be NULL.
- */
+ * reaches its minimum; COVEY_ERROR_REFUSED when not, with `result` filled; another error when they
+ * could not be run. An ensemble without probes passes. `progress` may be NULL. */
 COVEY_API COVEY_MUST_USE covey_status covey_ensemble_probe(covey_ensemble *ensemble,
                                                            covey_probe_result *result,
                                                            covey_error *error,

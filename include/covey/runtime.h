@@ -79,7 +79,7 @@ typedef struct covey_http_request {
     size_t body_size;
     uint64_t range_first;    /* first byte wanted; 0 with range_count 0 asks for all */
     uint64_t range_count;    /* bytes wanted, 0 for up to the end */
-    uint64_t body_bytes_max; /* the answer's body may not be longer */
+    uint64_t body_bytes_max; /* a longer body fails with COVEY_ERROR_LIMIT */
     uint32_t connect_timeout_ms;
     uint32_t idle_timeout_ms; /* no byte for so long is a failure */
 } covey_http_request;
