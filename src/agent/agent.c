@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define APP_VERSION_MAX 64
+
 /* ---- Small help -------------------------------------------------------------------------------
  */
 
@@ -29,14 +31,24 @@ char *covey__agent_path(const covey_agent *agent, const char *format, ...) {
     return covey__path_join(agent->env, agent->state_dir, name);
 }
 
+void covey__agent_say(char *out, size_t capacity, const char *format, ...) {
+    char whole[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(whole, sizeof whole, format, arguments);
+    va_end(arguments);
+    covey__printable(whole, strlen(whole), out, capacity);
+}
+
 void covey__agent_tell(const covey_agent *agent, covey_agent_event_kind kind, const char *phase,
                        const char *release, uint64_t done, uint64_t total, const char *format,
                        ...) {
-    char message[256];
+    char whole[600], message[256];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    vsnprintf(whole, sizeof whole, format, arguments);
     va_end(arguments);
+    covey__printable(whole, strlen(whole), message, sizeof message);
     covey__log(agent->env, COVEY_LOG_DEBUG, "agent", "%s %s: %s", phase, release, message);
     if (!agent->options.event) return;
     covey_agent_event event = {sizeof event, phase, release, message, done, total, kind};
@@ -105,7 +117,7 @@ static covey_status copy_options(covey_agent *agent, const covey_agent_options *
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "agent: no state folder is named");
     /* A wrong one would fit no ensemble, and each would be refused. */
     const char *app = agent->options.app_version;
-    if (app && !covey__semver_valid(app))
+    if (app && (strlen(app) > APP_VERSION_MAX || !covey__semver_valid(app)))
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "agent: app_version: expected a semantic version such as 1.2.0");
     agent->state_dir = covey__strdup(agent->env, agent->options.state_dir);
@@ -138,7 +150,7 @@ static covey_status load_or_begin(covey_agent *agent, covey_error *error) {
 }
 
 covey_status covey__agent_load(covey_agent *agent, covey_error *error) {
-    char platform[192];
+    char platform[COVEY__PLATFORM_SIZE];
     covey_status status = load_or_begin(agent, error);
     if (!status && agent->state.refused_count) {
         covey__agent_platform(agent, platform);
@@ -354,7 +366,7 @@ static covey_status advance(covey_agent *agent, int64_t deadline_us, covey_error
     covey__agent_event_in event = {.kind = COVEY__EVENT_DONE};
     covey__agent_actions actions;
     covey_error why = {0};
-    char release[132], proof[128], platform[192];
+    char release[132], proof[128], platform[COVEY__PLATFORM_SIZE];
     bool done = false;
     agent->retry_after_ms = 0;
     int64_t start_us = covey__monotonic_us();
@@ -434,7 +446,7 @@ static covey_status probe_current(covey_agent *agent, covey_error *error) {
 static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *error) {
     covey__agent_actions actions;
     covey_error why = {0};
-    char proof[128], release[132], platform[192];
+    char proof[128], release[132], platform[COVEY__PLATFORM_SIZE];
     covey__agent_slot *current = &agent->state.current;
     if (!current->digest[0] || !agent->options.probe) return COVEY_OK;
     if (covey__monotonic_us() < agent->prove_at_us) return COVEY_OK;
@@ -575,7 +587,7 @@ static void fill_outcome(covey_agent *agent, bool acted, covey_agent_outcome *ou
     } else if (!state->url[0]) {
         full.state = COVEY_AGENT_UNENROLLED;
         full.next_step_ms = COVEY__AGENT_POLL_DEFAULT_MS;
-        snprintf(full.message, sizeof full.message, "This device knows no control plane.");
+        covey__agent_say(full.message, sizeof full.message, "This device knows no control plane.");
     } else {
         bool updating = state->update.phase != COVEY__PHASE_NONE;
         int64_t next = state->next_checkin_ms;
@@ -584,14 +596,14 @@ static void fill_outcome(covey_agent *agent, bool acted, covey_agent_outcome *ou
         full.state = updating ? COVEY_AGENT_WAITING : COVEY_AGENT_IDLE;
         full.next_step_ms = next > now_ms ? next - now_ms : 0;
         if (updating)
-            snprintf(full.message, sizeof full.message, "%s@%s waits in %s: %.160s",
-                     state->update.name, state->update.version,
-                     covey__phase_name(state->update.phase), state->last.message);
+            covey__agent_say(full.message, sizeof full.message, "%s@%s waits in %s: %s",
+                             state->update.name, state->update.version,
+                             covey__phase_name(state->update.phase), state->last.message);
         else if (state->checkin_message[0])
-            snprintf(full.message, sizeof full.message, "The last check-in failed: %.200s",
-                     state->checkin_message);
+            covey__agent_say(full.message, sizeof full.message, "The last check-in failed: %s",
+                             state->checkin_message);
         else
-            snprintf(full.message, sizeof full.message, "Nothing to do.");
+            covey__agent_say(full.message, sizeof full.message, "Nothing to do.");
     }
     full.current_changed = strcmp(agent->shown_digest, state->current.digest) != 0;
     memcpy(agent->shown_digest, state->current.digest, sizeof agent->shown_digest);
@@ -610,7 +622,7 @@ static covey_status as_outcome(covey_agent *agent, covey_status status,
     fill_outcome(agent, false, outcome);
     outcome->state = COVEY_AGENT_WAITING;
     outcome->next_step_ms = 60000;
-    snprintf(outcome->message, sizeof outcome->message, "%.255s", why->message);
+    covey__agent_say(outcome->message, sizeof outcome->message, "%s", why->message);
     covey__fetching_free(agent);
     return COVEY_OK;
 }
@@ -628,8 +640,8 @@ covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms, bool check_
         fill_outcome(agent, false, outcome);
         outcome->state = COVEY_AGENT_WAITING;
         outcome->next_step_ms = 1000;
-        snprintf(outcome->message, sizeof outcome->message,
-                 "Another process is updating this device.");
+        covey__agent_say(outcome->message, sizeof outcome->message,
+                         "Another process is updating this device.");
         return COVEY_OK;
     }
     if (status) return as_outcome(agent, status, outcome, &why, error);

@@ -87,6 +87,8 @@ void covey__agent_tell(const covey_agent *agent, covey_agent_event_kind kind, co
                        const char *release, uint64_t done, uint64_t total, const char *format, ...)
     COVEY_PRINTF(7, 8);
 uint64_t covey__agent_random(const covey_agent *agent);
+/* A message, cut between characters. */
+void covey__agent_say(char *out, size_t capacity, const char *format, ...) COVEY_PRINTF(3, 4);
 /* The clock, held to what state.json can keep. */
 int64_t covey__agent_now(const covey_agent *agent);
 /* Reads state.json under the lock or at opening. One that is damaged is put aside. */
@@ -135,7 +137,7 @@ covey_status covey__agent_clean(covey_agent *agent, covey_error *error) COVEY_MU
 /* Under what the engine runs here: a change of it wants the probes again. */
 void covey__agent_proof(const covey_agent *agent, char out[128]);
 /* The same with what else an ensemble may need: the app and the memory. */
-void covey__agent_platform(const covey_agent *agent, char out[192]);
+void covey__agent_platform(const covey_agent *agent, char out[COVEY__PLATFORM_SIZE]);
 
 /* ---- agent_slots.c */
 covey_status covey__slot_open(covey_agent *agent, const covey__agent_slot *slot,

@@ -73,7 +73,7 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
                                    covey_error *error) {
     covey_status status = COVEY_ERROR_NOT_FOUND;
     covey__agent_actions actions;
-    char platform[192];
+    char platform[COVEY__PLATFORM_SIZE];
     for (int tries = 0; tries < 2; tries++) {
         const covey__agent_slot *slot =
             tries && !locked ? &agent->state.previous : &agent->state.current;

@@ -151,14 +151,14 @@ void covey__agent_proof(const covey_agent *agent, char out[128]) {
              covey_runtime_isa(agent->runtime));
 }
 
-void covey__agent_platform(const covey_agent *agent, char out[192]) {
+void covey__agent_platform(const covey_agent *agent, char out[COVEY__PLATFORM_SIZE]) {
     covey_device_facts facts = {.size = sizeof facts};
     char proof[128];
     covey__agent_proof(agent, proof);
     if (covey_device_read(agent->runtime, agent->state_dir, &facts, NULL))
         facts.memory_total_bytes = -1;
     /* In steps of 256 MiB: what a machine reports moves a little from start to start. */
-    snprintf(out, 192, "%s app %.32s memory %d", proof, agent->app_version,
+    snprintf(out, COVEY__PLATFORM_SIZE, "%s app %.64s memory %d", proof, agent->app_version,
              (int)(facts.memory_total_bytes >> 28));
 }
 

@@ -31,6 +31,7 @@
 #define COVEY__RETRY_FIRST_MS   1000
 #define COVEY__RETRY_MAX_MS     900000
 #define COVEY__RELEASE_KEYS_MAX 16
+#define COVEY__PLATFORM_SIZE    256
 
 typedef enum covey__phase {
     COVEY__PHASE_NONE,
@@ -87,7 +88,8 @@ typedef struct covey__agent_report {
 typedef struct covey__agent_refusal {
     char release[132]; /* name@version */
     char message[256];
-    char under[192]; /* library, system and app that it does not fit; "": it is refused for ever */
+    char under[COVEY__PLATFORM_SIZE]; /* library, system and app that it does not fit; "": it is
+                                         refused for ever */
 } covey__agent_refusal;
 
 typedef struct covey__agent_state {

@@ -229,6 +229,8 @@ static void test_app_version_is_checked(void **unused) {
     covey_agent *agent = device(&c);
     assert_null(agent_of_app(&c, "1.0"));
     assert_null(agent_of_app(&c, ""));
+    assert_null(agent_of_app(
+        &c, "1.0.0-a234567890123456789012345678901234567890123456789012345678901234567890"));
     finish(&c, agent);
 }
 
