@@ -186,6 +186,12 @@ covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options
     covey_status status = copy_options(made, options, error);
     if (!status) status = covey__folder_make(env, made->state_dir, error);
     if (!status) status = covey__agent_load(made, error);
+    if (status == COVEY_ERROR_UNSUPPORTED && made->builtin_dir) {
+        /* A newer program's state, after the app went back: it is left as it is, each step says so,
+         * and the built-in ensemble answers. */
+        covey__log(env, COVEY_LOG_ERROR, "agent", "state.json was written by a newer program");
+        status = COVEY_OK;
+    }
     if (!status) status = open_builtin(made, error);
     if (status) {
         covey_agent_close(made);

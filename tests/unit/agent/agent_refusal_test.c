@@ -495,6 +495,77 @@ static void test_state_that_cannot_be(void **unused) {
     }
 }
 
+static void play_device(control_double *c, const char *memory_kb) {
+    char text[64], path[300];
+    snprintf(path, sizeof path, "%s", test_path(&c->folder, "device"));
+    assert_int_equal(setenv("COVEY_DEVICE_ROOT", path, 1), 0);
+    covey_error error = {0};
+    const covey__env *env = covey__runtime_env(c->runtime);
+    assert_int_equal(covey__folder_make(env, test_path(&c->folder, "device/proc"), &error), 0);
+    assert_int_equal(covey__folder_make(env, test_path(&c->folder, "device/covey"), &error), 0);
+    snprintf(text, sizeof text, "MemTotal: %s kB\n", memory_kb);
+    test_write(test_path(&c->folder, "device/proc/meminfo"), text, strlen(text));
+    test_write(test_path(&c->folder, "device/covey/isa"), "avx2\n", 5);
+}
+
+/* Memory was taken from the machine while its variant came: what was planned is finished. */
+static void test_class_that_changes_on_the_way(void **unused) {
+    (void)unused;
+    static const char *const large[] = {"large"}, *const others[] = {"tiny", "small", "medium"};
+    control_double c;
+    size_t size = 0;
+    covey_agent *agent = device(&c);
+    play_device(&c, "67108864");
+    double_ensemble(&c, "v110b", "1.1.0", MODEL_BYTES, 12, NULL);
+    char *manifest = test_read(test_path(&c.folder, "v110b/ensemble.json"), &size);
+    memcpy(strstr(manifest, "q8_0"), "q4_0", 4);
+    test_write(test_path(&c.folder, "v110b/ensemble.json"), manifest, size);
+    free(manifest);
+    covey__release_source sources[] = {{test_path(&c.folder, "v110"), large, 1},
+                                       {test_path(&c.folder, "v110b"), others, 3}};
+    double_publish_variants(&c, sources, 2, "1.1.0");
+    step_to(agent, COVEY__PHASE_FETCH);
+    assert_string_equal(agent->state.update.variant, "q8_0");
+    covey_agent_close(agent);
+    play_device(&c, "1000000");
+    agent = double_agent(&c, true);
+    goes_on(&c, agent);
+    assert_string_equal(agent->state.current.variant, "q8_0");
+    assert_int_equal(agent->state.last.phase, COVEY__PHASE_ACTIVATE);
+    assert_false(double_reported(&c, "verify failed"));
+    unsetenv("COVEY_DEVICE_ROOT");
+    finish(&c, agent);
+}
+
+/* The app went back to a version that does not know this state: it answers and touches nothing. */
+static void test_state_of_a_newer_program(void **unused) {
+    (void)unused;
+    static const char newer[] = "{\"format\": 2}";
+    control_double c;
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    covey_error error = {0};
+    size_t size = 0;
+    covey_agent *agent = device(&c);
+    double_steps(&c, agent, 100);
+    char installed[200];
+    snprintf(installed, sizeof installed, "ensembles/%s", agent->state.current.digest);
+    covey_agent_close(agent);
+    test_write(state_file(&c, "state.json"), newer, strlen(newer));
+    agent = double_agent(&c, true);
+    double_assert_serves(agent, "1.0.0");
+    assert_int_equal(covey_agent_step(agent, 100, true, &outcome, &error), COVEY_ERROR_UNSUPPORTED);
+    assert_int_equal(covey_agent_enroll(agent, "http://x", "cve_x", NULL, &error),
+                     COVEY_ERROR_UNSUPPORTED);
+    covey_agent_close(agent);
+    agent = double_agent(&c, true);
+    double_assert_serves(agent, "1.0.0");
+    char *text = test_read(state_file(&c, "state.json"), &size);
+    assert_string_equal(text, newer);
+    free(text);
+    assert_true(covey__file_exists(state_file(&c, installed)));
+    finish(&c, agent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_messages_do_not_cost_the_state),
@@ -519,6 +590,8 @@ int main(void) {
         cmocka_unit_test(test_server_sets_the_pace_within_bounds),
         cmocka_unit_test(test_reports_that_do_not_fit_go_in_parts),
         cmocka_unit_test(test_state_that_cannot_be),
+        cmocka_unit_test(test_class_that_changes_on_the_way),
+        cmocka_unit_test(test_state_of_a_newer_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,11 +118,10 @@ static inline covey_status double_add_blob(void *user, const uint8_t sha256[32],
     return COVEY_OK;
 }
 
-/* Publishes a folder and makes it the target. */
-static inline void double_publish(control_double *c, const char *name, const char *version) {
-    static const char *const classes[] = {"tiny", "small", "medium", "large"};
+/* Publishes a release and makes it the target. */
+static inline void double_publish_variants(control_double *c, const covey__release_source *sources,
+                                           size_t count, const char *version) {
     const covey__env *env = covey__runtime_env(c->runtime);
-    covey__release_source source = {test_path(&c->folder, name), classes, 4};
     covey_error error = {0};
     covey__buffer document, signature;
     uint8_t digest[32];
@@ -130,7 +129,7 @@ static inline void double_publish(control_double *c, const char *name, const cha
     covey__buffer_init(&document, env, 1u << 20);
     covey__buffer_init(&signature, env, 1u << 16);
     covey_status status =
-        covey__release_build(env, &source, 1, &document, &error, double_add_blob, c);
+        covey__release_build(env, sources, count, &document, &error, double_add_blob, c);
     if (status) fail_msg("release: %s", error.message);
     covey__sha256_of(document.data, document.size, digest);
     covey__hex(digest, 32, hex);
@@ -145,6 +144,13 @@ static inline void double_publish(control_double *c, const char *name, const cha
              version, hex, document.size, signature.data, hex);
     covey__buffer_free(&document);
     covey__buffer_free(&signature);
+}
+
+/* One folder, for devices of every class. */
+static inline void double_publish(control_double *c, const char *name, const char *version) {
+    static const char *const classes[] = {"tiny", "small", "medium", "large"};
+    covey__release_source source = {test_path(&c->folder, name), classes, 4};
+    double_publish_variants(c, &source, 1, version);
 }
 
 #endif
