@@ -29,9 +29,9 @@ cmp "$work/heldout-new.jsonl" "$assistant/heldout-new.jsonl"
 "$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
     "$assistant/heldout.jsonl" --count 100000 --seed 6 --version 1.0.0
 "$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
-    "$assistant/heldout-new.jsonl" --count 30000 --seed 2 --only get_weather,translate,add_to_list
+    "$assistant/heldout-new.jsonl" --count 45000 --seed 2 --only get_weather,translate,add_to_list
 "$corpus" disjoint "$assistant/train.grammar" "$assistant/heldout.grammar" \
-    "$assistant/heldout-new.jsonl" --count 50000 --seed 3 --version 1.1.0
+    "$assistant/heldout-new.jsonl" --count 75000 --seed 3 --version 1.1.0
 "$corpus" disjoint "$assistant/dev.grammar" "$assistant/heldout.grammar" \
     "$assistant/heldout.jsonl" --count 10000 --seed 1
 
