@@ -38,7 +38,7 @@ static void on_event(void *user, const covey_agent_event *event) {
     progress *p = user;
     static const char *const kinds[] = {"progress", "done",    "waiting",
                                         "failed",   "damaged", "refused"};
-    bool running = event->kind == COVEY_AGENT_EVENT_PROGRESS && event->bytes_total;
+    bool running = event->kind == COVEY_AGENT_EVENT_PROGRESS && !strcmp(event->phase, "fetch");
     if (event->kind == COVEY_AGENT_EVENT_REFUSED) p->refused = true;
     if (p->stop_after && !strcmp(p->stop_after, event->phase) &&
         event->kind == COVEY_AGENT_EVENT_DONE)
@@ -54,7 +54,7 @@ static void on_event(void *user, const covey_agent_event *event) {
                event->bytes_total);
         fflush(stdout);
     } else if (running) {
-        if (p->terminal) print_bar(p, event);
+        if (p->terminal && event->bytes_total) print_bar(p, event);
     } else {
         if (p->bar_open) printf("\r\033[K");
         p->bar_open = false;
