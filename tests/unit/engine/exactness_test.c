@@ -251,7 +251,7 @@ static void test_stories260k(void **state) {
 
 static void test_stories3m(void **state) {
     (void)state;
-    check_shared("data/models/stories3M.gguf", 40);
+    check_shared("data/models/stories3M.gguf", TOKENS);
 }
 
 static covey_status check_if_model(void *user, const char *name, bool is_folder) {
@@ -259,7 +259,7 @@ static covey_status check_if_model(void *user, const char *name, bool is_folder)
     if (is_folder || size < 6 || strcmp(name + size - 5, ".gguf") != 0) return COVEY_OK;
     char path[1024];
     snprintf(path, sizeof path, "%s/models/assistant/1.0.0/%s", getenv("COVEY_SOURCE_DIR"), name);
-    check_all(path, 24);
+    check_all(path, TOKENS);
     ++*(int *)user;
     return COVEY_OK;
 }
