@@ -95,6 +95,15 @@ static void keep(serving *d) {
     }
 }
 
+/* The user's setting of how long open conversations may stay with an ensemble that was left; 0
+ * (the server's default) with a model of one's own, which is never exchanged. */
+static int64_t drain_deadline_ms(const serving *d) {
+    covey_agent_summary summary = COVEY_AGENT_SUMMARY_INIT;
+    covey_error ignored;
+    if (d->model_path || covey_agent_describe(d->context.agent, &summary, &ignored)) return 0;
+    return summary.drain_deadline_ms > 0 ? summary.drain_deadline_ms : 1;
+}
+
 /* Starts to listen. */
 static bool listen_now(serving *d, covey_error *error) {
     sigset_t before;
@@ -106,6 +115,7 @@ static bool listen_now(serving *d, covey_error *error) {
     options.token = token;
     options.conversations_max = (int32_t)d->conversations;
     options.context_tokens = (int32_t)d->context_tokens;
+    options.drain_deadline_ms = drain_deadline_ms(d);
     app_hold_signals(&before);
     covey_status status = covey_server_open(d->context.runtime, &options, &d->server, error);
     app_let_signals(&before);

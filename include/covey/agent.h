@@ -132,6 +132,8 @@ typedef struct covey_agent_summary {
     int32_t reports_waiting; /* that have not reached the control plane */
     char last_phase[16];     /* the last step of an update; "" when there was none */
     char last_release[132], last_outcome[16], last_message[256];
+    int64_t drain_deadline_ms; /* the user's setting (policy.json, else the default): how long an
+                                * open conversation may stay with the ensemble before */
 } covey_agent_summary;
 #define COVEY_AGENT_SUMMARY_INIT                                                                   \
     { .size = sizeof(covey_agent_summary) }

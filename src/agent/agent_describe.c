@@ -48,7 +48,10 @@ covey_status covey_agent_describe(covey_agent *agent, covey_agent_summary *summa
     if (!fresh) return covey__no_memory(error, "the agent's state", sizeof *fresh);
     covey_status status = covey__state_load(agent->env, agent->state_dir, fresh, error);
     if (!status) {
+        covey__policy policy;
         fill(agent, fresh, &full);
+        if (covey__agent_policy(agent, &policy, NULL)) covey__policy_init(&policy);
+        full.drain_deadline_ms = policy.drain_deadline_ms;
         full.size = summary->size;
         memcpy(summary, &full, summary->size < sizeof full ? summary->size : sizeof full);
     }

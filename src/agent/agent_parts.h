@@ -1,20 +1,27 @@
 /* The agent's inner side: what its files share.
  *
- *   machine.c      the update's life as a pure function     agent_state.c  state.json, the journal
- *   agent.c        open, step, status, rollback             agent_wire.c   enroll, check-in,
- * reports agent_plan.c   what to fetch, and from where            agent_fetch.c  chunks, from here
- * or the network agent_stage.c  verify, stage, probe, activate, clean    agent_slots.c  the
- * ensemble to serve agent_keys.c   secrets in owner-only files
+ *   machine.c         the update's life as a pure function
+ *   agent.c           open, step, rollback
+ *   agent_describe.c  the state in a struct, for people
+ *   agent_state.c     state.json, the journal
+ *   agent_wire.c      enrollment, check-in, reports
+ *   agent_plan.c      what to fetch, from where, and whether it may be fetched now
+ *   agent_fetch.c     chunks, from files here or the network
+ *   agent_stage.c     verify, stage, probe, activate, clean
+ *   agent_slots.c     the ensemble to serve
+ *   agent_keys.c      secrets in owner-only files
  *
  * The state folder:
- *   state.json             what is true; replaced atomically, so it is also the journal: a phase is
- * written down before it is begun, and every phase can be done again lock                   held by
- * whoever changes anything; readers need none policy.json            the user's settings, if any
- *   secrets/NAME           owner-only
- *   ensembles/DIGEST/      a whole ensemble, verified; with DIGEST.seal and DIGEST.index/N beside
- * it update/                the update at hand: release.json, signature.json, DIGEST/ with files
- * that grow, N.index cache/                 indexes of the built-in ensemble; may be deleted at any
- * time */
+ *
+ *   state.json         what is true; replaced atomically, so it is also the journal: a phase
+ *                      is written down before it is begun, and each can be done again
+ *   lock               held by whoever changes anything; readers need none
+ *   policy.json        the user's settings, if any
+ *   secrets/NAME       owner-only
+ *   ensembles/DIGEST/  a whole ensemble, verified, with DIGEST.seal and DIGEST.index/N beside it
+ *   update/            the update at hand: release.json, signature.json, DIGEST/ with files
+ *                      that grow, N.index
+ *   cache/             indexes of the built-in ensemble; may be deleted at any time */
 #ifndef COVEY_AGENT_AGENT_PARTS_H
 #define COVEY_AGENT_AGENT_PARTS_H
 
@@ -118,6 +125,9 @@ covey_status covey__agent_get_range(covey_agent *agent, const uint8_t sha256[32]
  * of it, and plans. */
 covey_status covey__agent_plan(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 void covey__fetching_free(covey_agent *agent);
+/* The user's settings, or the defaults where there are none. BUSY while they cannot be read. */
+covey_status covey__agent_policy(covey_agent *agent, covey__policy *policy,
+                                 covey_error *error) COVEY_MUST_USE;
 /* Room and the user's settings: BUSY (settings), NO_SPACE. */
 covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 

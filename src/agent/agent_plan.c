@@ -336,7 +336,7 @@ static uint64_t bytes_to_come(covey_agent *agent) {
 
 /* The user's settings. While they cannot be read nothing is fetched, since they may forbid it; that
  * says nothing against the release. */
-static covey_status read_policy(covey_agent *agent, covey__policy *policy, covey_error *error) {
+covey_status covey__agent_policy(covey_agent *agent, covey__policy *policy, covey_error *error) {
     covey_error why = {0};
     covey__buffer text;
     covey__policy_init(policy);
@@ -360,7 +360,7 @@ covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) {
     covey__policy policy;
     covey__policy_decision decision;
     covey_device_facts facts = {.size = sizeof facts};
-    covey_status status = read_policy(agent, &policy, error);
+    covey_status status = covey__agent_policy(agent, &policy, error);
     if (!status) status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
     if (status) return status;
     covey__policy_may_fetch(&policy, &facts, agent->fetching.bytes_total, &decision);
