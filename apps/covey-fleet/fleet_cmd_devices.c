@@ -4,17 +4,30 @@
 #include <stdio.h>
 #include <string.h>
 
+typedef struct device_page {
+    covey_fleet_device_filter filter;
+    int64_t limit;
+} device_page;
+
+static covey_status ask_list(void *user, const fleet_session *session, const char *word,
+                             char **text, covey_error *error) {
+    device_page *page = user;
+    (void)word;
+    page->filter.limit = (int32_t)page->limit;
+    return covey_fleet_devices(session->client, &page->filter, session->format, text, error);
+}
+
 static int devices_list(int argc, char **argv) {
     static const char name[] = "covey-fleet devices list";
     fleet_server server = {0};
-    covey_fleet_device_filter filter = COVEY_FLEET_DEVICE_FILTER_INIT;
-    int64_t limit = 100;
+    device_page page = {COVEY_FLEET_DEVICE_FILTER_INIT, 100};
     const app_option options[] = {
-        {"limit", 'n', APP_INT, &limit, "N", "devices on a page (100)", 1, 1000},
-        {"after", 0, APP_TEXT, &filter.after, "ID", "the page after this device", 0, 0},
-        {"class", 'c', APP_TEXT, &filter.device_class, "CLASS", "only tiny, small, medium or large",
-         0, 0},
-        {"version", 0, APP_TEXT, &filter.version, "VERSION", "only devices that serve it", 0, 0},
+        {"limit", 'n', APP_INT, &page.limit, "N", "devices on a page (100)", 1, 1000},
+        {"after", 0, APP_TEXT, &page.filter.after, "ID", "the page after this device", 0, 0},
+        {"class", 'c', APP_TEXT, &page.filter.device_class, "CLASS",
+         "only tiny, small, medium or large", 0, 0},
+        {"version", 0, APP_TEXT, &page.filter.version, "VERSION", "only devices that serve it", 0,
+         0},
         FLEET_SERVER_OPTIONS(server),
         {0}};
     const app_command command = {name,
@@ -24,20 +37,16 @@ static int devices_list(int argc, char **argv) {
                                  options,
                                  0,
                                  0};
-    static app_positional none;
-    fleet_session session;
-    covey_error error = {0};
-    char *text = NULL;
+    static app_positional words;
     int exit_status;
-    if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
-    exit_status = fleet_session_open(name, &server, &session);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    filter.limit = (int32_t)limit;
-    covey_status status =
-        covey_fleet_devices(session.client, &filter, session.format, &text, &error);
-    exit_status = fleet_finish(name, &session, status, text, &error);
-    fleet_session_close(&session);
-    return exit_status;
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    return fleet_ask(command.name, &server, NULL, ask_list, &page);
+}
+
+static covey_status ask_device(void *user, const fleet_session *session, const char *word,
+                               char **text, covey_error *error) {
+    (void)user;
+    return covey_fleet_device(session->client, word, session->format, text, error);
 }
 
 static int devices_show(int argc, char **argv) {
@@ -52,19 +61,10 @@ static int devices_show(int argc, char **argv) {
         options,
         1,
         1};
-    static app_positional id;
-    fleet_session session;
-    covey_error error = {0};
-    char *text = NULL;
+    static app_positional words;
     int exit_status;
-    if (!app_options_read(&command, argc, argv, &id, &exit_status)) return exit_status;
-    exit_status = fleet_session_open(name, &server, &session);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status =
-        covey_fleet_device(session.client, id.items[0], session.format, &text, &error);
-    exit_status = fleet_finish(name, &session, status, text, &error);
-    fleet_session_close(&session);
-    return exit_status;
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    return fleet_ask(command.name, &server, words.items[0], ask_device, NULL);
 }
 
 static int devices_revoke(int argc, char **argv) {

@@ -128,6 +128,13 @@ int fleet_cmd_publish(int argc, char **argv) {
     return exit_status;
 }
 
+static covey_status ask_releases(void *user, const fleet_session *session, const char *word,
+                                 char **text, covey_error *error) {
+    (void)user;
+    (void)word;
+    return covey_fleet_releases(session->client, session->format, text, error);
+}
+
 int fleet_cmd_releases(int argc, char **argv) {
     static const char name[] = "covey-fleet releases";
     fleet_server server = {0};
@@ -139,16 +146,8 @@ int fleet_cmd_releases(int argc, char **argv) {
                                  options,
                                  0,
                                  0};
-    static app_positional none;
-    fleet_session session;
-    covey_error error = {0};
-    char *text = NULL;
+    static app_positional words;
     int exit_status;
-    if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
-    exit_status = fleet_session_open(name, &server, &session);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_releases(session.client, session.format, &text, &error);
-    exit_status = fleet_finish(name, &session, status, text, &error);
-    fleet_session_close(&session);
-    return exit_status;
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    return fleet_ask(command.name, &server, NULL, ask_releases, NULL);
 }

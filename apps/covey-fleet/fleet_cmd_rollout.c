@@ -3,6 +3,13 @@
 
 #include <stdio.h>
 
+static covey_status ask_create(void *user, const fleet_session *session, const char *word,
+                               char **text, covey_error *error) {
+    covey_fleet_rollout_options *rollout = user;
+    rollout->release = word;
+    return covey_fleet_rollout_create(session->client, rollout, session->format, text, error);
+}
+
 static int rollout_create(int argc, char **argv) {
     static const char name[] = "covey-fleet rollout create";
     fleet_server server = {0};
@@ -23,48 +30,29 @@ static int rollout_create(int argc, char **argv) {
         options,
         1,
         1};
-    static app_positional release;
-    fleet_session session;
-    covey_error error = {0};
-    char *text = NULL;
+    static app_positional words;
     int exit_status;
-    if (!app_options_read(&command, argc, argv, &release, &exit_status)) return exit_status;
-    exit_status = fleet_session_open(name, &server, &session);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    rollout.release = release.items[0];
-    covey_status status =
-        covey_fleet_rollout_create(session.client, &rollout, session.format, &text, &error);
-    exit_status = fleet_finish(name, &session, status, text, &error);
-    fleet_session_close(&session);
-    return exit_status;
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    return fleet_ask(command.name, &server, words.items[0], ask_create, &rollout);
 }
 
-/* Shared by set, pause, resume and abort. */
-static int change(const app_command *command, fleet_server *server, int argc, char **argv,
-                  double *percent, const char *state) {
-    static app_positional id;
-    fleet_session session;
-    covey_error error = {0};
-    char *text = NULL;
-    int exit_status;
-    if (!app_options_read(command, argc, argv, &id, &exit_status)) return exit_status;
-    if (*percent < 0 && state == NULL) {
-        fprintf(stderr, "%s: expected --percent P; see %s --help\n", command->name, command->name);
-        return APP_EXIT_USAGE;
-    }
-    exit_status = fleet_session_open(command->name, server, &session);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_rollout_set(session.client, id.items[0], *percent, state,
-                                                  session.format, &text, &error);
-    exit_status = fleet_finish(command->name, &session, status, text, &error);
-    fleet_session_close(&session);
-    return exit_status;
+/* What set, pause, resume and abort change. */
+typedef struct change {
+    double percent;    /* below 0: not */
+    const char *state; /* NULL: not */
+} change;
+
+static covey_status ask_change(void *user, const fleet_session *session, const char *word,
+                               char **text, covey_error *error) {
+    const change *to = user;
+    return covey_fleet_rollout_set(session->client, word, to->percent, to->state, session->format,
+                                   text, error);
 }
 
 static int rollout_set(int argc, char **argv) {
     fleet_server server = {0};
-    double percent = -1;
-    const app_option options[] = {{"percent", 'p', APP_NUMBER, &percent, "P",
+    change to = {-1, NULL};
+    const app_option options[] = {{"percent", 'p', APP_NUMBER, &to.percent, "P",
                                    "of the devices; less takes nothing back", 0, 100},
                                   FLEET_SERVER_OPTIONS(server),
                                   {0}};
@@ -75,16 +63,26 @@ static int rollout_set(int argc, char **argv) {
                                  options,
                                  1,
                                  1};
-    return change(&command, &server, argc, argv, &percent, NULL);
+    static app_positional words;
+    int exit_status;
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    if (to.percent < 0) {
+        fprintf(stderr, "%s: expected --percent P; see %s --help\n", command.name, command.name);
+        return APP_EXIT_USAGE;
+    }
+    return fleet_ask(command.name, &server, words.items[0], ask_change, &to);
 }
 
 static int to_state(const char *name, const char *summary, const char *example, const char *state,
                     int argc, char **argv) {
     fleet_server server = {0};
-    double percent = -1;
+    change to = {-1, state};
     const app_option options[] = {FLEET_SERVER_OPTIONS(server), {0}};
     const app_command command = {name, "ID", summary, example, options, 1, 1};
-    return change(&command, &server, argc, argv, &percent, state);
+    static app_positional words;
+    int exit_status;
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    return fleet_ask(command.name, &server, words.items[0], ask_change, &to);
 }
 
 static int rollout_pause(int argc, char **argv) {
@@ -104,6 +102,13 @@ static int rollout_abort(int argc, char **argv) {
                     "  covey-fleet rollout abort r-1", "aborted", argc, argv);
 }
 
+static covey_status ask_list(void *user, const fleet_session *session, const char *word,
+                             char **text, covey_error *error) {
+    (void)user;
+    (void)word;
+    return covey_fleet_rollouts(session->client, session->format, text, error);
+}
+
 static int rollout_list(int argc, char **argv) {
     static const char name[] = "covey-fleet rollout list";
     fleet_server server = {0};
@@ -115,18 +120,10 @@ static int rollout_list(int argc, char **argv) {
                                  options,
                                  0,
                                  0};
-    static app_positional none;
-    fleet_session session;
-    covey_error error = {0};
-    char *text = NULL;
+    static app_positional words;
     int exit_status;
-    if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
-    exit_status = fleet_session_open(name, &server, &session);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_rollouts(session.client, session.format, &text, &error);
-    exit_status = fleet_finish(name, &session, status, text, &error);
-    fleet_session_close(&session);
-    return exit_status;
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    return fleet_ask(command.name, &server, NULL, ask_list, NULL);
 }
 
 int fleet_cmd_rollout(int argc, char **argv) {

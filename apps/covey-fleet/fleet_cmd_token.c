@@ -3,15 +3,27 @@
 
 #include <stdio.h>
 
+typedef struct token_options {
+    const char *expires, *note;
+    int64_t uses, expires_ms;
+} token_options;
+
+static covey_status ask_token(void *user, const fleet_session *session, const char *word,
+                              char **text, covey_error *error) {
+    const token_options *o = user;
+    (void)word;
+    return covey_fleet_token_create(session->client, o->uses, o->expires_ms, o->note,
+                                    session->format, text, error);
+}
+
 static int token_create(int argc, char **argv) {
     static const char name[] = "covey-fleet token create";
     fleet_server server = {0};
-    const char *expires = "1h", *note = NULL;
-    int64_t uses = 1, expires_ms = 0;
+    token_options o = {"1h", NULL, 1, 0};
     const app_option options[] = {
-        {"uses", 'n', APP_INT, &uses, "N", "devices that may enroll with it (1)", 1, 1000000},
-        {"expires", 'e', APP_TEXT, &expires, "TIME", "90s, 30m, 1h, 7d (1h)", 0, 0},
-        {"note", 0, APP_TEXT, &note, "TEXT", "for people", 0, 0},
+        {"uses", 'n', APP_INT, &o.uses, "N", "devices that may enroll with it (1)", 1, 1000000},
+        {"expires", 'e', APP_TEXT, &o.expires, "TIME", "90s, 30m, 1h, 7d (1h)", 0, 0},
+        {"note", 0, APP_TEXT, &o.note, "TEXT", "for people", 0, 0},
         FLEET_SERVER_OPTIONS(server),
         {0}};
     const app_command command = {
@@ -19,28 +31,19 @@ static int token_create(int argc, char **argv) {
         "",
         "Makes an enrollment token and prints it. It is shown this once; the server keeps its "
         "hash.",
-        "  covey enroll http://127.0.0.1:8180 --token \"$(covey-fleet token create)\"",
+        "  covey-fleet token create | covey enroll http://127.0.0.1:8180",
         options,
         0,
         0};
-    static app_positional none;
-    fleet_session session;
-    covey_error error = {0};
-    char *text = NULL;
+    static app_positional words;
     int exit_status;
-    if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
-    if (!fleet_duration(expires, &expires_ms)) {
+    if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
+    if (!fleet_duration(o.expires, &o.expires_ms)) {
         fprintf(stderr, "%s: --expires: expected a time such as 90s, 30m, 1h or 7d, found \"%s\"\n",
-                name, expires);
+                name, o.expires);
         return APP_EXIT_USAGE;
     }
-    exit_status = fleet_session_open(name, &server, &session);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_token_create(session.client, uses, expires_ms, note,
-                                                   session.format, &text, &error);
-    exit_status = fleet_finish(name, &session, status, text, &error);
-    fleet_session_close(&session);
-    return exit_status;
+    return fleet_ask(command.name, &server, NULL, ask_token, &o);
 }
 
 int fleet_cmd_token(int argc, char **argv) {

@@ -52,11 +52,16 @@ typedef struct fleet_session {
 int fleet_session_open(const char *command, const fleet_server *server, fleet_session *session);
 void fleet_session_close(fleet_session *session);
 
+/* One question to the control plane: `word` is the command's positional argument, or NULL. `*text`
+ * is what to print. */
+typedef covey_status (*fleet_question)(void *user, const fleet_session *session, const char *word,
+                                       char **text, covey_error *error);
+/* Asks, and prints the answer or what is wrong; returns the exit status. */
+int fleet_ask(const char *command, const fleet_server *server, const char *word,
+              fleet_question question, void *user);
+
 /* Says the error; returns the exit status. */
 int fleet_failed(const char *command, const covey_error *error);
-/* Prints the text and frees it when `status` is COVEY_OK, else says the error. */
-int fleet_finish(const char *command, fleet_session *session, covey_status status, char *text,
-                 const covey_error *error);
 /* "90s", "30m", "2h", "7d" in milliseconds; false when it is none. */
 bool fleet_duration(const char *text, int64_t *ms);
 covey_status fleet_runtime(covey_runtime **runtime, bool verbose, covey_error *error);

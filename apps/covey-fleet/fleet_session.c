@@ -64,12 +64,26 @@ void fleet_session_close(fleet_session *session) {
     covey_runtime_close(session->runtime);
 }
 
-int fleet_finish(const char *command, fleet_session *session, covey_status status, char *text,
-                 const covey_error *error) {
+/* Prints the text and frees it when `status` is COVEY_OK, else says the error. */
+static int fleet_finish(const char *command, fleet_session *session, covey_status status,
+                        char *text, const covey_error *error) {
     if (status != COVEY_OK) return fleet_failed(command, error);
     fputs(text, stdout);
     covey_fleet_text_free(session->client, text);
     return APP_EXIT_DONE;
+}
+
+int fleet_ask(const char *command, const fleet_server *server, const char *word,
+              fleet_question question, void *user) {
+    fleet_session session;
+    covey_error error = {0};
+    char *text = NULL;
+    int exit_status = fleet_session_open(command, server, &session);
+    if (exit_status != APP_EXIT_DONE) return exit_status;
+    covey_status status = question(user, &session, word, &text, &error);
+    exit_status = fleet_finish(command, &session, status, text, &error);
+    fleet_session_close(&session);
+    return exit_status;
 }
 
 int fleet_verbs(const char *command, const fleet_verb *verbs, size_t count, int argc, char **argv) {
