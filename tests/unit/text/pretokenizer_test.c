@@ -1,3 +1,4 @@
+/* Cutting text into words before merging: each pretokenizer on the cases where they differ. */
 #include "support/support.h"
 
 #include "text/pretokenizer.h"

@@ -1,3 +1,5 @@
+/* Tokenizers of both kinds on small vocabularies written by hand: what merges, what falls back to
+ * bytes, what is special, and that text comes back as it went in. */
 #include "support/support.h"
 
 #include "unit/text/small_vocabulary.h"

@@ -1,3 +1,4 @@
+/* UTF-8 by RFC 3629: what is a character, and what is not. */
 #include "support/support.h"
 
 #include "text/utf8.h"
