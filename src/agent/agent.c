@@ -294,6 +294,7 @@ static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *don
                               covey__agent_event_in *event, char proof[128], covey_error *error) {
     covey__agent_actions actions;
     covey__agent_event_in start = {.kind = COVEY__EVENT_PROBE_START};
+    char release[132];
     covey_status status;
     *done = true;
     switch (agent->state.update.phase) {
@@ -310,9 +311,13 @@ static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *don
     case COVEY__PHASE_STAGE:
         return covey__agent_stage(agent, error);
     case COVEY__PHASE_PROBE:
+        covey__agent_release(agent, release);
         status = covey__agent_event(agent, &start, &actions, error);
         if (status || agent->state.update.phase != COVEY__PHASE_PROBE) {
             *done = false;
+            if (!status)
+                covey__agent_tell(agent, COVEY_AGENT_EVENT_REFUSED, "probe", release, 0, 0,
+                                  "refused: %s", agent->state.last.message);
             return status;
         }
         covey__agent_proof(agent, proof);

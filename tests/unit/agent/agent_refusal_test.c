@@ -324,6 +324,41 @@ static void test_proving_again_that_kills_is_given_up(void **unused) {
     finish(&c, agent);
 }
 
+static void note_refusal(void *user, const covey_agent_event *event) {
+    if (event->kind == COVEY_AGENT_EVENT_REFUSED && !strcmp(event->release, "assistant@1.1.0"))
+        *(int *)user += strstr(event->message, "ended the process") != NULL;
+}
+
+/* An update whose probes take the process with them is given up, and the app is told. */
+static void test_probes_that_kill_are_refused_aloud(void **unused) {
+    (void)unused;
+    control_double c;
+    covey_agent *agent = device(&c);
+    covey_error error = {0};
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    int deaths = 0, status = 0, refusals = 0;
+    for (; deaths < 10; deaths++) {
+        fflush(stdout);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (!child) {
+            covey_agent *own = double_agent(&c, true);
+            own->options.probe = probe_that_kills;
+            own->options.event = note_refusal;
+            own->options.event_user = &refusals;
+            for (int i = 0; i < 50; i++)
+                if (covey_agent_step(own, 0, false, &outcome, &error)) _exit(2);
+            _exit(refusals);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WEXITSTATUS(status) != 77) break;
+    }
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_int_equal(deaths, COVEY__PROBE_STARTS_MAX);
+    double_assert_serves(agent, "1.0.0");
+    finish(&c, agent);
+}
+
 /* Another process moved on since this one opened: enrolling must build on what is true now. */
 static void test_enrolling_keeps_what_another_process_did(void **unused) {
     (void)unused;
@@ -582,6 +617,7 @@ int main(void) {
         cmocka_unit_test(test_damage_found_when_proved_again),
         cmocka_unit_test(test_proving_again_has_patience),
         cmocka_unit_test(test_proving_again_that_kills_is_given_up),
+        cmocka_unit_test(test_probes_that_kill_are_refused_aloud),
         cmocka_unit_test(test_enrolling_keeps_what_another_process_did),
         cmocka_unit_test(test_enrolling_elsewhere_ends_the_update),
         cmocka_unit_test(test_enrollment_is_checked),
