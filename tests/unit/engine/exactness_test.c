@@ -10,8 +10,10 @@
 /* The thread sanitizer looks for races, which all instruction sets would share, and is slow. */
 #if defined(__SANITIZE_THREAD__)
 #define BEST_ISA_ALONE true
+#define REAL_TOKENS    32
 #else
 #define BEST_ISA_ALONE false
+#define REAL_TOKENS    TOKENS
 #endif
 
 static const char *const isas[] = {"scalar", "avx2", "avx512"};
@@ -251,7 +253,7 @@ static void test_stories260k(void **state) {
 
 static void test_stories3m(void **state) {
     (void)state;
-    check_shared("data/models/stories3M.gguf", TOKENS);
+    check_shared("data/models/stories3M.gguf", REAL_TOKENS);
 }
 
 static covey_status check_if_model(void *user, const char *name, bool is_folder) {
@@ -259,7 +261,7 @@ static covey_status check_if_model(void *user, const char *name, bool is_folder)
     if (is_folder || size < 6 || strcmp(name + size - 5, ".gguf") != 0) return COVEY_OK;
     char path[1024];
     snprintf(path, sizeof path, "%s/models/assistant/1.0.0/%s", getenv("COVEY_SOURCE_DIR"), name);
-    check_all(path, TOKENS);
+    check_all(path, REAL_TOKENS);
     ++*(int *)user;
     return COVEY_OK;
 }
