@@ -67,6 +67,7 @@ typedef struct covey_agent_options {
 COVEY_API COVEY_MUST_USE covey_status covey_agent_open(covey_runtime *runtime,
                                                        const covey_agent_options *options,
                                                        covey_agent **agent, covey_error *error);
+/* Closes it, and commits a trial that served. NULL is allowed. */
 COVEY_API void covey_agent_close(covey_agent *agent);
 
 /* Makes this device known to a control plane at `url` with a one-time token. The release keys it

@@ -104,18 +104,27 @@ COVEY_API void covey_backend_release(covey_backend *backend);
 /* Whether it can answer now; `reason` gets one plain sentence when it cannot. */
 COVEY_API covey_availability covey_backend_available(covey_backend *backend, char *reason,
                                                      size_t reason_size);
+/* What it did when it loaded; fills `report` up to the size it was made with. */
 COVEY_API void covey_backend_get_report(covey_backend *backend, covey_backend_report *report);
+/* Tokens of the request's prompt, without answering it. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_backend_count_tokens(covey_backend *backend,
                                                                  const covey_request *request,
                                                                  size_t *token_count,
                                                                  covey_error *error);
 
-/* `context_tokens` 0: the backend's default. */
+/* Opens a conversation with room for `context_tokens`; 0: the backend's default.
+ * COVEY_ERROR_BUSY: as many are open as it takes. A conversation has one owner at a time. */
 COVEY_API COVEY_MUST_USE covey_status covey_conversation_open(covey_backend *backend,
                                                               int32_t context_tokens,
                                                               covey_conversation **conversation,
                                                               covey_error *error);
+/* Closes it and lets go of the backend. NULL is allowed. */
 COVEY_API void covey_conversation_close(covey_conversation *conversation);
+/* Answers a request, in the caller's thread. Where its prompt begins with what the conversation
+ * holds, only the rest is computed. `text` gets the answer as it forms; it and `answer` may be
+ * NULL. COVEY_ERROR_CONTEXT_SIZE, with both lengths, when the prompt does not fit. A stop by
+ * covey_conversation_cancel or by `text` is COVEY_OK with the reason in `answer`, or
+ * COVEY_ERROR_CANCELLED within the prompt. */
 COVEY_API COVEY_MUST_USE covey_status covey_conversation_generate(covey_conversation *conversation,
                                                                   const covey_request *request,
                                                                   covey_answer *answer,

@@ -1,5 +1,5 @@
 /* Making and comparing ensembles: for whoever publishes them. A device needs covey/ensemble.h only.
- */
+ * The calls run until they are done; any thread may make one. */
 #ifndef COVEY_BUNDLE_H
 #define COVEY_BUNDLE_H
 
@@ -59,6 +59,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_bundle_diff(covey_runtime *runtime, 
                                                         const char *to, bool json, char **text,
                                                         covey_error *error);
 
+/* Frees a text that a call above made. NULL is allowed. */
 COVEY_API void covey_bundle_free_text(covey_runtime *runtime, char *text);
 
 #ifdef __cplusplus

@@ -42,7 +42,8 @@ typedef struct covey_device_facts {
             COVEY_NETWORK_UNKNOWN, -1, COVEY_CLASS_TINY                                            \
     }
 
-/* `state_dir` names the file system whose space is told; NULL leaves it unknown. */
+/* Fills `facts`. `state_dir` names the file system whose space is told; NULL leaves it unknown. A
+ * fact that cannot be read is unknown, not a failure. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_device_read(covey_runtime *runtime,
                                                         const char *state_dir,
                                                         covey_device_facts *facts,

@@ -1,5 +1,8 @@
 /* Ensembles: all that must agree for an answer to be right, in one folder with its manifest,
- * ensemble.json (docs/formats/ensemble.md, schema/ensemble.schema.json). */
+ * ensemble.json (docs/formats/ensemble.md, schema/ensemble.schema.json).
+ *
+ * An open ensemble is immutable: any number of threads may use it, but for closing it. Opening and
+ * probing run on the caller's thread, and on the runtime's, and take as long as they take. */
 #ifndef COVEY_ENSEMBLE_H
 #define COVEY_ENSEMBLE_H
 
@@ -25,9 +28,10 @@ COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open(covey_runtime *runtime
                                                           covey_check_depth depth,
                                                           covey_ensemble **ensemble,
                                                           covey_error *error);
+/* Closes it; models opened from it stay open. NULL is allowed. */
 COVEY_API void covey_ensemble_close(covey_ensemble *ensemble);
 
-/* Borrowed from the ensemble. */
+/* Borrowed from the ensemble, never NULL. */
 COVEY_API const char *covey_ensemble_name(const covey_ensemble *ensemble);
 COVEY_API const char *covey_ensemble_version(const covey_ensemble *ensemble);
 COVEY_API const char *covey_ensemble_variant(const covey_ensemble *ensemble);
@@ -37,17 +41,20 @@ COVEY_API const char *covey_ensemble_folder(const covey_ensemble *ensemble); /* 
 typedef struct covey_component {
     size_t size;
     const char *role;
-    const char *file; /* relative to the folder */
-    const char *sha256;
+    const char *file;   /* relative to the folder */
+    const char *sha256; /* 64 hex digits */
     uint64_t bytes;
 } covey_component;
 COVEY_API size_t covey_ensemble_component_count(const covey_ensemble *ensemble);
+/* Component `index` of the manifest's order; strings are borrowed from the ensemble.
+ * COVEY_ERROR_NOT_FOUND when there are not so many. Set `size` before. */
 COVEY_API COVEY_MUST_USE covey_status covey_ensemble_component(const covey_ensemble *ensemble,
                                                                size_t index,
                                                                covey_component *component,
                                                                covey_error *error);
 
-/* Opens the component with role "model" on the engine. */
+/* Opens the component with role "model" on the engine; the caller closes it. Fails as
+ * covey_model_open does. */
 COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open_model(covey_ensemble *ensemble,
                                                                 covey_model **model,
                                                                 covey_error *error);

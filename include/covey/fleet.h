@@ -75,6 +75,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_fleet_client_open(covey_runtime *run
                                                               const char *token_file,
                                                               covey_fleet_client **client,
                                                               covey_error *error);
+/* NULL is allowed. */
 COVEY_API void covey_fleet_client_close(covey_fleet_client *client);
 
 /* How answers are written: for people, or the server's JSON in one line. */
@@ -121,6 +122,7 @@ typedef struct covey_fleet_published {
 COVEY_API COVEY_MUST_USE covey_status
 covey_fleet_publish(covey_fleet_client *client, const covey_fleet_publish_options *options,
                     covey_fleet_published *published, covey_error *error);
+/* What was published, newest first. Here and below, `*text` is freed with covey_fleet_text_free. */
 COVEY_API COVEY_MUST_USE covey_status covey_fleet_releases(covey_fleet_client *client,
                                                            covey_fleet_format format, char **text,
                                                            covey_error *error);
@@ -139,6 +141,7 @@ typedef struct covey_fleet_rollout_options {
 #define COVEY_FLEET_ROLLOUT_OPTIONS_INIT                                                           \
     { sizeof(covey_fleet_rollout_options), NULL, 100.0, NULL, NULL }
 
+/* Begins to offer a published release. */
 COVEY_API COVEY_MUST_USE covey_status
 covey_fleet_rollout_create(covey_fleet_client *client, const covey_fleet_rollout_options *options,
                            covey_fleet_format format, char **text, covey_error *error);
@@ -148,6 +151,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_fleet_rollout_set(covey_fleet_client
                                                               const char *state,
                                                               covey_fleet_format format,
                                                               char **text, covey_error *error);
+/* All rollouts, newest first, with what became of them. */
 COVEY_API COVEY_MUST_USE covey_status covey_fleet_rollouts(covey_fleet_client *client,
                                                            covey_fleet_format format, char **text,
                                                            covey_error *error);
@@ -162,6 +166,7 @@ typedef struct covey_fleet_device_filter {
 #define COVEY_FLEET_DEVICE_FILTER_INIT                                                             \
     { sizeof(covey_fleet_device_filter), 100, NULL, NULL, NULL }
 
+/* A page of devices, in the order of their ids. */
 COVEY_API COVEY_MUST_USE covey_status covey_fleet_devices(covey_fleet_client *client,
                                                           const covey_fleet_device_filter *filter,
                                                           covey_fleet_format format, char **text,

@@ -60,6 +60,7 @@ typedef struct covey_model_info {
 } covey_model_info;
 #define COVEY_MODEL_INFO_INIT                                                                      \
     { sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, false }
+/* Fills `info`, up to the size it was made with. Any thread. */
 COVEY_API void covey_model_describe(const covey_model *model, covey_model_info *info);
 
 /* Text to tokens. Writes at most `capacity` ids and the full count to `*token_count`;

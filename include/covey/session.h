@@ -36,6 +36,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_open(covey_model *model,
                                                          const covey_session_options *options,
                                                          covey_session **session,
                                                          covey_error *error);
+/* Closes it, in its owner's thread. NULL is allowed. */
 COVEY_API void covey_session_close(covey_session *session);
 
 /* Appends tokens and computes their KV state and the logits after the last.

@@ -5,7 +5,10 @@
  *     {"user": "wake me at seven", "assistant": "{\"call\":\"alarm.set\", ...}"}
  * and a turn is trained as the tokens
  *     <|user|> user text <|assistant|> assistant text <|end|>
- * with no BOS. Several turns in a row make a sequence, which begins at a turn's start. */
+ * with no BOS. Several turns in a row make a sequence, which begins at a turn's start.
+ *
+ * The calls run until they are done, on the caller's thread and the runtime's; any thread may make
+ * one. A callback runs on the caller's thread. */
 #ifndef COVEY_TRAIN_H
 #define COVEY_TRAIN_H
 
