@@ -100,7 +100,7 @@ size_t covey_ensemble_component_count(const covey_ensemble *ensemble) {
 
 covey_status covey_ensemble_component(const covey_ensemble *ensemble, size_t index,
                                       covey_component *component, covey_error *error) {
-    if (component == NULL || component->size < sizeof(covey_component))
+    if (component == NULL || component->size < sizeof(size_t))
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "bundle: component.size must be set to sizeof(covey_component)");
     if (index >= ensemble->manifest->component_count)
@@ -108,10 +108,9 @@ covey_status covey_ensemble_component(const covey_ensemble *ensemble, size_t ind
                            "bundle: there is no component %zu; the ensemble has %zu", index,
                            ensemble->manifest->component_count);
     const covey__component *found = &ensemble->manifest->components[index];
-    component->role = found->role;
-    component->file = found->file;
-    component->sha256 = ensemble->digests[index];
-    component->bytes = found->size;
+    covey_component full = {component->size, found->role, found->file, ensemble->digests[index],
+                            found->size};
+    memcpy(component, &full, full.size < sizeof full ? full.size : sizeof full);
     return COVEY_OK;
 }
 
