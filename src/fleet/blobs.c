@@ -1,8 +1,9 @@
 /* The blob folder. A blob is blobs/sha256/HH/HEX, so that any static server can hand it out.
  *
  * Invariants: a file under sha256/ is whole and has the digest that it is named by: it was hashed
- * on the way in, synced, and only then renamed to its name. It is never written again. What is on
- * the way lies in incoming/, which is emptied at each start; nothing reads from there.
+ * on the way in, synced, and only then renamed to its name. It is never written into. What is on
+ * the way lies in incoming/, which is emptied at each start; nothing reads from there. One that the
+ * disk changed counts as absent to a publisher, whose next upload takes its place.
  *
  * Neighbours: http_blobs.c serves and receives; publish_check.c reads manifests and indexes.
  */
@@ -86,13 +87,6 @@ static char *parent_of(const covey__env *env, const char *path) {
     return covey__strndup(env, path, slash != NULL ? (size_t)(slash - path) : 0);
 }
 
-bool covey__blob_has(const covey__blobs *blobs, const uint8_t sha256[32]) {
-    char *path = blob_path(blobs, sha256);
-    bool has = path != NULL && covey__file_exists(path);
-    covey__free(blobs->env, path);
-    return has;
-}
-
 covey_status covey__blob_open(const covey__blobs *blobs, const uint8_t sha256[32], int *descriptor,
                               uint64_t *size, covey_error *error) {
     char *path = blob_path(blobs, sha256);
@@ -108,6 +102,25 @@ covey_status covey__blob_open(const covey__blobs *blobs, const uint8_t sha256[32
     }
     *size = (uint64_t)info.st_size;
     return COVEY_OK;
+}
+
+bool covey__blob_has(const covey__blobs *blobs, const uint8_t sha256[32]) {
+    uint8_t part[16384], digest[32];
+    uint64_t size = 0;
+    int descriptor = -1;
+    covey__sha256 hash;
+    covey_status status = covey__blob_open(blobs, sha256, &descriptor, &size, NULL);
+    if (status != COVEY_OK) return false;
+    covey__sha256_init(&hash);
+    for (uint64_t at = 0; at < size && status == COVEY_OK;) {
+        size_t count = size - at < sizeof part ? (size_t)(size - at) : sizeof part;
+        status = covey__file_read_at(blobs->env, descriptor, "blob", at, part, count, NULL);
+        if (status == COVEY_OK) covey__sha256_update(&hash, part, count);
+        at += count;
+    }
+    (void)close(descriptor);
+    covey__sha256_final(&hash, digest);
+    return status == COVEY_OK && memcmp(digest, sha256, 32) == 0;
 }
 
 covey_status covey__blob_size(const covey__blobs *blobs, const uint8_t sha256[32], uint64_t *size,
@@ -132,8 +145,7 @@ covey_status covey__blob_read(const covey__blobs *blobs, const uint8_t sha256[32
     char hex[65];
     covey__hex(sha256, 32, hex);
     return covey__fail(error, COVEY_ERROR_MISMATCH,
-                       "blob %s: its bytes changed on disk; remove the file and publish again",
-                       hex);
+                       "blob %s: its bytes changed on disk; publish again", hex);
 }
 
 covey_status covey__blob_begin(const covey__blobs *blobs, const uint8_t sha256[32],

@@ -19,6 +19,7 @@ covey_status covey__blobs_open(const covey__env *env, const char *folder, covey_
                                covey_error *error) COVEY_MUST_USE;
 void covey__blobs_close(covey__blobs *blobs);
 
+/* Whether it is here and whole: its bytes are read and held against its name. */
 bool covey__blob_has(const covey__blobs *blobs, const uint8_t sha256[32]);
 /* Opens it for reading: NOT_FOUND when it is not here. The caller closes the descriptor. */
 covey_status covey__blob_open(const covey__blobs *blobs, const uint8_t sha256[32], int *descriptor,

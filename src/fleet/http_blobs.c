@@ -152,7 +152,7 @@ int covey__blob_put_begin(covey__exchange *x) {
     covey_error error = {0};
     uint8_t sha256[32];
     if (!read_name(x, sha256)) return bad_name(x);
-    /* Already here: the body is read and dropped, and the answer is the same as after a store. */
+    /* Already here, whole: the body is read and dropped, and answered as after a store. */
     if (covey__blob_has(&x->server->blobs, sha256)) {
         covey__buffer_clear(&x->answer);
         (void)covey__buffer_text(&x->answer, "{}");

@@ -150,6 +150,12 @@ static void changed_bytes_are_noticed(void **state) {
     covey__buffer_init(&out, &f->test.env, 1000);
     assert_int_equal(covey__blob_read(&f->blobs, f->sha256, &out, &error), COVEY_ERROR_MISMATCH);
     covey__buffer_free(&out);
+    /* A publisher is told that it is not here, and sends it again. */
+    assert_false(covey__blob_has(&f->blobs, f->sha256));
+    test_write(f->path, content, sizeof content - 1);
+    assert_false(covey__blob_has(&f->blobs, f->sha256));
+    assert_int_equal(upload(f, content, sizeof content, &error), COVEY_OK);
+    assert_true(covey__blob_has(&f->blobs, f->sha256));
 }
 
 static void start_drops_what_was_interrupted(void **state) {
