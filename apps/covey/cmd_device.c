@@ -162,17 +162,31 @@ int covey_cmd_update(int argc, char **argv) {
 /* ---- enroll -----------------------------------------------------------------------------------
  */
 
+/* What a command came to: a sentence, or with --json an object of one member. */
+static void print_outcome(bool json, const char *sentence, const char *member, const char *value) {
+    if (json) {
+        printf("{\"%s\":", member);
+        app_put_json_text(stdout, value);
+        puts("}");
+    } else {
+        printf("%s %s.\n", sentence, value);
+    }
+}
+
 int covey_cmd_enroll(int argc, char **argv) {
     app_context context = {.command = "covey enroll"};
     const char *token_file = NULL, *key = NULL;
-    const app_option options[] = {{"token-file", 0, APP_TEXT, &token_file, "FILE",
-                                   "where the one-time token is (default: standard input)", 0, 0},
-                                  {"release-key", 0, APP_TEXT, &key, "HEX",
-                                   "the only key whose releases this device takes", 0, 0},
-                                  APP_OPTION_STATE(context),
-                                  APP_OPTION_BUILTIN(context),
-                                  APP_OPTION_VERBOSE(context),
-                                  {0}};
+    bool json = false;
+    const app_option options[] = {
+        {"token-file", 0, APP_TEXT, &token_file, "FILE",
+         "where the one-time token is (default: standard input)", 0, 0},
+        {"release-key", 0, APP_TEXT, &key, "HEX", "the only key whose releases this device takes",
+         0, 0},
+        {"json", 0, APP_FLAG, &json, NULL, "print the control plane as JSON", 0, 0},
+        APP_OPTION_STATE(context),
+        APP_OPTION_BUILTIN(context),
+        APP_OPTION_VERBOSE(context),
+        {0}};
     const app_command command = {"covey enroll",
                                  "URL",
                                  "Makes this device known to a control plane with a one-time "
@@ -201,7 +215,7 @@ int covey_cmd_enroll(int argc, char **argv) {
         covey_agent_enroll(context.agent, words.items[0], token, key, &error))
         status = app_failed(&context, &error);
     else
-        printf("This device is enrolled with %s.\n", words.items[0]);
+        print_outcome(json, "This device is enrolled with", "control_plane", words.items[0]);
     free(token);
     app_close(&context);
     return status;
@@ -293,8 +307,14 @@ int covey_cmd_status(int argc, char **argv) {
 
 int covey_cmd_rollback(int argc, char **argv) {
     app_context context = {.command = "covey rollback"};
+    bool json = false;
+    char answers[140];
     const app_option options[] = {
-        APP_OPTION_STATE(context), APP_OPTION_BUILTIN(context), APP_OPTION_VERBOSE(context), {0}};
+        {"json", 0, APP_FLAG, &json, NULL, "print the ensemble that answers as JSON", 0, 0},
+        APP_OPTION_STATE(context),
+        APP_OPTION_BUILTIN(context),
+        APP_OPTION_VERBOSE(context),
+        {0}};
     const app_command command = {
         "covey rollback",
         "",
@@ -313,9 +333,11 @@ int covey_cmd_rollback(int argc, char **argv) {
         covey_agent_rollback(context.agent, &error) ||
         covey_agent_current(context.agent, &ensemble, &error))
         status = app_failed(&context, &error);
-    else
-        printf("This device answers with %s@%s.\n", covey_ensemble_name(ensemble),
-               covey_ensemble_version(ensemble));
+    if (ensemble) {
+        snprintf(answers, sizeof answers, "%s@%s", covey_ensemble_name(ensemble),
+                 covey_ensemble_version(ensemble));
+        print_outcome(json, "This device answers with", "ensemble", answers);
+    }
     covey_ensemble_close(ensemble);
     app_close(&context);
     return status;

@@ -96,6 +96,6 @@ run update -t 1 >out 2>&1 || status=$?
 run status >out && has out '^problem' || fail "status does not tell the problem"
 
 # Its user goes back, and stays there.
-run rollback >out 2>&1 && has out 'answers with assistant@1.0.0' || fail "rollback"
+run rollback --json >out 2>err && has out '^{"ensemble":"assistant@1.0.0"}$' || fail "rollback"
 run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@1.0.0"' || fail "1.0.0 does not answer after the rollback"
 echo "the device's life: all is well"
