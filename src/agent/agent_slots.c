@@ -106,6 +106,18 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
     return status;
 }
 
+/* It is the last resort, but not one that may answer where it says that it must not. */
+static covey_status open_builtin(covey_agent *agent, covey_ensemble **ensemble,
+                                 covey_error *error) {
+    covey_status status = covey_ensemble_open(agent->runtime, agent->builtin_dir,
+                                              COVEY_CHECK_MANIFEST, ensemble, error);
+    if (!status) status = covey__slot_check_needs(agent, *ensemble, error);
+    if (!status) return COVEY_OK;
+    covey_ensemble_close(*ensemble);
+    *ensemble = NULL;
+    return covey__prefix(error, status, "built-in ensemble");
+}
+
 covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
                                  covey_error *error) {
     covey_error why = {0};
@@ -117,9 +129,7 @@ covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
     covey_status status = open_installed(agent, locked, ensemble, &why);
     if (locked) covey__lock_drop(lock);
     if (!status) return COVEY_OK;
-    if (agent->builtin_dir)
-        return covey_ensemble_open(agent->runtime, agent->builtin_dir, COVEY_CHECK_MANIFEST,
-                                   ensemble, error);
+    if (agent->builtin_dir) return open_builtin(agent, ensemble, error);
     return covey__fail(error, COVEY_ERROR_NOT_FOUND,
                        "agent: no ensemble is installed in %s and none is built in%s%s",
                        agent->state_dir, why.message[0] ? ": " : "; enroll this device and update",
