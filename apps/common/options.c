@@ -46,6 +46,15 @@ void app_print_failure(const char *command, const char *message) {
     fprintf(stderr, "%s: %s\n", command, message);
 }
 
+int app_finish(const char *program, int status) {
+    errno = 0;
+    bool arrived = fflush(stdout) == 0 && !ferror(stdout);
+    if (arrived || status != APP_EXIT_DONE) return status;
+    fprintf(stderr, "%s: standard output cannot be written%s%s\n", program, errno ? ": " : "",
+            errno ? strerror(errno) : "");
+    return APP_EXIT_FAILED;
+}
+
 static const app_option *find(const app_command *command, const char *name, size_t size) {
     for (const app_option *option = command->options; option && option->name; option++) {
         if (strlen(option->name) == size && !strncmp(option->name, name, size)) return option;

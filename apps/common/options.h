@@ -63,5 +63,8 @@ bool app_options_read(const app_command *command, int argc, char **argv, app_pos
 void app_print_help(const app_command *command);
 /* "covey serve: message" on standard error. A layer that is called as the command is said once. */
 void app_print_failure(const char *command, const char *message);
+/* The exit status of a program whose command ended with `status`: what was printed must have
+ * arrived, for a full disk is no success. */
+int app_finish(const char *program, int status);
 
 #endif

@@ -40,15 +40,16 @@ static void help(FILE *out) {
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+        if (strcmp(name, commands[i].name) == 0)
+            return app_finish("covey-fleet", commands[i].run(argc - 1, argv + 1));
     }
     if (strcmp(name, "--version") == 0) {
         printf("covey-fleet %s\n", covey_version());
-        return APP_EXIT_DONE;
+        return app_finish("covey-fleet", APP_EXIT_DONE);
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         help(stdout);
-        return APP_EXIT_DONE;
+        return app_finish("covey-fleet", APP_EXIT_DONE);
     }
     if (name[0] != '\0') fprintf(stderr, "covey-fleet: unknown command \"%s\"\n\n", name);
     help(stderr);

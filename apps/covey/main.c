@@ -45,14 +45,15 @@ static void help(FILE *out) {
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (!strcmp(name, commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+        if (!strcmp(name, commands[i].name))
+            return app_finish("covey", commands[i].run(argc - 1, argv + 1));
     if (!strcmp(name, "--version")) {
         printf("covey %s\n", covey_version());
-        return APP_EXIT_DONE;
+        return app_finish("covey", APP_EXIT_DONE);
     }
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         help(stdout);
-        return APP_EXIT_DONE;
+        return app_finish("covey", APP_EXIT_DONE);
     }
     if (*name) fprintf(stderr, "covey: unknown command \"%s\"\n\n", name);
     help(stderr);

@@ -85,4 +85,15 @@ chmod 644 .local/state/covey/serve.token
 status=0
 "$covey" token >out 2>&1 || status=$?
 [ "$status" = 1 ] && grep -q 'chmod 600' out || fail "a token that others may read"
+chmod 600 .local/state/covey/serve.token
+# What cannot be written is no success.
+for words in "--version" "--help" "status" "token"; do
+    status=0
+    # shellcheck disable=SC2086 # words
+    "$covey" $words >/dev/full 2>out || status=$?
+    [ "$status" = 1 ] && grep -q 'standard output' out || fail "covey $words into a full disk: exit status $status"
+done
+status=0
+"$programs/covey-fleet" --help >/dev/full 2>out || status=$?
+[ "$status" = 1 ] || fail "covey-fleet --help into a full disk: exit status $status"
 echo "$count commands explain themselves"
