@@ -46,7 +46,8 @@ covey_status covey__json_parse(covey__arena *arena, const char *text, size_t siz
 /* Look-ups. `get` gives NULL when absent or when `object` is not an object. */
 const covey__json *covey__json_get(const covey__json *object, const char *name);
 
-/* Typed members with an error that names the field by `path`, such as "components[2].size". */
+/* Typed members with an error that names the field, such as "components[2].size". `path` is that of
+ * the object, "" for the document, or the member's own. */
 covey_status covey__json_string(const covey__json *object, const char *name, const char *path,
                                 const char **out,
                                 covey_error *error) COVEY_MUST_USE; /* no NUL inside */

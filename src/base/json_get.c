@@ -24,12 +24,20 @@ const covey__json *covey__json_get(const covey__json *object, const char *name) 
     return NULL;
 }
 
+/* Whether `path` is the member's own already: "needs" or "variants[1].needs" for "needs". */
+static bool ends_with(const char *path, const char *name) {
+    size_t size = strlen(path), name_size = strlen(name);
+    if (size < name_size || strcmp(path + size - name_size, name) != 0) return false;
+    return size == name_size || path[size - name_size - 1] == '.';
+}
+
 /* "path.name", or the name alone at the root. */
 static covey_status fail_field(covey_error *error, const char *path, const char *name,
                                const char *expected, const char *found) {
     bool nested = path != NULL && path[0] != '\0';
+    if (nested && ends_with(path, name)) name = "";
     return covey__fail(error, COVEY_ERROR_FORMAT, "%s%s%s: expected %s, found %s",
-                       nested ? path : "", nested ? "." : "", name, expected, found);
+                       nested ? path : "", nested && *name ? "." : "", name, expected, found);
 }
 
 covey_status covey__json_member(const covey__json *object, const char *name, const char *path,
@@ -49,7 +57,7 @@ covey_status covey__json_member(const covey__json *object, const char *name, con
 
 covey_status covey__json_string(const covey__json *object, const char *name, const char *path,
                                 const char **out, covey_error *error) {
-    const covey__json *member;
+    const covey__json *member = NULL;
     covey_status status =
         covey__json_member(object, name, path, COVEY__JSON_STRING, &member, error);
     if (status != COVEY_OK) return status;
@@ -78,7 +86,7 @@ bool covey__json_to_i64(const covey__json *number, int64_t *out) {
 
 covey_status covey__json_i64(const covey__json *object, const char *name, const char *path,
                              int64_t min, int64_t max, int64_t *out, covey_error *error) {
-    const covey__json *member;
+    const covey__json *member = NULL;
     covey_status status =
         covey__json_member(object, name, path, COVEY__JSON_NUMBER, &member, error);
     if (status != COVEY_OK) return status;
@@ -100,7 +108,7 @@ double covey__json_to_f64(const covey__json *number) {
 
 covey_status covey__json_f64(const covey__json *object, const char *name, const char *path,
                              double *out, covey_error *error) {
-    const covey__json *member;
+    const covey__json *member = NULL;
     covey_status status =
         covey__json_member(object, name, path, COVEY__JSON_NUMBER, &member, error);
     if (status != COVEY_OK) return status;
@@ -116,7 +124,7 @@ covey_status covey__json_f64(const covey__json *object, const char *name, const 
 
 covey_status covey__json_bool(const covey__json *object, const char *name, const char *path,
                               bool *out, covey_error *error) {
-    const covey__json *member;
+    const covey__json *member = NULL;
     covey_status status = covey__json_member(object, name, path, COVEY__JSON_BOOL, &member, error);
     if (status == COVEY_OK) *out = member->boolean;
     return status;

@@ -75,6 +75,13 @@ static void errors_name_the_field(void **state) {
     assert_int_equal(covey__json_string(root, "a", NULL, &text, &error), COVEY_ERROR_FORMAT);
     assert_int_equal(covey__json_i64(root, "b", "x", 13, 20, &number, &error), COVEY_ERROR_FORMAT);
     assert_string_equal(error.message, "x.b: expected an integer from 13 to 20, found 12");
+    /* A member's own path is not said twice. */
+    assert_int_equal(covey__json_string(root, "b", "b", &text, &error), COVEY_ERROR_FORMAT);
+    assert_string_equal(error.message, "b: expected a string, found a number");
+    assert_int_equal(covey__json_string(root, "b", "x.b", &text, &error), COVEY_ERROR_FORMAT);
+    assert_string_equal(error.message, "x.b: expected a string, found a number");
+    assert_int_equal(covey__json_string(root, "b", "xb", &text, &error), COVEY_ERROR_FORMAT);
+    assert_string_equal(error.message, "xb.b: expected a string, found a number");
     assert_int_equal(covey__json_bool(root, "b", "", &flag, &error), COVEY_ERROR_FORMAT);
     assert_int_equal(covey__json_f64(root, "big", "", &real, &error), COVEY_ERROR_FORMAT);
     assert_int_equal(covey__json_i64(parsed("[1]"), "b", "", 0, 1, &number, &error),
