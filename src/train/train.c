@@ -356,6 +356,16 @@ static void close_run(run *r) {
     covey__gguf_close(r->source);
 }
 
+/* Before hours are spent on what could not be kept: opens the file as for writing, and no more. */
+static covey_status check_writable(const covey__env *env, const char *path, covey_error *error) {
+    covey__gguf_writer *writer;
+    if (!path) return COVEY_OK;
+    covey_status status = covey__gguf_writer_new(env, path, &writer, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "train");
+    covey__gguf_writer_free(writer);
+    return COVEY_OK;
+}
+
 covey_status covey_train(covey_runtime *runtime, const covey_train_options *options,
                          covey_train_result *result, covey_error *error) {
     if (!runtime || !options || options->size == 0)
@@ -374,6 +384,8 @@ covey_status covey_train(covey_runtime *runtime, const covey_train_options *opti
     covey_model_shape shape = COVEY_MODEL_SHAPE_INIT;
     int32_t size = r.options.shape ? r.options.shape->vocabulary_size : shape.vocabulary_size;
     covey_status status = check_options(&r.options, error);
+    if (status == COVEY_OK) status = check_writable(r.env, r.options.out_path, error);
+    if (status == COVEY_OK) status = check_writable(r.env, r.options.checkpoint_path, error);
     if (status == COVEY_OK) status = open_source(&r, error);
     if (status == COVEY_OK && !r.source) status = learn_vocabulary(&r, size, error);
     if (status == COVEY_OK) status = read_corpora(&r, error);

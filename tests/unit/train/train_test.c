@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/runtime.h"
 #include "train/train_step.h"
@@ -393,6 +394,29 @@ static void bad_options_are_refused(void **state) {
     bed_remove(&b);
 }
 
+static covey_status never_told(void *user, const covey_train_progress *progress) {
+    (void)user;
+    fail_msg("work began: phase %d", (int)progress->phase);
+    return COVEY_OK;
+}
+
+/* Before any work: hours of training must not end at a folder that is not there. */
+static void what_cannot_be_kept_is_not_trained(void **state) {
+    (void)state;
+    bed b;
+    bed_make(&b);
+    char nowhere[400];
+    snprintf(nowhere, sizeof nowhere, "%s/nowhere/model.gguf", b.folder.path);
+    b.options.progress = never_told;
+    b.options.out_path = nowhere;
+    expect_failure(&b, COVEY_ERROR_NOT_FOUND, "nowhere");
+    b.options.out_path = b.model;
+    b.options.checkpoint_path = nowhere;
+    expect_failure(&b, COVEY_ERROR_NOT_FOUND, "nowhere");
+    assert_int_not_equal(access(b.model, F_OK), 0);
+    bed_remove(&b);
+}
+
 static void diverging_training_is_an_error(void **state) {
     (void)state;
     bed b;
@@ -451,6 +475,7 @@ int main(void) {
         cmocka_unit_test(engine_agrees_on_a_model_from_elsewhere),
         cmocka_unit_test(bad_corpora_are_named_by_line),
         cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(what_cannot_be_kept_is_not_trained),
         cmocka_unit_test(diverging_training_is_an_error),
         cmocka_unit_test(survives_each_refused_allocation),
     };
