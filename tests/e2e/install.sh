@@ -7,7 +7,7 @@ trap 'rm -rf "$work"' EXIT
 cmake --install "$COVEY_BUILD_DIR" --prefix "$work/prefix" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 pc=$(find "$work/prefix" -name covey.pc)
 lib=$(dirname "$(dirname "$pc")")
-flags=$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-variable=prefix="$work/prefix" --cflags --libs covey)
+flags=$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags --libs covey)
 extra=
 case $(nm -D "$lib/libcovey.so" | grep -c __asan_init || true) in 0) ;; *) extra="-fsanitize=address,undefined" ;; esac
 case $(nm -D "$lib/libcovey.so" | grep -c __tsan_init || true) in 0) ;; *) extra="-fsanitize=thread" ;; esac
