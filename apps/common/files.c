@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -94,6 +95,20 @@ bool app_write_secret(const char *path, const char *text) {
 
 bool app_create_secret(const char *path, const char *text) {
     return write_secret(path, text, false);
+}
+
+/* The umask can be read by setting it only: no thread may make files meanwhile. */
+static int share(const char *path, const struct stat *info, int type, struct FTW *at) {
+    mode_t mask = umask(0);
+    umask(mask);
+    (void)at;
+    if (type == FTW_F) (void)!chmod(path, (info->st_mode | 0666) & ~mask & 0777);
+    if (type == FTW_D) (void)!chmod(path, (info->st_mode | 0777) & ~mask & 0777);
+    return 0;
+}
+
+void app_share(const char *path) {
+    (void)nftw(path, share, 8, FTW_PHYS);
 }
 
 bool app_is_file(const char *path) {

@@ -19,6 +19,9 @@ bool app_make_folder(const char *path);
 bool app_write_secret(const char *path, const char *text);
 /* The same, but false with EEXIST where there is one already: of several processes one wins. */
 bool app_create_secret(const char *path, const char *text);
+/* What the library made owner-only gets the mode that the user's umask gives any new file: for what
+ * was asked for by name, a file or a folder with all in it. */
+void app_share(const char *path);
 bool app_is_file(const char *path);
 bool app_is_folder(const char *path);
 /* "a/b" in new memory; NULL when there is none. */

@@ -3,6 +3,7 @@
  * prints figures. */
 #include "covey/commands.h"
 
+#include "common/files.h"
 #include "common/json_text.h"
 #include "common/options.h"
 
@@ -99,6 +100,7 @@ static int run_build(arguments *a) {
     if (status == COVEY_OK)
         status = covey_bundle_build(runtime, &a->build, &result, &error, progress(), NULL);
     bool proved = result.bits_count + result.task_count > 0;
+    if (status == COVEY_OK) app_share(a->build.out);
     if (status == COVEY_OK && !a->json)
         status = covey_bundle_show(runtime, a->build.out, false, &text, &error);
     if (text != NULL) fputs(text, stdout);

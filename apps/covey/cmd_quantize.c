@@ -1,6 +1,7 @@
 /* covey quantize: a GGUF in a smaller type. */
 #include "covey/commands.h"
 
+#include "common/files.h"
 #include "common/options.h"
 
 #include <covey/train.h>
@@ -66,6 +67,7 @@ int covey_cmd_quantize(int argc, char **argv) {
         app_print_failure("covey quantize", error.message);
         return APP_EXIT_FAILED;
     }
+    app_share(a.out);
     if (a.json)
         printf("{\"bytes_in\":%llu,\"bytes_out\":%llu,\"tensors_quantized\":%zu,"
                "\"tensors_kept\":%zu}\n",

@@ -2,6 +2,7 @@
  * leaves a checkpoint, if one was asked for. */
 #include "covey/commands.h"
 
+#include "common/files.h"
 #include "common/options.h"
 
 #include <covey/train.h>
@@ -316,6 +317,7 @@ int covey_cmd_train(int argc, char **argv) {
         app_print_failure("covey train", error.message);
         return APP_EXIT_FAILED;
     }
+    app_share(a.train.out_path);
     if (!a.vocabulary_only) print_result(&a, &result);
     return APP_EXIT_DONE;
 }

@@ -8,6 +8,7 @@ model=$COVEY_SHARED/data/models/stories260K.gguf
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
+umask 022
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 # expect STATUS TEXT COMMAND...: the exit status, and a text in what is printed.
@@ -19,6 +20,7 @@ expect() {
 }
 
 expect 0 "bits probes   3 of 3 equal" "$covey" bundle build --model "$model" --name stories --version 1.0.0 --out one
+[ "$(stat -c %a one one/ensemble.json one/model.gguf | tr '\n' ' ')" = "755 644 644 " ] || fail "others cannot read what was built"
 expect 0 "stories@1.0.0 f32" "$covey" bundle show one
 expect 0 '"digest"' "$covey" bundle show one --json
 expect 0 "3 of 3 equal" "$covey" bundle check one
