@@ -6,6 +6,7 @@
 #include "common/files.h"
 #include "common/json_text.h"
 #include "common/options.h"
+#include "covey/context.h"
 
 #include <covey/bundle.h>
 
@@ -50,18 +51,16 @@ static covey_status open_runtime(const arguments *a, covey_runtime **runtime, co
     return covey_runtime_open(&options, runtime, error);
 }
 
-/* One line that is written over, on a terminal only. */
-static bool show_progress(void *user, const char *what, uint64_t done, uint64_t total) {
+/* One line that is written over, on a terminal only. After Control-C the library stops, and removes
+ * what it began. */
+static bool on_progress(void *user, const char *what, uint64_t done, uint64_t total) {
     (void)user;
+    if (!isatty(STDERR_FILENO)) return !app_interrupted();
     fprintf(stderr, "\r%s %llu of %llu ", what, (unsigned long long)done,
             (unsigned long long)total);
     if (done == total) fputs("\r\033[K", stderr);
     fflush(stderr);
-    return true;
-}
-
-static covey_progress_fn progress(void) {
-    return isatty(STDERR_FILENO) ? show_progress : NULL;
+    return !app_interrupted();
 }
 
 static void print_result(const covey_probe_result *r, bool json, bool passed) {
@@ -96,9 +95,10 @@ static int run_build(arguments *a) {
     a->build.task_probe_count_max = (int32_t)a->task_max;
     a->build.task_tokens_max = (int32_t)a->task_tokens;
     a->build.needs_memory_bytes = (uint64_t)a->memory;
+    app_catch_signals(NULL);
     covey_status status = open_runtime(a, &runtime, &error);
     if (status == COVEY_OK)
-        status = covey_bundle_build(runtime, &a->build, &result, &error, progress(), NULL);
+        status = covey_bundle_build(runtime, &a->build, &result, &error, on_progress, NULL);
     bool proved = result.bits_count + result.task_count > 0;
     if (status == COVEY_OK) app_share(a->build.out);
     if (status == COVEY_OK && !a->json)
@@ -106,6 +106,7 @@ static int run_build(arguments *a) {
     if (text != NULL) fputs(text, stdout);
     bool passed = result.bits_passed == result.bits_count &&
                   (result.task_count == 0 || result.task_score >= result.task_score_min);
+    if (status != COVEY_OK && status != COVEY_ERROR_REFUSED) proved = false;
     if (proved || a->json) print_result(&result, a->json, status == COVEY_OK && passed);
     if (status == COVEY_OK && !passed)
         fprintf(stderr, "covey bundle build: kept although it fails its task probes "
@@ -189,7 +190,7 @@ static int run_check(const arguments *a, const char *folder) {
                covey_ensemble_name(ensemble), covey_ensemble_version(ensemble),
                covey_ensemble_variant(ensemble), covey_ensemble_component_count(ensemble));
     if (status == COVEY_OK && !a->no_probes) {
-        status = covey_ensemble_probe(ensemble, &result, &error, progress(), NULL);
+        status = covey_ensemble_probe(ensemble, &result, &error, on_progress, NULL);
         if (status == COVEY_OK || status == COVEY_ERROR_REFUSED)
             print_result(&result, a->json, status == COVEY_OK);
     } else if (status == COVEY_OK && a->json) {

@@ -52,6 +52,17 @@ expect 1 "two exists" $build
 expect 0 "stories@1.0.0 f32 -> stories@1.1.0 f32" "$covey" bundle diff one two
 expect 0 '"fetch_bytes"' "$covey" bundle diff one two --json
 
+# Stopped half-way, it leaves nothing. (In the background a shell has SIGINT ignored; SIGTERM is the same here.)
+awk 'BEGIN { for (i = 0; i < 5000; i++) print "{\"prompt\":\"Once " i "\",\"expect\":\"no\"}" }' >many
+"$covey" bundle build --model "$model" --name stories --version 1.2.0 --template template --task-probes many --out half >out 2>&1 &
+pid=$!
+until ls -d half* >/dev/null 2>&1 || ! kill -0 "$pid" 2>/dev/null; do :; done
+kill "$pid"
+status=0
+wait "$pid" || status=$?
+[ "$status" = 1 ] && grep -q "stopped" out || fail "stopped: exit status $status"
+! ls -d half* >/dev/null 2>&1 || fail "a stopped build leaves $(ls -d half*)"
+
 # Usage.
 expect 2 "--model FILE is needed" "$covey" bundle build
 expect 2 "build, check, show or diff expected" "$covey" bundle frob
