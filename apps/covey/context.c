@@ -87,6 +87,23 @@ void app_close(app_context *context) {
     context->state_dir = NULL;
 }
 
+/* The agent's ensemble. One whose model does not open is left for the one before. */
+static covey_status open_current(app_context *context, app_served *served, covey_model **model,
+                                 covey_error *error) {
+    covey_ensemble *ensemble = NULL;
+    covey_status status = covey_agent_current(context->agent, &ensemble, error);
+    if (status) return status;
+    snprintf(served->label, sizeof served->label, "%s@%s", covey_ensemble_name(ensemble),
+             covey_ensemble_version(ensemble));
+    snprintf(served->name, sizeof served->name, "%s", covey_ensemble_name(ensemble));
+    status = covey_ensemble_open_model(ensemble, model, error);
+    covey_error why = *error, ignored;
+    if (status && covey_agent_leave_current(context->agent, ensemble, &why, &ignored))
+        fprintf(stderr, "%s: %s\n", context->command, ignored.message);
+    covey_ensemble_close(ensemble); /* the model has its own map of the weights */
+    return status;
+}
+
 static covey_status open_model(app_context *context, const char *path, app_served *served,
                                covey_model **model, covey_error *error) {
     if (path) {
@@ -103,15 +120,15 @@ static covey_status open_model(app_context *context, const char *path, app_serve
         }
         return status;
     }
-    covey_ensemble *ensemble = NULL;
     if (!context->agent && !app_open_agent(context, NULL, NULL, error)) return error->status;
-    covey_status status = covey_agent_current(context->agent, &ensemble, error);
-    if (status) return status;
-    snprintf(served->label, sizeof served->label, "%s@%s", covey_ensemble_name(ensemble),
-             covey_ensemble_version(ensemble));
-    snprintf(served->name, sizeof served->name, "%s", covey_ensemble_name(ensemble));
-    status = covey_ensemble_open_model(ensemble, model, error);
-    covey_ensemble_close(ensemble); /* the model has its own map of the weights */
+    /* What could not be loaded was left if that will not pass: then there may be another. */
+    char left[sizeof served->label] = "";
+    covey_status status = open_current(context, served, model, error);
+    while (status && strcmp(left, served->label)) {
+        memcpy(left, served->label, sizeof left);
+        fprintf(stderr, "%s: %s: %s\n", context->command, served->label, error->message);
+        status = open_current(context, served, model, error);
+    }
     return status;
 }
 

@@ -113,6 +113,16 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_current(covey_agent *agent,
                                                           covey_ensemble **ensemble,
                                                           covey_error *error);
 
+/* Says that `ensemble`, which covey_agent_current gave, cannot be served, and why: its model does
+ * not open, say. What may pass (no memory, a failing disk, busy) changes nothing but that a trial
+ * does not commit by it. Anything else leaves the ensemble for the previous one: ask
+ * covey_agent_current again. Does nothing when another is current by now, or when it was the
+ * built-in one. Waits for a step that another process is in. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_leave_current(covey_agent *agent,
+                                                                const covey_ensemble *ensemble,
+                                                                const covey_error *why,
+                                                                covey_error *error);
+
 /* Returns to the local previous ensemble by the user's wish. The version left is not offered again.
  * Waits for a step that another process is in. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_rollback(covey_agent *agent, covey_error *error);

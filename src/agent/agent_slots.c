@@ -67,6 +67,25 @@ covey_status covey__slot_open(covey_agent *agent, const covey__agent_slot *slot,
     return status;
 }
 
+/* Whether a failure to use current will still be there the next time, and what it means then.
+ * Memory and the disk may recover. */
+static bool is_lasting(covey_status status, covey__event_kind *kind) {
+    *kind = COVEY__EVENT_CURRENT_BAD;
+    switch (status) {
+    case COVEY_ERROR_MISMATCH:
+    case COVEY_ERROR_NOT_FOUND:
+    case COVEY_ERROR_FORMAT:
+        *kind = COVEY__EVENT_CURRENT_DAMAGED;
+        return true;
+    case COVEY_ERROR_UNSUPPORTED:
+    case COVEY_ERROR_NUMERIC:
+    case COVEY_ERROR_REFUSED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Current, then previous. With the lock, one that is damaged or unfit is left for good; without it,
  * and for a failure that may pass, for this time. */
 static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemble **ensemble,
@@ -92,13 +111,8 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
         covey__log(agent->env, COVEY_LOG_ERROR, "agent", "cannot use %s@%s: %s", slot->name,
                    slot->version, error ? error->message : "");
         covey_error ignored;
-        covey__agent_event_in left = {.kind = COVEY__EVENT_CURRENT_BAD,
-                                      .message = error ? error->message : NULL};
-        if (status == COVEY_ERROR_MISMATCH || status == COVEY_ERROR_NOT_FOUND ||
-            status == COVEY_ERROR_FORMAT)
-            left.kind = COVEY__EVENT_CURRENT_DAMAGED;
-        else if (status != COVEY_ERROR_UNSUPPORTED)
-            locked = false; /* it may pass: memory, the disk */
+        covey__agent_event_in left = {.message = error ? error->message : NULL};
+        if (!is_lasting(status, &left.kind)) locked = false;
         covey__agent_platform(agent, platform);
         left.under = platform;
         if (locked && covey__agent_event(agent, &left, &actions, &ignored)) locked = false;
@@ -134,4 +148,24 @@ covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
                        "agent: no ensemble is installed in %s and none is built in%s%s",
                        agent->state_dir, why.message[0] ? ": " : "; enroll this device and update",
                        why.message);
+}
+
+covey_status covey_agent_leave_current(covey_agent *agent, const covey_ensemble *ensemble,
+                                       const covey_error *why, covey_error *error) {
+    covey__agent_actions actions;
+    char platform[COVEY__PLATFORM_SIZE];
+    covey__agent_event_in left = {.message = why->message};
+    bool lasting = is_lasting(why->status, &left.kind);
+    int lock = -1;
+    covey_status status = covey__agent_lock(agent, true, &lock, error);
+    if (status) return status;
+    status = covey__agent_load(agent, error);
+    if (!status && !strcmp(covey_ensemble_digest(ensemble), agent->state.current.digest)) {
+        agent->served_digest[0] = 0;
+        covey__agent_platform(agent, platform);
+        left.under = platform;
+        if (lasting) status = covey__agent_event(agent, &left, &actions, error);
+    }
+    covey__lock_drop(lock);
+    return status;
 }

@@ -299,6 +299,29 @@ static void test_trial_that_crashes_each_start(void **unused) {
     finish(&c, agent);
 }
 
+/* An ensemble whose model does not open does not commit, whatever its probes said; one that only
+ * found no memory stays. */
+static void test_current_that_does_not_load(void **unused) {
+    (void)unused;
+    control_double c;
+    covey_ensemble *ensemble = NULL;
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    covey_error error = {0}, why = {.status = COVEY_ERROR_NO_MEMORY, .message = "no memory"};
+    covey_agent *agent = device(&c);
+    double_publish(&c, "v110", "1.1.0");
+    double_steps(&c, agent, 100);
+    assert_int_equal(covey_agent_current(agent, &ensemble, &error), COVEY_OK);
+    assert_int_equal(covey_agent_leave_current(agent, ensemble, &why, &error), COVEY_OK);
+    assert_int_equal(covey_agent_step(agent, 0, false, &outcome, &error), COVEY_OK);
+    assert_true(agent->state.current.trial);
+    why.status = COVEY_ERROR_UNSUPPORTED;
+    assert_int_equal(covey_agent_leave_current(agent, ensemble, &why, &error), COVEY_OK);
+    covey_ensemble_close(ensemble);
+    double_assert_serves(agent, "1.0.0");
+    assert_true(covey__is_refused(&agent->state, "assistant@1.1.0"));
+    finish(&c, agent);
+}
+
 static void test_commit_at_close(void **unused) {
     (void)unused;
     control_double c;
@@ -475,6 +498,7 @@ int main(void) {
         cmocka_unit_test(test_needs_of_the_app),
         cmocka_unit_test(test_older_release_is_not_taken),
         cmocka_unit_test(test_trial_that_crashes_each_start),
+        cmocka_unit_test(test_current_that_does_not_load),
         cmocka_unit_test(test_commit_at_close),
         cmocka_unit_test(test_rollback),
         cmocka_unit_test(test_damaged_current_falls_back),
