@@ -258,6 +258,19 @@ static covey_status open_folder(covey_fleet_server *server, covey_error *error) 
     return status;
 }
 
+/* What a device takes as a base to which paths are added: a path here, or an address elsewhere. One
+ * that it refuses would cost each device its enrollment token. */
+static bool blobs_url_valid(const char *url) {
+    size_t size = strlen(url);
+    if (size > 400 || strpbrk(url, "\"<>\\@?#") != NULL) return false;
+    for (size_t i = 0; i < size; i++) {
+        if (url[i] <= ' ' || url[i] > '~') return false;
+    }
+    if (url[0] == '/') return true;
+    size_t scheme = strncmp(url, "https://", 8) == 0 ? 8 : strncmp(url, "http://", 7) == 0 ? 7 : 0;
+    return scheme != 0 && url[scheme] != '\0' && url[scheme] != '/';
+}
+
 static covey_status copy_options(covey_fleet_server *server,
                                  const covey_fleet_server_options *options, covey_error *error) {
     const covey__env *env = server->env;
@@ -296,6 +309,12 @@ covey_status covey_fleet_server_open(covey_runtime *runtime,
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "server: expected a data folder, poll_ms of 1 or more and 1 to 256 "
                            "threads");
+    }
+    if (full.blobs_url != NULL && !blobs_url_valid(full.blobs_url)) {
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "blobs-url: expected an address such as https://cdn.example/v1/blobs, "
+                           "or a path here such as /v1/blobs, found \"%.100s\"",
+                           full.blobs_url);
     }
     const covey__env *env = covey__runtime_env(runtime);
     covey_fleet_server *s = covey__calloc(env, 1, sizeof(*s));

@@ -143,6 +143,15 @@ static void one_server_a_folder(void **state) {
     options.listen = "127.0.0.1:65536";
     assert_int_equal(covey_fleet_server_open(f->runtime, &options, &second, &error),
                      COVEY_ERROR_INVALID_ARGUMENT);
+    options.listen = NULL;
+    static const char *const blobs[] = {"", "zzz", "ftp://x/y", "https://", "http://a@b", "/a b"};
+    for (size_t i = 0; i < sizeof blobs / sizeof *blobs; i++) { /* no device would take it */
+        options.blobs_url = blobs[i];
+        assert_int_equal(covey_fleet_server_open(f->runtime, &options, &second, &error),
+                         COVEY_ERROR_INVALID_ARGUMENT);
+        assert_non_null(strstr(error.message, "blobs-url"));
+    }
+    options.blobs_url = "https://cdn.example/v1/blobs";
     options.listen = covey_fleet_server_url(f->server) + strlen("http://");
     assert_int_equal(covey_fleet_server_open(f->runtime, &options, &second, &error),
                      COVEY_ERROR_IO); /* the port is taken */
