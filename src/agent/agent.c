@@ -192,6 +192,11 @@ covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options
         covey__log(env, COVEY_LOG_ERROR, "agent", "state.json was written by a newer program");
         status = COVEY_OK;
     }
+    if (status == COVEY_ERROR_DENIED && made->builtin_dir) {
+        covey__log(env, COVEY_LOG_ERROR, "agent", "state.json of %s may not be read by this user",
+                   made->state_dir);
+        status = COVEY_OK; /* the built-in ensemble answers */
+    }
     if (!status) status = open_builtin(made, error);
     if (status) {
         covey_agent_close(made);

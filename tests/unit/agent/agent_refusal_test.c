@@ -601,6 +601,39 @@ static void test_state_of_a_newer_program(void **unused) {
     finish(&c, agent);
 }
 
+static int deny_state(void *user, const char *point, const char *subject) {
+    (void)user;
+    return !strcmp(point, "open") && strstr(subject, "/state.json") ? EACCES : 0;
+}
+
+/* Another user's folder: no new device to be enrolled. What the app ships answers; each step says
+ * why. */
+static void test_state_that_may_not_be_read(void **unused) {
+    (void)unused;
+    control_double c;
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    covey_agent_options options = COVEY_AGENT_OPTIONS_INIT;
+    covey_error error = {0};
+    covey_agent *agent = device(&c), *none = NULL;
+    double_steps(&c, agent, 100);
+    covey_agent_close(agent);
+    covey__env *env = covey__runtime_env_for_tests(c.runtime);
+    env->fault = deny_state;
+    agent = double_agent(&c, true);
+    double_assert_serves(agent, "1.0.0");
+    assert_int_equal(covey_agent_step(agent, 100, true, &outcome, &error), COVEY_ERROR_DENIED);
+    char state[300];
+    snprintf(state, sizeof state, "%s", test_path(&c.folder, "state"));
+    options.state_dir = state;
+    assert_int_equal(covey__agent_open(c.runtime, &options, &none, &error), COVEY_ERROR_DENIED);
+    assert_non_null(strstr(error.message, "state.json"));
+    env->fault = NULL;
+    covey_agent_close(agent);
+    agent = double_agent(&c, true);
+    double_assert_serves(agent, "1.1.0");
+    finish(&c, agent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_messages_do_not_cost_the_state),
@@ -628,6 +661,7 @@ int main(void) {
         cmocka_unit_test(test_state_that_cannot_be),
         cmocka_unit_test(test_class_that_changes_on_the_way),
         cmocka_unit_test(test_state_of_a_newer_program),
+        cmocka_unit_test(test_state_that_may_not_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
