@@ -107,6 +107,7 @@ struct covey__exchange {
     covey__blob_upload upload;       /* of PUT; .descriptor is -1 otherwise */
     struct MHD_Response *response;   /* made by the handler instead of `answer`; NULL as a rule */
     int status;                      /* 0 until it is decided */
+    bool is_late;                    /* it came after a drain began */
     uint64_t swallowed, swallow_max; /* body bytes read after the answer was decided */
     int64_t began_us;
 };

@@ -176,7 +176,7 @@ static int too_large(covey__exchange *x) {
 static int judge_head(covey__exchange *x, const char *method, const char *path) {
     int status = find_route(x, method, path);
     if (status != 0) return status;
-    if (atomic_load(&x->server->draining) && strcmp(path, "/health") != 0) {
+    if (x->is_late && strcmp(path, "/health") != 0) {
         return covey__answer_error(x, 503, "draining", "the server is about to stop");
     }
     status = authorize(x);
@@ -261,6 +261,7 @@ static covey__exchange *exchange_new(covey_fleet_server *server,
     covey__buffer_init(&x->answer, x->env, COVEY__ANSWER_MAX);
     (void)pthread_mutex_lock(&server->state_lock);
     server->in_flight++;
+    x->is_late = atomic_load(&server->draining); /* with the count: what a drain saw is finished */
     (void)pthread_mutex_unlock(&server->state_lock);
     covey__line_phase_set(server, connection, COVEY__LINE_READS);
     return x;
