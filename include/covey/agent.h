@@ -63,7 +63,8 @@ typedef struct covey_agent_options {
 
 /* Opens the state folder and brings it to rest: what was interrupted is completed or undone. Needs
  * no network. A folder that a newer library wrote is left as it is: the built-in ensemble answers,
- * and each step returns COVEY_ERROR_UNSUPPORTED. */
+ * and each step returns COVEY_ERROR_UNSUPPORTED. So is one that may not be read, with
+ * COVEY_ERROR_DENIED; without a built-in ensemble that is returned here. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_open(covey_runtime *runtime,
                                                        const covey_agent_options *options,
                                                        covey_agent **agent, covey_error *error);
