@@ -327,18 +327,20 @@ covey_status covey__state_load(const covey__env *env, const char *state_dir,
     if (!path) return covey__no_memory(error, "a path", 0);
     covey__buffer_init(&text, env, STATE_BYTES_MAX);
     covey__arena_init(&arena, env, 16u << 20);
-    covey_status status = covey__file_read(env, path, &text, error);
-    bool absent = status == COVEY_ERROR_NOT_FOUND; /* a new device; one that may not be looked at is
-                                                      not new */
+    covey_error why = {0}; /* of a new device there is none: `error` is left alone */
+    covey_status status = covey__file_read(env, path, &text, &why);
+    /* A new device; one that may not be looked at is not new. */
+    bool absent = status == COVEY_ERROR_NOT_FOUND;
     if (!status)
         status = covey__json_parse(&arena, text.data ? text.data : "", text.size,
-                                   COVEY__JSON_LIMITS_DEFAULT, &root, error);
-    if (!status) status = read_root(root, state, error);
+                                   COVEY__JSON_LIMITS_DEFAULT, &root, &why);
+    if (!status) status = read_root(root, state, &why);
     if (absent) status = COVEY_OK;
     if (status == COVEY_ERROR_DENIED || status == COVEY_ERROR_INVALID_ARGUMENT)
-        covey__prefix(error, status, "agent"); /* the file is named already */
+        covey__prefix(&why, status, "agent"); /* the file is named already */
     else if (status)
-        covey__prefix(error, status, "agent: %s", path);
+        covey__prefix(&why, status, "agent: %s", path);
+    if (status && error) *error = why;
     covey__arena_free(&arena);
     covey__buffer_free(&text);
     covey__free(env, path);

@@ -440,6 +440,21 @@ static void test_user_settings_hold_an_update(void **unused) {
     finish(&c, agent);
 }
 
+/* A call that succeeds leaves its error alone, also on a device that is new in every way. */
+static void test_new_device_has_no_error(void **unused) {
+    (void)unused;
+    control_double c;
+    covey__agent_state state;
+    covey_error error = {0};
+    double_open(&c);
+    assert_int_equal(covey__state_load(covey__runtime_env(c.runtime),
+                                       test_path(&c.folder, "nowhere"), &state, &error),
+                     COVEY_OK);
+    assert_int_equal(error.status, COVEY_OK);
+    assert_string_equal(error.message, "");
+    double_close(&c);
+}
+
 static void test_two_processes_take_turns(void **unused) {
     (void)unused;
     control_double c;
@@ -506,6 +521,7 @@ int main(void) {
         cmocka_unit_test(test_clock_that_starts_in_1970),
         cmocka_unit_test(test_target_withdrawn),
         cmocka_unit_test(test_user_settings_hold_an_update),
+        cmocka_unit_test(test_new_device_has_no_error),
         cmocka_unit_test(test_two_processes_take_turns),
         cmocka_unit_test(test_status_document),
     };
