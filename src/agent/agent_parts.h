@@ -31,6 +31,7 @@
 #include "agent/machine.h"
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "bundle/release.h"
 #include "delta/chunk_plan.h"
 #include "policy/policy.h"
@@ -80,6 +81,8 @@ covey_status covey__state_load(const covey__env *env, const char *state_dir,
                                covey__agent_state *state, covey_error *error) COVEY_MUST_USE;
 covey_status covey__state_save(const covey__env *env, const char *state_dir,
                                const covey__agent_state *state, covey_error *error) COVEY_MUST_USE;
+/* The member "slots", as a check-in and the status document have it. */
+void covey__state_write_slots(const covey_agent *agent, covey__json_writer *json);
 /* The public status document. */
 covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *out,
                                        covey_error *error) COVEY_MUST_USE;

@@ -388,6 +388,17 @@ static void put_staged(covey__json_writer *json, const covey__agent_update *upda
     put_public_slot(json, "staged", &slot, "staged");
 }
 
+void covey__state_write_slots(const covey_agent *agent, covey__json_writer *json) {
+    const covey__agent_state *state = &agent->state;
+    covey__json_name(json, "slots");
+    covey__json_begin_object(json);
+    put_builtin(json, agent->builtin);
+    put_public_slot(json, "current", &state->current, state->current.trial ? "trial" : "good");
+    put_public_slot(json, "previous", &state->previous, "good");
+    put_staged(json, &state->update);
+    covey__json_end_object(json);
+}
+
 covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *out,
                                        covey_error *error) {
     const covey__agent_state *state = &agent->state;
@@ -411,13 +422,7 @@ covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *
     } else {
         covey__json_put_null(&json);
     }
-    covey__json_name(&json, "slots");
-    covey__json_begin_object(&json);
-    put_builtin(&json, agent->builtin);
-    put_public_slot(&json, "current", &state->current, state->current.trial ? "trial" : "good");
-    put_public_slot(&json, "previous", &state->previous, "good");
-    put_staged(&json, &state->update);
-    covey__json_end_object(&json);
+    covey__state_write_slots(agent, &json);
     put_update(&json, &state->update);
     put_refused(&json, state);
     covey__json_name(&json, "last");

@@ -150,40 +150,8 @@ static covey_status put_device(const covey_agent *agent, covey__json_writer *jso
     return COVEY_OK;
 }
 
-static void put_slot(covey__json_writer *json, const char *name, const char *ensemble,
-                     const char *version, const char *variant, const char *digest,
-                     const char *state) {
-    covey__json_name(json, name);
-    if (!digest || !digest[0]) {
-        covey__json_put_null(json);
-        return;
-    }
-    covey__json_begin_object(json);
-    covey__json_member_string(json, "name", ensemble);
-    covey__json_member_string(json, "version", version);
-    covey__json_member_string(json, "variant", variant);
-    covey__json_member_string(json, "digest", digest);
-    covey__json_member_string(json, "state", state);
-    covey__json_end_object(json);
-}
-
-static void put_slots(const covey_agent *agent, covey__json_writer *json) {
+static void put_refused(const covey_agent *agent, covey__json_writer *json) {
     const covey__agent_state *state = &agent->state;
-    const covey__agent_slot *current = &state->current, *previous = &state->previous;
-    const covey__agent_update *update = &state->update;
-    const covey_ensemble *builtin = agent->builtin;
-    covey__json_name(json, "slots");
-    covey__json_begin_object(json);
-    if (builtin)
-        put_slot(json, "builtin", covey_ensemble_name(builtin), covey_ensemble_version(builtin),
-                 covey_ensemble_variant(builtin), covey_ensemble_digest(builtin), "good");
-    put_slot(json, "current", current->name, current->version, current->variant, current->digest,
-             current->trial ? "trial" : "good");
-    put_slot(json, "previous", previous->name, previous->version, previous->variant,
-             previous->digest, "good");
-    put_slot(json, "staged", update->name, update->version, update->variant,
-             update->phase >= COVEY__PHASE_PROBE ? update->digest : "", "staged");
-    covey__json_end_object(json);
     covey__json_name(json, "refused");
     covey__json_begin_array(json);
     for (int32_t i = 0; i < state->refused_count; i++)
@@ -445,7 +413,8 @@ covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) {
     covey__json_writer_init(&json, &body, false);
     covey__json_begin_object(&json);
     status = put_device(agent, &json, error);
-    put_slots(agent, &json);
+    covey__state_write_slots(agent, &json);
+    put_refused(agent, &json);
     covey__json_end_object(&json);
     if (!status) status = covey__buffer_check(&body, error, "the request");
     if (!status)
