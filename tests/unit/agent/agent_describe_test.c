@@ -6,20 +6,7 @@
 
 /* A device that shipped with 1.0.0 and is enrolled, and 1.1.0 is offered. */
 static covey_agent *device(control_double *c) {
-    covey_error error = {0};
-    double_open(c);
-    double_ensemble(c, "builtin", "1.0.0", MODEL_BYTES, 10, NULL);
-    double_ensemble(c, "v110", "1.1.0", MODEL_BYTES, 11, NULL);
-    double_publish(c, "v110", "1.1.0");
-    covey_agent *agent = double_agent(c, true);
-    if (covey_agent_enroll(agent, "http://fleet.test/", "cve_x", NULL, &error))
-        fail_msg("%s", error.message);
-    return agent;
-}
-
-static void finish(control_double *c, covey_agent *agent) {
-    covey_agent_close(agent);
-    double_close(c);
+    return double_device(c, MODEL_BYTES, true);
 }
 
 static covey_agent_summary describe(covey_agent *agent) {
@@ -52,7 +39,7 @@ static void test_summary_before_and_after_an_update(void **unused) {
     assert_true(summary.trial);
     assert_string_equal(summary.last_release, "assistant@1.1.0");
     assert_int_equal(summary.last_checkin_ms, c.now_ms);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* An app built against an older header has a smaller struct: nothing behind it is written. */
@@ -68,7 +55,7 @@ static void test_summary_of_an_older_header(void **unused) {
     assert_string_equal(summary.builtin.version, "1.0.0");
     assert_int_equal(summary.drain_deadline_ms, 0x5a5a5a5a5a5a5a5a);
     assert_int_equal(summary.size, offsetof(covey_agent_summary, drain_deadline_ms));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_drain_deadline_is_the_users(void **unused) {
@@ -80,7 +67,7 @@ static void test_drain_deadline_is_the_users(void **unused) {
     assert_int_equal(describe(agent).drain_deadline_ms, 1500);
     set_policy(&c, "{\"format\":1,\"drain\":{\"deadline\":1500}}"); /* not understood */
     assert_int_equal(describe(agent).drain_deadline_ms, 600000);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_opted_out(void **unused) {
@@ -98,7 +85,7 @@ static void test_opted_out(void **unused) {
     c.now_ms += 2 * COVEY__RETRY_MAX_MS;
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 int main(void) {

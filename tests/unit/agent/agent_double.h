@@ -151,7 +151,9 @@ static inline void double_close(control_double *c) {
     test_folder_remove(&c->folder);
 }
 
-static inline covey_agent *double_agent(control_double *c, bool builtin) {
+/* The agent of an app's version, on the same state each time. */
+static inline covey_agent *double_agent_of(control_double *c, bool builtin,
+                                           const char *app_version) {
     covey_agent *agent = NULL;
     covey_error error = {0};
     char state[300], shipped[300];
@@ -160,12 +162,16 @@ static inline covey_agent *double_agent(control_double *c, bool builtin) {
     snprintf(shipped, sizeof shipped, "%s", test_path(&c->folder, "builtin"));
     options.state_dir = state;
     options.builtin_dir = builtin ? shipped : NULL;
-    options.app_version = "1.0.0";
+    options.app_version = app_version;
     options.probe = double_probe;
     options.probe_user = c;
     if (covey__agent_open(c->runtime, &options, &agent, &error))
         fail_msg("open: %s", error.message);
     return agent;
+}
+
+static inline covey_agent *double_agent(control_double *c, bool builtin) {
+    return double_agent_of(c, builtin, "1.0.0");
 }
 
 /* Steps until nothing is left to do now; at most so many times. Returns the last outcome. */
@@ -188,6 +194,25 @@ static inline void double_assert_serves(covey_agent *agent, const char *version)
     if (covey_agent_current(agent, &ensemble, &error)) fail_msg("current: %s", error.message);
     assert_string_equal(covey_ensemble_version(ensemble), version);
     covey_ensemble_close(ensemble);
+}
+
+/* A device that shipped with 1.0.0 and is enrolled; 1.1.0 is built, and published where `publish`.
+ */
+static inline covey_agent *double_device(control_double *c, size_t model_bytes, bool publish) {
+    covey_error error = {0};
+    double_open(c);
+    double_ensemble(c, "builtin", "1.0.0", model_bytes, 10, NULL);
+    double_ensemble(c, "v110", "1.1.0", model_bytes, 11, NULL);
+    if (publish) double_publish(c, "v110", "1.1.0");
+    covey_agent *agent = double_agent(c, true);
+    if (covey_agent_enroll(agent, "http://fleet.test/", "cve_x", NULL, &error))
+        fail_msg("%s", error.message);
+    return agent;
+}
+
+static inline void double_finish(control_double *c, covey_agent *agent) {
+    covey_agent_close(agent);
+    double_close(c);
 }
 
 #endif

@@ -9,20 +9,7 @@
 
 /* A device that shipped with 1.0.0 and is enrolled, and 1.1.0 is offered. */
 static covey_agent *device(control_double *c) {
-    covey_error error = {0};
-    double_open(c);
-    double_ensemble(c, "builtin", "1.0.0", MODEL_BYTES, 10, NULL);
-    double_ensemble(c, "v110", "1.1.0", MODEL_BYTES, 11, NULL);
-    double_publish(c, "v110", "1.1.0");
-    covey_agent *agent = double_agent(c, true);
-    if (covey_agent_enroll(agent, "http://fleet.test/", "cve_x", NULL, &error))
-        fail_msg("%s", error.message);
-    return agent;
-}
-
-static void finish(control_double *c, covey_agent *agent) {
-    covey_agent_close(agent);
-    double_close(c);
+    return double_device(c, MODEL_BYTES, true);
 }
 
 static void goes_on(control_double *c, covey_agent *agent) {
@@ -62,7 +49,7 @@ static void test_long_messages_do_not_cost_the_state(void **unused) {
         agent = double_agent(&c, true);
         assert_string_equal(agent->state.url, "http://fleet.test");
         assert_true(covey__is_refused(&agent->state, "assistant@1.1.0"));
-        finish(&c, agent);
+        double_finish(&c, agent);
     }
 }
 
@@ -79,7 +66,7 @@ static void test_sign_in_page_refuses_nothing(void **unused) {
         assert_int_equal(agent->state.update.phase, phases[i]);
         c.page = NULL;
         goes_on(&c, agent);
-        finish(&c, agent);
+        double_finish(&c, agent);
     }
 }
 
@@ -96,7 +83,7 @@ static void test_wrong_settings_hold_but_refuse_nothing(void **unused) {
         assert_int_equal(agent->state.refused_count, 0);
         unlink(state_file(&c, "policy.json"));
         goes_on(&c, agent);
-        finish(&c, agent);
+        double_finish(&c, agent);
     }
 }
 
@@ -114,7 +101,7 @@ static void test_false_target_refuses_nothing(void **unused) {
     double_assert_serves(agent, "1.0.0");
     memcpy(c.target, right, sizeof right);
     goes_on(&c, agent);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_other_name_is_not_taken(void **unused) {
@@ -126,7 +113,7 @@ static void test_other_name_is_not_taken(void **unused) {
     double_steps(&c, agent, 100);
     assert_int_equal(c.blob_requests, 0);
     assert_int_equal(agent->state.update.phase, COVEY__PHASE_NONE);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* The signature was lost or is another release's: the next check-in brings it again. */
@@ -144,7 +131,7 @@ static void test_signature_comes_again(void **unused) {
             test_write(state_file(&c, "update/signature.json"), "{}", 2);
         agent = double_agent(&c, true);
         goes_on(&c, agent);
-        finish(&c, agent);
+        double_finish(&c, agent);
     }
 }
 
@@ -162,7 +149,7 @@ static void test_probes_that_wait_are_not_probes_that_kill(void **unused) {
     assert_int_equal(agent->state.refused_count, 0);
     c.probe_status = COVEY_OK;
     goes_on(&c, agent);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static int deny_update(void *user, const char *point, const char *subject) {
@@ -183,7 +170,7 @@ static void test_denied_by_the_file_system(void **unused) {
     assert_int_equal(agent->state.refused_count, 0);
     assert_int_equal(agent->state.update.phase, COVEY__PHASE_FETCH);
     goes_on(&c, agent);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static covey_agent *agent_of_app(control_double *c, const char *version) {
@@ -220,7 +207,7 @@ static void test_a_newer_app_brings_what_needed_it(void **unused) {
     assert_false(covey__is_refused(&agent->state, "assistant@1.2.0"));
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.2.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_app_version_is_checked(void **unused) {
@@ -231,7 +218,7 @@ static void test_app_version_is_checked(void **unused) {
     assert_null(agent_of_app(&c, ""));
     assert_null(agent_of_app(
         &c, "1.0.0-a234567890123456789012345678901234567890123456789012345678901234567890"));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* One process that asks for the ensemble again and again has not failed to start. */
@@ -242,7 +229,7 @@ static void test_many_openings_in_one_process(void **unused) {
     double_steps(&c, agent, 100);
     for (int i = 0; i < 3 * COVEY__TRIAL_STARTS_MAX; i++) double_assert_serves(agent, "1.1.0");
     assert_int_equal(agent->state.refused_count, 0);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* The system changed, and the files were damaged meanwhile: that is no word against the release. */
@@ -262,7 +249,7 @@ static void test_damage_found_when_proved_again(void **unused) {
     double_steps(&c, agent, 100);
     assert_int_equal(agent->state.refused_count, 0);
     goes_on(&c, agent);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* Probes of the current ensemble that cannot run now are not run at every step. */
@@ -282,7 +269,7 @@ static void test_proving_again_has_patience(void **unused) {
     for (int i = 0; i < 20; i++) double_steps(&c, agent, 3);
     assert_int_equal(c.probe_runs, before + 1);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static covey_status probe_that_kills(void *user, covey_ensemble *ensemble,
@@ -321,7 +308,7 @@ static void test_proving_again_that_kills_is_given_up(void **unused) {
     assert_int_equal(WEXITSTATUS(status), 0);
     assert_int_equal(deaths, COVEY__PROBE_STARTS_MAX);
     double_assert_serves(agent, "1.0.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void note_refusal(void *user, const covey_agent_event *event) {
@@ -356,7 +343,7 @@ static void test_probes_that_kill_are_refused_aloud(void **unused) {
     assert_int_equal(WEXITSTATUS(status), 1);
     assert_int_equal(deaths, COVEY__PROBE_STARTS_MAX);
     double_assert_serves(agent, "1.0.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* Another process moved on since this one opened: enrolling must build on what is true now. */
@@ -373,7 +360,7 @@ static void test_enrolling_keeps_what_another_process_did(void **unused) {
     double_assert_serves(other, "1.1.0");
     assert_string_equal(other->state.url, "http://second.test");
     covey_agent_close(other);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* What the first control plane wanted ends with it, and the second is not told of it. */
@@ -389,7 +376,7 @@ static void test_enrolling_elsewhere_ends_the_update(void **unused) {
     assert_int_equal(agent->state.update.phase, COVEY__PHASE_NONE);
     assert_int_equal(agent->state.outbox_count, 0);
     goes_on(&c, agent);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_enrollment_is_checked(void **unused) {
@@ -407,7 +394,7 @@ static void test_enrollment_is_checked(void **unused) {
     assert_int_equal(covey_agent_enroll(agent, "http://x", "cve_x", NULL, &error),
                      COVEY_ERROR_FORMAT);
     assert_string_equal(agent->state.url, "http://fleet.test");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* Half of 1.1.0 is here when 1.2.0 is wanted instead: its room is given back at once. */
@@ -426,7 +413,7 @@ static void test_new_target_frees_the_room_of_the_old(void **unused) {
     assert_false(covey__file_exists(state_file(&c, old)));
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.2.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_clock_that_is_set_back_holds_no_reports(void **unused) {
@@ -447,7 +434,7 @@ static void test_clock_that_is_set_back_holds_no_reports(void **unused) {
     covey_agent_close(agent);
     agent = double_agent(&c, true);
     assert_string_equal(agent->state.url, "http://fleet.test");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_server_sets_the_pace_within_bounds(void **unused) {
@@ -468,7 +455,7 @@ static void test_server_sets_the_pace_within_bounds(void **unused) {
     c.checkin_status = 401; /* not wanted here: asking sooner than usual would only be a burden */
     outcome = double_steps(&c, agent, 10);
     assert_true(outcome.next_step_ms >= 3600000);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* More than fits one message goes in several, and none is lost. */
@@ -496,7 +483,7 @@ static void test_reports_that_do_not_fit_go_in_parts(void **unused) {
     assert_int_equal(agent->state.outbox_count, 0);
     assert_int_equal(agent->state.outbox_dropped, 0);
     assert_int_equal(c.report_count, COVEY__OUTBOX_MAX);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* A state.json that parses but cannot be is taken for damaged, whatever it would have led to. */
@@ -526,7 +513,7 @@ static void test_state_that_cannot_be(void **unused) {
         agent = double_agent(&c, true);
         assert_string_equal(agent->state.url, "");
         double_assert_serves(agent, "1.0.0");
-        finish(&c, agent);
+        double_finish(&c, agent);
     }
 }
 
@@ -569,7 +556,7 @@ static void test_class_that_changes_on_the_way(void **unused) {
     assert_int_equal(agent->state.last.phase, COVEY__PHASE_ACTIVATE);
     assert_false(double_reported(&c, "verify failed"));
     unsetenv("COVEY_DEVICE_ROOT");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* The app went back to a version that does not know this state: it answers and touches nothing. */
@@ -598,7 +585,7 @@ static void test_state_of_a_newer_program(void **unused) {
     assert_string_equal(text, newer);
     free(text);
     assert_true(covey__file_exists(state_file(&c, installed)));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static int deny_state(void *user, const char *point, const char *subject) {
@@ -631,7 +618,7 @@ static void test_state_that_may_not_be_read(void **unused) {
     covey_agent_close(agent);
     agent = double_agent(&c, true);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 int main(void) {

@@ -4,23 +4,6 @@
 
 #define MODEL_BYTES 120000
 
-/* The agent of another version of the app, on the same state. */
-static covey_agent *agent_of_app(control_double *c, const char *version) {
-    covey_agent *agent = NULL;
-    covey_error error = {0};
-    char state[300], shipped[300];
-    covey_agent_options options = COVEY_AGENT_OPTIONS_INIT;
-    snprintf(state, sizeof state, "%s", test_path(&c->folder, "state"));
-    snprintf(shipped, sizeof shipped, "%s", test_path(&c->folder, "builtin"));
-    options.state_dir = state;
-    options.builtin_dir = shipped;
-    options.app_version = version;
-    options.probe = double_probe;
-    options.probe_user = c;
-    if (covey__agent_open(c->runtime, &options, &agent, &error)) fail_msg("%s", error.message);
-    return agent;
-}
-
 /* An app that was replaced by an older one cannot use what the newer one took. */
 static void test_app_range_at_a_start(void **unused) {
     (void)unused;
@@ -30,13 +13,13 @@ static void test_app_range_at_a_start(void **unused) {
     double_ensemble(&c, "builtin", "1.0.0", MODEL_BYTES, 10, NULL);
     double_ensemble(&c, "v110", "1.1.0", MODEL_BYTES, 11, ">=2.0.0 <3.0.0");
     double_publish(&c, "v110", "1.1.0");
-    covey_agent *agent = agent_of_app(&c, "2.0.0");
+    covey_agent *agent = double_agent_of(&c, true, "2.0.0");
     assert_int_equal(covey_agent_enroll(agent, "http://fleet.test", "cve_x", NULL, &error),
                      COVEY_OK);
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.1.0");
     covey_agent_close(agent);
-    agent = agent_of_app(&c, "1.9.0");
+    agent = double_agent_of(&c, true, "1.9.0");
     double_assert_serves(agent, "1.0.0");
     covey_agent_close(agent);
     double_close(&c);
@@ -50,10 +33,10 @@ static void test_app_range_of_the_builtin(void **unused) {
     covey_ensemble *ensemble = NULL;
     double_open(&c);
     double_ensemble(&c, "builtin", "1.0.0", MODEL_BYTES, 10, ">=1.5.0");
-    covey_agent *agent = agent_of_app(&c, "1.5.0");
+    covey_agent *agent = double_agent_of(&c, true, "1.5.0");
     double_assert_serves(agent, "1.0.0");
     covey_agent_close(agent);
-    agent = agent_of_app(&c, "1.4.9");
+    agent = double_agent_of(&c, true, "1.4.9");
     assert_int_equal(covey_agent_current(agent, &ensemble, &error), COVEY_ERROR_UNSUPPORTED);
     assert_null(ensemble);
     assert_non_null(strstr(error.message, "built-in ensemble"));

@@ -7,20 +7,9 @@
 
 /* A device that shipped with 1.0.0 and is enrolled. */
 static covey_agent *device(control_double *c) {
-    covey_error error = {0};
-    double_open(c);
-    double_ensemble(c, "builtin", "1.0.0", MODEL_BYTES, 10, NULL);
-    double_ensemble(c, "v110", "1.1.0", MODEL_BYTES, 11, NULL);
-    covey_agent *agent = double_agent(c, true);
+    covey_agent *agent = double_device(c, MODEL_BYTES, false);
     double_assert_serves(agent, "1.0.0");
-    if (covey_agent_enroll(agent, "http://fleet.test/", "cve_x", NULL, &error))
-        fail_msg("%s", error.message);
     return agent;
-}
-
-static void finish(control_double *c, covey_agent *agent) {
-    covey_agent_close(agent);
-    double_close(c);
 }
 
 static void test_moves_and_fetches_little(void **unused) {
@@ -42,7 +31,7 @@ static void test_moves_and_fetches_little(void **unused) {
     double_steps(&c, agent, 100);
     assert_non_null(strstr(c.last_checkin, "\"version\":\"1.1.0\""));
     assert_int_equal(c.probe_runs, 1);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_second_update_uses_the_first_and_cleans_up(void **unused) {
@@ -71,7 +60,7 @@ static void test_second_update_uses_the_first_and_cleans_up(void **unused) {
     agent = double_agent(&c, true); /* opening cleans */
     assert_false(covey__file_exists(path));
     double_assert_serves(agent, "1.3.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_network_gone_and_back(void **unused) {
@@ -89,7 +78,7 @@ static void test_network_gone_and_back(void **unused) {
     c.now_ms += outcome.next_step_ms + COVEY__RETRY_MAX_MS;
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* Every blob request breaks once in its middle: the rest is asked for with a range, or the whole is
@@ -110,7 +99,7 @@ static void break_and_resume(bool ignore_range) {
     assert_true(rounds > 0 && rounds < 60);
     assert_true(c.range_requests > 0);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_resumes_with_ranges(void **unused) {
@@ -138,7 +127,7 @@ static void test_wrong_bytes_are_never_used(void **unused) {
         }
         /* A release that came wrong once is either repaired or refused, and never half used. */
         double_assert_serves(agent, agent->state.current.digest[0] ? "1.1.0" : "1.0.0");
-        finish(&c, agent);
+        double_finish(&c, agent);
     }
 }
 
@@ -171,7 +160,7 @@ static void test_404_is_final_in_time_and_503_is_not(void **unused) {
     assert_true(covey__is_refused(&agent->state, "assistant@1.1.0"));
     assert_true(double_reported(&c, "fetch refused assistant@1.1.0"));
     double_assert_serves(agent, "1.0.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_bad_probes_are_refused_and_reported(void **unused) {
@@ -189,7 +178,7 @@ static void test_bad_probes_are_refused_and_reported(void **unused) {
     double_steps(&c, agent, 100); /* the server still offers it */
     assert_int_equal(c.probe_runs, runs);
     assert_non_null(strstr(c.last_checkin, "\"refused\":[\"assistant@1.1.0\"]"));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void flip_staged_byte(covey_agent *agent) {
@@ -226,7 +215,7 @@ static void test_flipped_byte_is_found_and_repaired(void **unused) {
                 before + 1); /* only the chunk that differed, if it was not here */
     assert_true(double_reported(&c, "probe failed assistant@1.1.0"));
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_signature_and_key(void **unused) {
@@ -248,7 +237,7 @@ static void test_signature_and_key(void **unused) {
     c.now_ms += 2 * COVEY__RETRY_MAX_MS;
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_needs_of_the_app(void **unused) {
@@ -260,7 +249,7 @@ static void test_needs_of_the_app(void **unused) {
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.0.0");
     assert_true(double_reported(&c, "plan refused assistant@1.2.0"));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_older_release_is_not_taken(void **unused) {
@@ -276,7 +265,7 @@ static void test_older_release_is_not_taken(void **unused) {
     double_steps(&c, agent, 100);
     assert_int_equal(c.blob_requests, before);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_trial_that_crashes_each_start(void **unused) {
@@ -296,7 +285,7 @@ static void test_trial_that_crashes_each_start(void **unused) {
         agent = double_agent(&c, true);
     }
     assert_true(covey__is_refused(&agent->state, "assistant@1.1.0"));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* An ensemble whose model does not open does not commit, whatever its probes said; one that only
@@ -319,7 +308,7 @@ static void test_current_that_does_not_load(void **unused) {
     covey_ensemble_close(ensemble);
     double_assert_serves(agent, "1.0.0");
     assert_true(covey__is_refused(&agent->state, "assistant@1.1.0"));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_commit_at_close(void **unused) {
@@ -334,7 +323,7 @@ static void test_commit_at_close(void **unused) {
         agent = double_agent(&c, true);
     }
     assert_false(agent->state.current.trial);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_rollback(void **unused) {
@@ -351,7 +340,7 @@ static void test_rollback(void **unused) {
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.0.0"); /* what the user left is not taken again */
     assert_true(double_reported(&c, "return refused assistant@1.1.0"));
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_damaged_current_falls_back(void **unused) {
@@ -369,7 +358,7 @@ static void test_damaged_current_falls_back(void **unused) {
     double_steps(&c, agent, 100);
     assert_true(double_reported(&c, "return failed assistant@1.1.0"));
     double_assert_serves(agent, "1.1.0"); /* the release was good: it was fetched again */
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_damaged_state_still_answers(void **unused) {
@@ -385,7 +374,7 @@ static void test_damaged_state_still_answers(void **unused) {
         agent = double_agent(&c, true);
         double_assert_serves(agent, "1.0.0");
         assert_string_equal(agent->state.url, "");
-        finish(&c, agent);
+        double_finish(&c, agent);
     }
 }
 
@@ -403,7 +392,7 @@ static void test_clock_that_starts_in_1970(void **unused) {
         assert_int_equal(covey_agent_step(agent, 0, false, &outcome, &error), COVEY_OK);
     assert_true(c.checkins > before);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_target_withdrawn(void **unused) {
@@ -417,7 +406,7 @@ static void test_target_withdrawn(void **unused) {
     double_steps(&c, agent, 100);
     assert_int_equal(agent->state.update.phase, COVEY__PHASE_NONE);
     double_assert_serves(agent, "1.0.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_user_settings_hold_an_update(void **unused) {
@@ -437,7 +426,7 @@ static void test_user_settings_hold_an_update(void **unused) {
     assert_int_equal(covey_runtime_push_signals(c.runtime, &signals, &error), COVEY_OK);
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.1.0");
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 /* A call that succeeds leaves its error alone, also on a device that is new in every way. */
@@ -470,7 +459,7 @@ static void test_two_processes_take_turns(void **unused) {
     assert_int_equal(outcome.state, COVEY_AGENT_WAITING);
     double_assert_serves(agent, "1.0.0"); /* reading needs no lock */
     covey__lock_drop(lock);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 static void test_status_document(void **unused) {
@@ -495,7 +484,7 @@ static void test_status_document(void **unused) {
     snprintf(path, sizeof path, "%s/secrets/device_token", agent->state_dir);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
-    finish(&c, agent);
+    double_finish(&c, agent);
 }
 
 int main(void) {
