@@ -160,7 +160,7 @@ static size_t training_options(arguments *a, numbers *n, app_option *out) {
         WHOLE("seed", n->seed, "of weights and order (1)", 0, COUNT_OPTION_MAX),
         {"threads", 't', APP_INT, &n->threads, "N", "0: one a core (0)", 0, 256},
         FLAG("bf16", t->bfloat16, "multiply in bfloat16 where the CPU can: faster by half"),
-        TEXT("isa", a->runtime.isa, "NAME", "scalar, avx2 or avx512; default: the best here"),
+        TEXT("isa", a->runtime.isa, "NAME", "scalar, avx2, avx-vnni or avx512; default: the best"),
         APP_OPTION_HEADING("checks and checkpoints"),
         TEXT("eval", t->eval_path, "FILE", "turns held out of training"),
         WHOLE("eval-every", n->eval_every, "steps between evaluations; 0: at the end (0)", 0,

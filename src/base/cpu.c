@@ -33,6 +33,10 @@ covey__cpu covey__cpu_read(void) {
     cpu.avx512 =
         cpu.avx2 && (saved & XCR0_AVX512) == XCR0_AVX512 && (b7 & f_dq_bw_vl) == f_dq_bw_vl;
     cpu.avx512_vnni = cpu.avx512 && (c7 >> 11 & 1) != 0;
+    if (a >= 1) { /* leaf 7 has a sub-leaf 1 */
+        __cpuid_count(7, 1, a, b, c7, d);
+        cpu.avx_vnni = cpu.avx2 && (a >> 4 & 1) != 0;
+    }
     return cpu;
 }
 #else
@@ -43,10 +47,28 @@ covey__cpu covey__cpu_read(void) {
 }
 #endif
 
-covey__isa covey__cpu_best(void) {
+bool covey__cpu_has(covey__isa isa) {
     covey__cpu cpu = covey__cpu_read();
-    if (cpu.avx512 && cpu.avx512_vnni) return COVEY__ISA_AVX512;
-    return cpu.avx2 ? COVEY__ISA_AVX2 : COVEY__ISA_SCALAR;
+    switch (isa) {
+    case COVEY__ISA_SCALAR:
+        return true;
+    case COVEY__ISA_AVX2:
+        return cpu.avx2;
+    case COVEY__ISA_AVX512:
+        return cpu.avx512 && cpu.avx512_vnni;
+    case COVEY__ISA_AVX_VNNI:
+        return cpu.avx_vnni;
+    default:
+        return false;
+    }
+}
+
+covey__isa covey__cpu_best(void) {
+    static const covey__isa fastest_first[] = {COVEY__ISA_AVX512, COVEY__ISA_AVX_VNNI,
+                                               COVEY__ISA_AVX2};
+    for (size_t i = 0; i < sizeof fastest_first / sizeof fastest_first[0]; i++)
+        if (covey__cpu_has(fastest_first[i])) return fastest_first[i];
+    return COVEY__ISA_SCALAR;
 }
 
 const char *covey__isa_name(covey__isa isa) {
@@ -57,6 +79,10 @@ const char *covey__isa_name(covey__isa isa) {
         return "avx2";
     case COVEY__ISA_AVX512:
         return "avx512";
+    case COVEY__ISA_AVX_VNNI:
+        return "avx-vnni";
+    default:
+        break;
     }
     return "unknown";
 }

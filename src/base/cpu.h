@@ -5,10 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Instruction sets that kernels are written for. Not every set contains those before it: ask
+ * covey__cpu_has. */
 typedef enum covey__isa {
     COVEY__ISA_SCALAR = 0,
     COVEY__ISA_AVX2 = 1,
-    COVEY__ISA_AVX512 = 2
+    COVEY__ISA_AVX512 = 2,
+    COVEY__ISA_AVX_VNNI = 3, /* AVX2 with the 256-bit VEX form of VPDPBUSD */
+    COVEY__ISA_COUNT
 } covey__isa;
 
 typedef struct covey__cpu {
@@ -16,9 +20,11 @@ typedef struct covey__cpu {
     bool avx2;        /* AVX2 and F16C, with YMM state saved by the OS */
     bool avx512;      /* F, BW, DQ, VL with ZMM state saved by the OS */
     bool avx512_vnni; /* with the above */
+    bool avx_vnni;    /* with avx2 */
 } covey__cpu;
 covey__cpu covey__cpu_read(void);
-covey__isa covey__cpu_best(void); /* AVX512 needs VNNI too */
+bool covey__cpu_has(covey__isa isa); /* AVX512 needs VNNI too */
+covey__isa covey__cpu_best(void);
 const char *covey__isa_name(covey__isa isa);
 
 #endif

@@ -52,20 +52,21 @@ static covey_status choose_isa(const char *asked, covey__isa *isa, covey_error *
     covey__isa best = covey__cpu_best();
     *isa = best;
     if (asked == NULL || asked[0] == '\0') return COVEY_OK;
-    for (covey__isa each = COVEY__ISA_SCALAR; each <= COVEY__ISA_AVX512; each++) {
+    for (covey__isa each = COVEY__ISA_SCALAR; each < COVEY__ISA_COUNT; each++) {
         if (strcmp(asked, covey__isa_name(each)) != 0) continue;
-        if (each > best)
+        if (!covey__cpu_has(each))
             return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                               "%s: \"%s\" asked for, but this CPU and system support at most "
-                               "\"%s\"",
+                               "%s: \"%s\" asked for, but this CPU and system do not support it; "
+                               "their best is \"%s\"",
                                from, asked, covey__isa_name(best));
         *isa = each;
         return COVEY_OK;
     }
     char shown[64];
-    return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                       "%s: expected \"scalar\", \"avx2\" or \"avx512\", found \"%s\"", from,
-                       covey__printable(asked, strlen(asked), shown, sizeof shown));
+    return covey__fail(
+        error, COVEY_ERROR_INVALID_ARGUMENT,
+        "%s: expected \"scalar\", \"avx2\", \"avx-vnni\" or \"avx512\", found \"%s\"", from,
+        covey__printable(asked, strlen(asked), shown, sizeof shown));
 }
 
 /* What the options lend, into `runtime`; `env` pointers come last, since they point inside. */

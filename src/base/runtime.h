@@ -11,7 +11,7 @@ covey_status covey__runtime_new(const covey_runtime_options *options, covey_runt
                                 covey_error *error) COVEY_MUST_USE;
 
 /* Borrowed from the runtime. covey_runtime itself is defined in base/runtime.c; the ISA is a number
- * that kernel gives a meaning to (0 scalar, 1 avx2, 2 avx512), checked by base/cpu.h. */
+ * that kernel gives a meaning to (covey__isa of base/cpu.h). */
 const covey__env *covey__runtime_env(const covey_runtime *runtime);
 covey__env *covey__runtime_env_for_tests(covey_runtime *runtime);
 covey__pool *covey__runtime_pool(const covey_runtime *runtime);

@@ -101,11 +101,13 @@ OPS(avx2)
 OPS(avx512)
 static const covey__kernels avx2_kernels = TABLE(COVEY__ISA_AVX2, avx2);
 static const covey__kernels avx512_kernels = TABLE(COVEY__ISA_AVX512, avx512);
+static const covey__kernels avxvnni_kernels = TABLE(COVEY__ISA_AVX_VNNI, avx2);
 #endif
 
 const covey__kernels *covey__kernels_get(covey__isa isa) {
 #if COVEY_X86
     if (isa == COVEY__ISA_AVX512) return &avx512_kernels;
+    if (isa == COVEY__ISA_AVX_VNNI) return &avxvnni_kernels;
     if (isa == COVEY__ISA_AVX2) return &avx2_kernels;
 #endif
     (void)isa;

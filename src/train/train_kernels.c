@@ -14,7 +14,7 @@ const covey__train_kernels *covey__train_kernels_get(covey__isa isa, bool bf16) 
     if (isa == COVEY__ISA_AVX512 && bf16 && covey__train_has_bf16())
         return &covey__train_kernels_avx512_bf16;
     if (isa == COVEY__ISA_AVX512) return &covey__train_kernels_avx512;
-    if (isa == COVEY__ISA_AVX2) return &covey__train_kernels_avx2;
+    if (isa == COVEY__ISA_AVX2 || isa == COVEY__ISA_AVX_VNNI) return &covey__train_kernels_avx2;
 #endif
     (void)isa, (void)bf16;
     return &covey__train_kernels_generic;

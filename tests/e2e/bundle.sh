@@ -24,7 +24,7 @@ expect 0 "bits probes   3 of 3 equal" "$covey" bundle build --model "$model" --n
 expect 0 "stories@1.0.0 f32" "$covey" bundle show one
 expect 0 '"digest"' "$covey" bundle show one --json
 expect 0 "3 of 3 equal" "$covey" bundle check one
-for isa in scalar avx2 avx512; do
+for isa in scalar avx2 avx-vnni avx512; do
     if COVEY_ISA=$isa "$covey" bundle check one --no-probes >/dev/null 2>&1; then
         expect 0 "3 of 3 equal" env COVEY_ISA=$isa "$covey" bundle check one --threads 2
     fi

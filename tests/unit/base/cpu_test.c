@@ -11,9 +11,15 @@ static void abilities_follow_each_other(void **state) {
     covey__cpu cpu = covey__cpu_read();
     assert_true(!cpu.avx512 || cpu.avx2);
     assert_true(!cpu.avx512_vnni || cpu.avx512);
+    assert_true(!cpu.avx_vnni || cpu.avx2);
     covey__isa best = covey__cpu_best();
+    assert_true(covey__cpu_has(best));
     assert_int_equal(best == COVEY__ISA_AVX512, cpu.avx512_vnni);
-    assert_int_equal(best >= COVEY__ISA_AVX2, cpu.avx2);
+    assert_int_equal(best == COVEY__ISA_AVX_VNNI, cpu.avx_vnni && !cpu.avx512_vnni);
+    assert_true(covey__cpu_has(COVEY__ISA_SCALAR));
+    assert_int_equal(covey__cpu_has(COVEY__ISA_AVX2), cpu.avx2);
+    assert_int_equal(covey__cpu_has(COVEY__ISA_AVX_VNNI), cpu.avx_vnni);
+    assert_false(covey__cpu_has(COVEY__ISA_COUNT));
 }
 
 static void names(void **state) {
@@ -21,7 +27,8 @@ static void names(void **state) {
     assert_string_equal(covey__isa_name(COVEY__ISA_SCALAR), "scalar");
     assert_string_equal(covey__isa_name(COVEY__ISA_AVX2), "avx2");
     assert_string_equal(covey__isa_name(COVEY__ISA_AVX512), "avx512");
-    assert_string_equal(covey__isa_name((covey__isa)9), "unknown");
+    assert_string_equal(covey__isa_name(COVEY__ISA_AVX_VNNI), "avx-vnni");
+    assert_string_equal(covey__isa_name(COVEY__ISA_COUNT), "unknown");
 }
 
 /* Linux lists what CPU and kernel both support: an independent witness. */
@@ -45,6 +52,7 @@ static void the_system_agrees(void **state) {
                      strstr(line, " avx512f ") != NULL && strstr(line, " avx512bw ") != NULL &&
                          strstr(line, " avx512dq ") != NULL && strstr(line, " avx512vl ") != NULL);
     assert_int_equal(cpu.avx512_vnni, cpu.avx512 && strstr(line, " avx512_vnni ") != NULL);
+    assert_int_equal(cpu.avx_vnni, cpu.avx2 && strstr(line, " avx_vnni ") != NULL);
 }
 
 int main(void) {

@@ -16,8 +16,6 @@
 #define REAL_TOKENS    TOKENS
 #endif
 
-static const char *const isas[] = {"scalar", "avx2", "avx512"};
-
 typedef struct reference {
     const char *path;
     size_t vocabulary;
@@ -169,17 +167,18 @@ static void check_model(const reference *r, covey_model *model, size_t tokens, b
 static void check_all(const char *path, size_t tokens) {
     reference r;
     make_reference(&r, path, tokens, SESSIONS);
-    for (size_t isa = BEST_ISA_ALONE ? (size_t)covey__cpu_best() : 0;
-         isa <= (size_t)covey__cpu_best(); isa++)
+    for (covey__isa isa = COVEY__ISA_SCALAR; isa < COVEY__ISA_COUNT; isa++) {
+        if (!covey__cpu_has(isa) || (BEST_ISA_ALONE && isa != covey__cpu_best())) continue;
         for (int32_t threads = 1; threads <= 3; threads++) {
             char what[64];
-            snprintf(what, sizeof what, "%s, %d threads", isas[isa], (int)threads);
-            covey_runtime *runtime = open_runtime(threads, isas[isa]);
+            snprintf(what, sizeof what, "%s, %d threads", covey__isa_name(isa), (int)threads);
+            covey_runtime *runtime = open_runtime(threads, covey__isa_name(isa));
             covey_model *model = open_model(runtime, path);
             check_model(&r, model, tokens, isa > 0 || threads == 2, what);
             covey_model_close(model);
             covey_runtime_close(runtime);
         }
+    }
     free_reference(&r);
 }
 

@@ -42,13 +42,15 @@ static inline void *case_alloc(size_t size) {
 }
 
 /* The SIMD instruction sets that this CPU runs; says which tests are left out. */
-static inline int case_sets(covey__isa sets[2]) {
-    covey__isa best = covey__cpu_best();
+static inline int case_sets(covey__isa sets[COVEY__ISA_COUNT]) {
     int count = 0;
-    if (best >= COVEY__ISA_AVX2) sets[count++] = COVEY__ISA_AVX2;
-    if (best >= COVEY__ISA_AVX512) sets[count++] = COVEY__ISA_AVX512;
-    if (best < COVEY__ISA_AVX512)
-        print_message("this CPU has no AVX-512 VNNI: its path is not tested here\n");
+    for (covey__isa each = COVEY__ISA_SCALAR + 1; each < COVEY__ISA_COUNT; each++) {
+        if (covey__cpu_has(each))
+            sets[count++] = each;
+        else
+            print_message("this CPU has no %s: its path is not tested here\n",
+                          covey__isa_name(each));
+    }
     return count;
 }
 

@@ -50,7 +50,7 @@ static void compare(uint64_t *seed, uint32_t type, shape s, int kind) {
     float *x = malloc(inputs * sizeof *x);
     fill_inputs(seed, x, inputs, kind);
     float *want = run(COVEY__ISA_SCALAR, &w, x, s.tokens, s.rows);
-    covey__isa sets[2];
+    covey__isa sets[COVEY__ISA_COUNT];
     int count = case_sets(sets);
     for (int i = 0; i < count; i++) {
         int32_t steps[2] = {s.rows, 1 + (int32_t)(case_random(seed) % (uint32_t)s.rows)};
@@ -108,7 +108,8 @@ static void batch_does_not_matter(void **state) {
         void *data = case_weights(&seed, case_types[t], rows, columns, &w);
         float *x = malloc((size_t)(columns * tokens) * sizeof *x);
         fill_inputs(&seed, x, (size_t)(columns * tokens), 0);
-        for (int set = 0; set <= (int)covey__cpu_best(); set++) {
+        for (int set = 0; set < COVEY__ISA_COUNT; set++) {
+            if (!covey__cpu_has((covey__isa)set)) continue;
             float *all = run((covey__isa)set, &w, x, tokens, rows);
             for (int32_t size = 1; size <= 7; size++) {
                 for (int32_t i = 0; i + size <= tokens; i += size) {
@@ -135,7 +136,8 @@ static void special_inputs_show(void **state) {
     for (size_t t = 3; t < CASE_TYPES; t++) {
         covey__weights w;
         void *data = case_weights(&seed, case_types[t], rows, columns, &w);
-        for (int set = 0; set <= (int)covey__cpu_best(); set++) {
+        for (int set = 0; set < COVEY__ISA_COUNT; set++) {
+            if (!covey__cpu_has((covey__isa)set)) continue;
             float *x = malloc((size_t)(columns * tokens) * sizeof *x);
             fill_inputs(&seed, x, (size_t)(columns * tokens), 0);
             memcpy(x + 2 * columns + 300, &specials[t % 4], 4);
@@ -154,7 +156,7 @@ static void special_inputs_show(void **state) {
 static void activations_agree(void **state) {
     (void)state;
     uint64_t seed = 123456789u;
-    covey__isa sets[2];
+    covey__isa sets[COVEY__ISA_COUNT];
     int count = case_sets(sets);
     static const int32_t tokens[] = {1, 2, 3, 6, 8};
     for (int kind = 0; kind < COVEY__ACT_KINDS; kind++) {
@@ -187,7 +189,8 @@ static void activations_agree(void **state) {
  * ties, and a NaN. */
 static void borders_of_activations(void **state) {
     (void)state;
-    for (int set = 0; set <= (int)covey__cpu_best(); set++) {
+    for (int set = 0; set < COVEY__ISA_COUNT; set++) {
+        if (!covey__cpu_has((covey__isa)set)) continue;
         for (int kind = COVEY__ACT_Q32; kind < COVEY__ACT_KINDS; kind++) {
             int32_t n = kind == COVEY__ACT_Q32 ? 32 : 256;
             float x[5 * 256] = {0};

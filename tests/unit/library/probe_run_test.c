@@ -2,6 +2,7 @@
  * bit, a wrong token, a wrong answer. */
 #include "built_ensemble.h"
 
+#include "base/cpu.h"
 #include "base/runtime.h"
 #include "bundle/manifest.h"
 #include "gguf/gguf.h"
@@ -32,17 +33,16 @@ static covey_status probe(covey_runtime *runtime, covey_probe_result *result, co
 
 static void they_pass_on_every_path(void **state) {
     (void)state;
-    static const char *const isas[] = {"scalar", "avx2", "avx512"};
-    for (size_t i = 0; i < 3; i++) {
+    for (covey__isa isa = COVEY__ISA_SCALAR; isa < COVEY__ISA_COUNT; isa++) {
         for (int32_t threads = 1; threads <= 3; threads++) {
             covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
             covey_runtime *runtime;
             covey_probe_result result;
             covey_error error;
-            options.isa = isas[i];
+            options.isa = covey__isa_name(isa);
             options.threads = threads;
             if (covey__runtime_new(&options, &runtime, &error) != COVEY_OK) {
-                print_message("%s is not here\n", isas[i]);
+                print_message("%s is not here\n", options.isa);
                 break;
             }
             assert_int_equal(probe(runtime, &result, &error, NULL, NULL), COVEY_OK);

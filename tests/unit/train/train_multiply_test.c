@@ -52,9 +52,11 @@ static void products_equal_the_definition(void **state) {
     covey__env_init(&env);
     float *scratch =
         covey__alloc_aligned(&env, covey__train_product_scratch(600) * sizeof *scratch);
-    for (int isa = COVEY__ISA_SCALAR; isa <= (int)covey__cpu_best(); isa++)
+    for (int isa = COVEY__ISA_SCALAR; isa < COVEY__ISA_COUNT; isa++) {
+        if (!covey__cpu_has((covey__isa)isa)) continue;
         for (int i = 0; i < 150; i++)
             check_product(covey__train_kernels_get((covey__isa)isa, false), &seed, scratch);
+    }
     /* Whole numbers this small are exact in bfloat16, too. */
     if (covey__train_has_bf16())
         for (int i = 0; i < 300; i++)
@@ -94,9 +96,11 @@ static void check_rows(const covey__train_kernels *k, size_t n, uint64_t *state)
 static void rows_equal_the_definition(void **state) {
     (void)state;
     uint64_t seed = 12;
-    for (int isa = COVEY__ISA_SCALAR; isa <= (int)covey__cpu_best(); isa++)
+    for (int isa = COVEY__ISA_SCALAR; isa < COVEY__ISA_COUNT; isa++) {
+        if (!covey__cpu_has((covey__isa)isa)) continue;
         for (size_t n = 1; n < 70; n++)
             check_rows(covey__train_kernels_get((covey__isa)isa, false), n, &seed);
+    }
 }
 
 static void adam_equals_the_definition(void **state) {
@@ -110,7 +114,8 @@ static void adam_equals_the_definition(void **state) {
                              .second_scale = 4.0f,
                              .decay = 0.001f,
                              .gradient_scale = 0.5f};
-    for (int isa = COVEY__ISA_SCALAR; isa <= (int)covey__cpu_best(); isa++) {
+    for (int isa = COVEY__ISA_SCALAR; isa < COVEY__ISA_COUNT; isa++) {
+        if (!covey__cpu_has((covey__isa)isa)) continue;
         float *g = numbers(&seed, N), *w = numbers(&seed, N), *m = numbers(&seed, N);
         float *v = numbers(&seed, N), was_w[N], was_m[N], was_v[N];
         for (int i = 0; i < N; i++) v[i] = fabsf(v[i]);
