@@ -71,7 +71,7 @@ static covey_status take_matrix(covey_model *model, const covey__gguf_tensor *te
     if (!covey__kernel_supports(type))
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                            "tensor \"%s\": type %s is not supported; convert the model to Q8_0, "
-                           "Q4_0, Q6_K, F16, BF16 or F32",
+                           "Q6_K, Q5_K_M, Q4_K_M, Q4_0, F16, BF16 or F32",
                            name, type_name(type));
     if (columns % covey__kernel_block(type) != 0)
         return covey__fail(error, COVEY_ERROR_FORMAT,

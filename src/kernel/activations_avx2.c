@@ -99,6 +99,9 @@ static void row_q256(covey__activations *a, const float *x, int32_t t) {
                 a->bias[0][covey__act_at(a, t, sub, subs)] = -32 * sums[j];
                 a->sums16[(size_t)t * subs + sub] = (int16_t)sums[j];
             }
+            size_t both = (size_t)(256 * b + i) / 32;
+            a->bias[1][covey__act_at(a, t, both, subs / 2)] = -128 * (sums[0] + sums[1]);
+            a->sums32[(size_t)t * (subs / 2) + both] = (int16_t)(sums[0] + sums[1]);
         }
     }
 }

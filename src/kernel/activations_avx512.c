@@ -83,6 +83,10 @@ static void row_q256(covey__activations *a, const float *x, int32_t t) {
             int32_t total = sum16(q);
             a->bias[0][covey__act_at(a, t, sub, subs)] = -32 * total;
             a->sums16[(size_t)t * subs + sub] = (int16_t)total;
+            if (i % 32 == 0) continue;
+            int32_t both = total + a->sums16[(size_t)t * subs + sub - 1];
+            a->bias[1][covey__act_at(a, t, sub / 2, subs / 2)] = -128 * both;
+            a->sums32[(size_t)t * (subs / 2) + sub / 2] = (int16_t)both;
         }
     }
 }

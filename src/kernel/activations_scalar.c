@@ -43,6 +43,12 @@ static void put_sums(covey__activations *a, int32_t token, int32_t block, const 
         a->bias[0][covey__act_at(a, token, sub, k / 16)] = -32 * total;
         a->sums16[(size_t)token * (k / 16) + sub] = (int16_t)total;
     }
+    for (int32_t j = 0; j < 8; j++) {
+        size_t sub = (size_t)block * 8 + (size_t)j;
+        int32_t total = sum(q + 32 * j, 32);
+        a->bias[1][covey__act_at(a, token, sub, k / 32)] = -128 * total;
+        a->sums32[(size_t)token * (k / 32) + sub] = (int16_t)total;
+    }
 }
 
 static void copy_row(covey__activations *a, const float *x, int32_t token) {

@@ -27,12 +27,21 @@ typedef enum covey__kt {
     COVEY__KT_F32 = 0,
     COVEY__KT_F16 = 1,
     COVEY__KT_Q4_0 = 2,
+    COVEY__KT_Q4_1 = 3,
+    COVEY__KT_Q5_0 = 6,
+    COVEY__KT_Q5_1 = 7,
     COVEY__KT_Q8_0 = 8,
+    COVEY__KT_Q2_K = 10,
+    COVEY__KT_Q3_K = 11,
+    COVEY__KT_Q4_K = 12,
+    COVEY__KT_Q5_K = 13,
     COVEY__KT_Q6_K = 14,
+    COVEY__KT_IQ4_NL = 20,
+    COVEY__KT_IQ4_XS = 23,
     COVEY__KT_BF16 = 30
 } covey__kt;
 
-/* Whether products, rows and quantizers exist for a GGUF type number. */
+/* Whether products and row decoding exist for a GGUF type number. */
 bool covey__kernel_supports(uint32_t type);
 /* Columns must be a multiple of this (1, 32 or 256); 0 for a type that is not supported. */
 int32_t covey__kernel_block(uint32_t type);
@@ -57,8 +66,8 @@ int32_t covey__weights_check(const covey__weights *w, int32_t r0, int32_t r1);
 
 typedef enum covey__act {
     COVEY__ACT_F32,  /* as they are: for F32, F16 and BF16 weights */
-    COVEY__ACT_Q32,  /* int8 by blocks of 32: for Q8_0 and Q4_0 */
-    COVEY__ACT_Q256, /* int8 by blocks of 256: for Q6_K */
+    COVEY__ACT_Q32,  /* int8 by blocks of 32: for Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and IQ4_NL */
+    COVEY__ACT_Q256, /* int8 by blocks of 256: for the K types and IQ4_XS */
     COVEY__ACT_KINDS
 } covey__act;
 covey__act covey__kernel_act(uint32_t type);
@@ -73,8 +82,9 @@ typedef struct covey__activations {
     int8_t *q;        /* quantized values */
     float *d;         /* their scales */
     int32_t *bias[2]; /* what unsigned weights add too much: Q32 -8 and -128 times the sums by 32;
-                         Q256 -32 times the sums by 16 */
+                         Q256 -32 times the sums by 16, and -128 times those by 32 */
     int16_t *sums16;  /* Q256: sums by 16, [tokens][columns / 16] */
+    int16_t *sums32;  /* Q256: sums by 32, [tokens][columns / 32] */
 } covey__activations;
 
 /* Bytes that init needs, for `tokens` tokens and any smaller number of them. */
@@ -214,7 +224,8 @@ uint16_t covey__f32_to_bf16(float value);
  * ----------- */
 
 void covey__row_decode(uint32_t type, const void *data, int32_t columns, float *out);
-/* The published reference quantizers of ggml (for Q6_K with its search for the scale). */
+/* The published reference quantizers of ggml (for Q6_K with its search for the scale), for F32,
+ * F16, BF16, Q8_0, Q4_0 and Q6_K; nothing is written for other types. */
 void covey__row_encode(uint32_t type, const float *x, int32_t columns, void *out);
 
 #endif

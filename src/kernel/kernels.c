@@ -9,20 +9,17 @@
 #endif
 
 static int op_index(uint32_t type) {
-    switch (type) {
-    case COVEY__KT_F32:
-        return COVEY__OP_F32;
-    case COVEY__KT_F16:
-        return COVEY__OP_F16;
-    case COVEY__KT_BF16:
-        return COVEY__OP_BF16;
-    case COVEY__KT_Q8_0:
-        return COVEY__OP_Q8_0;
-    case COVEY__KT_Q4_0:
-        return COVEY__OP_Q4_0;
-    default:
-        return COVEY__OP_Q6_K;
-    }
+    static const uint8_t indices[] = {
+        [COVEY__KT_F32] = COVEY__OP_F32,       [COVEY__KT_F16] = COVEY__OP_F16,
+        [COVEY__KT_BF16] = COVEY__OP_BF16,     [COVEY__KT_Q8_0] = COVEY__OP_Q8_0,
+        [COVEY__KT_Q4_0] = COVEY__OP_Q4_0,     [COVEY__KT_Q6_K] = COVEY__OP_Q6_K,
+        [COVEY__KT_Q4_1] = COVEY__OP_Q4_1,     [COVEY__KT_Q5_0] = COVEY__OP_Q5_0,
+        [COVEY__KT_Q5_1] = COVEY__OP_Q5_1,     [COVEY__KT_IQ4_NL] = COVEY__OP_IQ4_NL,
+        [COVEY__KT_Q2_K] = COVEY__OP_Q2_K,     [COVEY__KT_Q3_K] = COVEY__OP_Q3_K,
+        [COVEY__KT_Q4_K] = COVEY__OP_Q4_K,     [COVEY__KT_Q5_K] = COVEY__OP_Q5_K,
+        [COVEY__KT_IQ4_XS] = COVEY__OP_IQ4_XS,
+    };
+    return indices[type];
 }
 
 size_t covey__product_scratch_bytes(int32_t columns_max) {
@@ -66,19 +63,68 @@ void covey__product_run(const covey__product_ops *ops, const covey__product *p, 
         op->matmul(p, r0, r1, scratch);
 }
 
-#define OPS(isa)                                                                                   \
-    const covey__product_ops covey__product_ops_##isa[COVEY__OP_COUNT] = {                         \
-        {covey__matvec_f32_##isa, covey__matmul_float_##isa},                                      \
-        {covey__matvec_f16_##isa, covey__matmul_float_##isa},                                      \
-        {covey__matvec_bf16_##isa, covey__matmul_float_##isa},                                     \
-        {covey__matvec_q8_0_##isa, covey__matmul_q8_0_##isa},                                      \
-        {covey__matvec_q4_0_##isa, covey__matmul_q4_0_##isa},                                      \
-        {covey__matvec_q6_k_##isa, covey__matmul_q6_k_##isa},                                      \
-    };                                                                                             \
+#define OP(type, isa)                                                                              \
+    { covey__matvec_##type##_##isa, covey__matmul_##type##_##isa }
+#define FLOATS(isa)                                                                                \
+    [COVEY__OP_F32] = {covey__matvec_f32_##isa, covey__matmul_float_##isa},                        \
+    [COVEY__OP_F16] = {covey__matvec_f16_##isa, covey__matmul_float_##isa},                        \
+    [COVEY__OP_BF16] = {covey__matvec_bf16_##isa, covey__matmul_float_##isa}
+
+#define PRODUCT(isa)                                                                               \
     static void product_##isa(const covey__product *p, int32_t r0, int32_t r1, const void *next,   \
                               void *scratch) {                                                     \
         covey__product_run(covey__product_ops_##isa, p, r0, r1, next, scratch);                    \
     }
+
+const covey__product_ops covey__product_ops_scalar[COVEY__OP_COUNT] = {
+    FLOATS(scalar),
+    [COVEY__OP_Q8_0] = OP(q8_0, scalar),
+    [COVEY__OP_Q4_0] = OP(q4_0, scalar),
+    [COVEY__OP_Q6_K] = OP(q6_k, scalar),
+    [COVEY__OP_Q4_1] = OP(q4_1, scalar),
+    [COVEY__OP_Q5_0] = OP(q5_0, scalar),
+    [COVEY__OP_Q5_1] = OP(q5_1, scalar),
+    [COVEY__OP_IQ4_NL] = OP(iq4_nl, scalar),
+    [COVEY__OP_Q2_K] = OP(q2_k, scalar),
+    [COVEY__OP_Q3_K] = OP(q3_k, scalar),
+    [COVEY__OP_Q4_K] = OP(q4_k, scalar),
+    [COVEY__OP_Q5_K] = OP(q5_k, scalar),
+    [COVEY__OP_IQ4_XS] = OP(iq4_xs, scalar),
+};
+
+#if COVEY_X86
+const covey__product_ops covey__product_ops_avx2[COVEY__OP_COUNT] = {
+    FLOATS(avx2),
+    [COVEY__OP_Q8_0] = OP(q8_0, avx2),
+    [COVEY__OP_Q4_0] = OP(q4_0, avx2),
+    [COVEY__OP_Q6_K] = OP(q6_k, avx2),
+    [COVEY__OP_Q4_1] = OP(q4_1, scalar),
+    [COVEY__OP_Q5_0] = OP(q5_0, scalar),
+    [COVEY__OP_Q5_1] = OP(q5_1, scalar),
+    [COVEY__OP_IQ4_NL] = OP(iq4_nl, scalar),
+    [COVEY__OP_Q2_K] = OP(q2_k, scalar),
+    [COVEY__OP_Q3_K] = OP(q3_k, scalar),
+    [COVEY__OP_Q4_K] = OP(q4_k, scalar),
+    [COVEY__OP_Q5_K] = OP(q5_k, scalar),
+    [COVEY__OP_IQ4_XS] = OP(iq4_xs, scalar),
+};
+
+const covey__product_ops covey__product_ops_avx512[COVEY__OP_COUNT] = {
+    FLOATS(avx512),
+    [COVEY__OP_Q8_0] = OP(q8_0, avx512),
+    [COVEY__OP_Q4_0] = OP(q4_0, avx512),
+    [COVEY__OP_Q6_K] = OP(q6_k, avx512),
+    [COVEY__OP_Q4_1] = OP(q4_1, scalar),
+    [COVEY__OP_Q5_0] = OP(q5_0, scalar),
+    [COVEY__OP_Q5_1] = OP(q5_1, scalar),
+    [COVEY__OP_IQ4_NL] = OP(iq4_nl, scalar),
+    [COVEY__OP_Q2_K] = OP(q2_k, scalar),
+    [COVEY__OP_Q3_K] = OP(q3_k, scalar),
+    [COVEY__OP_Q4_K] = OP(q4_k, scalar),
+    [COVEY__OP_Q5_K] = OP(q5_k, scalar),
+    [COVEY__OP_IQ4_XS] = OP(iq4_xs, scalar),
+};
+#endif
 
 static void row(const covey__weights *w, int32_t r, float *out) {
     const uint8_t *data = w->data;
@@ -93,12 +139,12 @@ static void row(const covey__weights *w, int32_t r, float *out) {
         .scale = covey__scale_##set, .softmax = covey__softmax_##set, .row = row                   \
     }
 
-OPS(scalar)
+PRODUCT(scalar)
 static const covey__kernels scalar_kernels = TABLE(COVEY__ISA_SCALAR, scalar);
 
 #if COVEY_X86
-OPS(avx2)
-OPS(avx512)
+PRODUCT(avx2)
+PRODUCT(avx512)
 static const covey__kernels avx2_kernels = TABLE(COVEY__ISA_AVX2, avx2);
 static const covey__kernels avx512_kernels = TABLE(COVEY__ISA_AVX512, avx512);
 static const covey__kernels avxvnni_kernels = TABLE(COVEY__ISA_AVX_VNNI, avx2);

@@ -37,6 +37,50 @@ typedef struct covey__block_q4_0 {
     uint16_t d;
     uint8_t q[16]; /* low nibbles: values 0 to 15, high: 16 to 31 */
 } covey__block_q4_0;
+typedef struct covey__block_q4_1 {
+    uint16_t d, m;
+    uint8_t q[16]; /* as Q4_0 */
+} covey__block_q4_1;
+typedef struct covey__block_q5_0 {
+    uint16_t d;
+    uint8_t high[4]; /* bit i: the fifth bit of value i */
+    uint8_t q[16];
+} covey__block_q5_0;
+typedef struct covey__block_q5_1 {
+    uint16_t d, m;
+    uint8_t high[4];
+    uint8_t q[16];
+} covey__block_q5_1;
+typedef struct covey__block_iq4_nl {
+    uint16_t d;
+    uint8_t q[16]; /* as Q4_0, but indices of covey__codebook */
+} covey__block_iq4_nl;
+typedef struct covey__block_q2_k {
+    uint8_t scales[16]; /* low nibble: scale, high: min, of 16 values each */
+    uint8_t q[64];
+    uint16_t d, dmin;
+} covey__block_q2_k;
+typedef struct covey__block_q3_k {
+    uint8_t high[32], low[64];
+    uint8_t scales[12];
+    uint16_t d;
+} covey__block_q3_k;
+typedef struct covey__block_q4_k {
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t q[128];
+} covey__block_q4_k;
+typedef struct covey__block_q5_k {
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t high[32];
+    uint8_t q[128];
+} covey__block_q5_k;
+typedef struct covey__block_iq4_xs {
+    uint16_t d, scales_high;
+    uint8_t scales_low[4];
+    uint8_t q[128];
+} covey__block_iq4_xs;
 typedef struct covey__block_q6_k {
     uint8_t low[128], high[64];
     int8_t scales[16];
@@ -45,6 +89,15 @@ typedef struct covey__block_q6_k {
 _Static_assert(sizeof(covey__block_q8_0) == 34, "block layout");
 _Static_assert(sizeof(covey__block_q4_0) == 18, "block layout");
 _Static_assert(sizeof(covey__block_q6_k) == 210, "block layout");
+_Static_assert(sizeof(covey__block_q4_1) == 20, "block layout");
+_Static_assert(sizeof(covey__block_q5_0) == 22, "block layout");
+_Static_assert(sizeof(covey__block_q5_1) == 24, "block layout");
+_Static_assert(sizeof(covey__block_iq4_nl) == 18, "block layout");
+_Static_assert(sizeof(covey__block_q2_k) == 84, "block layout");
+_Static_assert(sizeof(covey__block_q3_k) == 110, "block layout");
+_Static_assert(sizeof(covey__block_q4_k) == 144, "block layout");
+_Static_assert(sizeof(covey__block_q5_k) == 176, "block layout");
+_Static_assert(sizeof(covey__block_iq4_xs) == 136, "block layout");
 
 COVEY__INLINE float covey__bits_to_f32(uint32_t bits) {
     float value;
@@ -108,7 +161,7 @@ typedef struct covey__act_row {
     const int8_t *q;
     const float *d;
     const int32_t *bias[2];
-    const int16_t *sums16;
+    const int16_t *sums16, *sums32;
 } covey__act_row;
 covey__act_row covey__act_row_get(const covey__activations *a, int32_t token);
 
@@ -129,9 +182,18 @@ enum {
     COVEY__OP_BF16,
     COVEY__OP_Q8_0,
     COVEY__OP_Q4_0,
-    COVEY__OP_Q6_K
+    COVEY__OP_Q6_K,
+    COVEY__OP_Q4_1,
+    COVEY__OP_Q5_0,
+    COVEY__OP_Q5_1,
+    COVEY__OP_IQ4_NL,
+    COVEY__OP_Q2_K,
+    COVEY__OP_Q3_K,
+    COVEY__OP_Q4_K,
+    COVEY__OP_Q5_K,
+    COVEY__OP_IQ4_XS,
+    COVEY__OP_COUNT
 };
-#define COVEY__OP_COUNT 6
 
 void covey__product_run(const covey__product_ops *ops, const covey__product *p, int32_t r0,
                         int32_t r1, const void *next, void *scratch);
@@ -159,17 +221,27 @@ COVEY__DECLARE_VECTOR(avx512)
 #define COVEY__DECLARE_MATMUL(type, isa)                                                           \
     void covey__matmul_##type##_##isa(const covey__product *p, int32_t r0, int32_t r1,             \
                                       void *scratch);
+#define COVEY__DECLARE_BOTH(type, isa)                                                             \
+    COVEY__DECLARE_MATVEC(type, isa)                                                               \
+    COVEY__DECLARE_MATMUL(type, isa)
+/* A set that has no function of its own for a type uses the scalar one: kernels.c chooses. */
 #define COVEY__DECLARE_PRODUCTS(isa)                                                               \
     COVEY__DECLARE_MATVEC(f32, isa)                                                                \
     COVEY__DECLARE_MATVEC(f16, isa)                                                                \
     COVEY__DECLARE_MATVEC(bf16, isa)                                                               \
-    COVEY__DECLARE_MATVEC(q8_0, isa)                                                               \
-    COVEY__DECLARE_MATVEC(q4_0, isa)                                                               \
-    COVEY__DECLARE_MATVEC(q6_k, isa)                                                               \
     COVEY__DECLARE_MATMUL(float, isa)                                                              \
-    COVEY__DECLARE_MATMUL(q8_0, isa)                                                               \
-    COVEY__DECLARE_MATMUL(q4_0, isa)                                                               \
-    COVEY__DECLARE_MATMUL(q6_k, isa)
+    COVEY__DECLARE_BOTH(q8_0, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q4_0, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q6_k, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q4_1, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q5_0, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q5_1, isa)                                                                 \
+    COVEY__DECLARE_BOTH(iq4_nl, isa)                                                               \
+    COVEY__DECLARE_BOTH(q2_k, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q3_k, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q4_k, isa)                                                                 \
+    COVEY__DECLARE_BOTH(q5_k, isa)                                                                 \
+    COVEY__DECLARE_BOTH(iq4_xs, isa)
 COVEY__DECLARE_PRODUCTS(scalar)
 COVEY__DECLARE_PRODUCTS(avx2)
 COVEY__DECLARE_PRODUCTS(avx512)

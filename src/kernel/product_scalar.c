@@ -1,64 +1,84 @@
 /* The definition of the matrix products: docs/arithmetic.md, "Products". Each output is one chain
  * of float operations over blocks in ascending order (quantized weights), or 16 partial sums and a
  * tree (float weights). Integer sums are exact, so their order is free. */
-#include "kernel/parts.h"
+#include "kernel/blocks.h"
 
-static float dot_q8_0(const uint8_t *w, const covey__act_row *a, int32_t columns) {
+/* Types with blocks of 32 and one scale. */
+COVEY__INLINE float dot_scale(const uint8_t *w, const covey__act_row *a, int32_t columns,
+                              size_t bytes, covey__take32_fn take) {
     float acc = 0.0f;
     for (int32_t b = 0; b < columns / 32; b++) {
-        const uint8_t *block = w + (size_t)b * 34;
+        covey__block32 block;
+        take(w + (size_t)b * bytes, &block);
         int32_t isum = 0;
-        for (int32_t i = 0; i < 32; i++) isum += (int8_t)block[2 + i] * a->q[b * 32 + i];
-        float scale = covey__half(covey__load_u16(block)) * a->d[b];
+        for (int32_t i = 0; i < 32; i++) isum += block.q[i] * a->q[b * 32 + i];
+        float scale = block.d * a->d[b];
         acc = acc + (float)isum * scale;
     }
     return acc;
 }
 
-static float dot_q4_0(const uint8_t *w, const covey__act_row *a, int32_t columns) {
+/* Types with blocks of 32, a scale and a minimum. */
+COVEY__INLINE float dot_min(const uint8_t *w, const covey__act_row *a, int32_t columns,
+                            size_t bytes, covey__take32_fn take) {
     float acc = 0.0f;
     for (int32_t b = 0; b < columns / 32; b++) {
-        const uint8_t *block = w + (size_t)b * 18;
-        int32_t isum = 0;
-        for (int32_t i = 0; i < 16; i++) {
-            isum += ((block[2 + i] & 15) - 8) * a->q[b * 32 + i];
-            isum += ((block[2 + i] >> 4) - 8) * a->q[b * 32 + 16 + i];
+        covey__block32 block;
+        take(w + (size_t)b * bytes, &block);
+        int32_t isum = 0, asum = 0;
+        for (int32_t i = 0; i < 32; i++) {
+            isum += block.q[i] * a->q[b * 32 + i];
+            asum += a->q[b * 32 + i];
         }
-        float scale = covey__half(covey__load_u16(block)) * a->d[b];
-        acc = acc + (float)isum * scale;
+        float product = (float)isum * block.d, offset = (float)asum * block.m;
+        float sum = product + offset;
+        acc = acc + sum * a->d[b];
     }
     return acc;
 }
 
-/* The 16 weights (-32 to 31) of sub-block `j`. */
-static void sub_block_q6_k(const covey__block_q6_k *block, int32_t j, int32_t q[16]) {
-    int32_t half = j / 8, quarter = (j / 2) % 4, first = (j % 2) * 16;
-    for (int32_t i = 0; i < 16; i++) {
-        int32_t lane = first + i;
-        int32_t low = block->low[half * 64 + (quarter & 1) * 32 + lane];
-        low = quarter & 2 ? low >> 4 : low & 15;
-        int32_t high = (block->high[half * 32 + lane] >> (2 * quarter)) & 3;
-        q[i] = (low | high << 4) - 32;
-    }
-}
-
-static float dot_q6_k(const uint8_t *w, const covey__act_row *a, int32_t columns) {
+/* Types with blocks of 256. Without minimums msum and dmin are 0, and taking +0 away changes no
+ * bit. */
+COVEY__INLINE float dot_k(const uint8_t *w, const covey__act_row *a, int32_t columns, size_t bytes,
+                          covey__take256_fn take) {
     float acc = 0.0f;
     for (int32_t b = 0; b < columns / 256; b++) {
-        covey__block_q6_k block;
-        memcpy(&block, w + (size_t)b * sizeof block, sizeof block);
-        int32_t isum = 0;
+        covey__block256 block;
+        take(w + (size_t)b * bytes, &block);
+        int32_t isum = 0, msum = 0;
         for (int32_t j = 0; j < 16; j++) {
-            int32_t q[16], sub = 0;
-            sub_block_q6_k(&block, j, q);
-            for (int32_t i = 0; i < 16; i++) sub += q[i] * a->q[b * 256 + j * 16 + i];
-            isum += block.scales[j] * sub;
+            const int8_t *q = a->q + b * 256 + j * 16;
+            int32_t dot = 0, asum = 0;
+            for (int32_t i = 0; i < 16; i++) {
+                dot += block.q[j * 16 + i] * q[i];
+                asum += q[i];
+            }
+            isum += block.scale[j] * dot;
+            msum += block.min[j] * asum;
         }
-        float scaled = (float)isum * covey__half(block.d);
-        acc = acc + scaled * a->d[b];
+        float product = (float)isum * block.d, offset = (float)msum * block.dmin;
+        float sum = product - offset;
+        acc = acc + sum * a->d[b];
     }
     return acc;
 }
+
+#define DOT(type, kind, bytes)                                                                     \
+    static float dot_##type(const uint8_t *w, const covey__act_row *a, int32_t columns) {          \
+        return dot_##kind(w, a, columns, bytes, covey__take_##type);                               \
+    }
+DOT(q8_0, scale, 34)
+DOT(q4_0, scale, 18)
+DOT(q5_0, scale, 22)
+DOT(iq4_nl, scale, 18)
+DOT(q4_1, min, 20)
+DOT(q5_1, min, 24)
+DOT(q2_k, k, 84)
+DOT(q3_k, k, 110)
+DOT(q4_k, k, 144)
+DOT(q5_k, k, 176)
+DOT(q6_k, k, 210)
+DOT(iq4_xs, k, 136)
 
 /* Partial sum p takes the columns p, p + 16, p + 32 and so on. */
 static float dot_f32(const uint8_t *w, const covey__act_row *a, int32_t columns) {
@@ -109,6 +129,15 @@ MATVEC(bf16)
 MATVEC(q8_0)
 MATVEC(q4_0)
 MATVEC(q6_k)
+MATVEC(q4_1)
+MATVEC(q5_0)
+MATVEC(q5_1)
+MATVEC(iq4_nl)
+MATVEC(q2_k)
+MATVEC(q3_k)
+MATVEC(q4_k)
+MATVEC(q5_k)
+MATVEC(iq4_xs)
 
 /* A packed token as a plain row, in scratch: columns bytes, then their scales. */
 static covey__act_row gather(const covey__activations *a, int32_t token, void *scratch) {
@@ -120,7 +149,7 @@ static covey__act_row gather(const covey__activations *a, int32_t token, void *s
     for (size_t i = 0; i < units; i++)
         memcpy(q + 4 * i, a->q + 4 * covey__act_at(a, token, i, units), 4);
     for (size_t b = 0; b < blocks; b++) d[b] = a->d[covey__act_at(a, token, b, blocks)];
-    covey__act_row row = {NULL, q, d, {NULL, NULL}, NULL};
+    covey__act_row row = {NULL, q, d, {NULL, NULL}, NULL, NULL};
     return row;
 }
 
@@ -139,6 +168,15 @@ static void matmul(const covey__product *p, int32_t r0, int32_t r1, void *scratc
 MATMUL(q8_0)
 MATMUL(q4_0)
 MATMUL(q6_k)
+MATMUL(q4_1)
+MATMUL(q5_0)
+MATMUL(q5_1)
+MATMUL(iq4_nl)
+MATMUL(q2_k)
+MATMUL(q3_k)
+MATMUL(q4_k)
+MATMUL(q5_k)
+MATMUL(iq4_xs)
 
 void covey__matmul_float_scalar(const covey__product *p, int32_t r0, int32_t r1, void *scratch) {
     uint32_t type = p->w->type;

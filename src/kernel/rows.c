@@ -1,112 +1,72 @@
-/* Rows of weights: sizes by type, decoding to floats (exact but for one product a weight), and the
- * search for weights that are not finite. Encoding is in encode.c. */
-#include "kernel/parts.h"
+/* Rows of weights: sizes by type, decoding to floats (exact but for the steps that
+ * docs/arithmetic.md names), and the search for weights that are not finite. Encoding is in
+ * encode.c. */
+#include "kernel/blocks.h"
 
 bool covey__kernel_supports(uint32_t type) {
     return covey__kernel_block(type) != 0;
 }
 
 int32_t covey__kernel_block(uint32_t type) {
-    switch (type) {
-    case COVEY__KT_F32:
-    case COVEY__KT_F16:
-    case COVEY__KT_BF16:
-        return 1;
-    case COVEY__KT_Q8_0:
-    case COVEY__KT_Q4_0:
-        return 32;
-    case COVEY__KT_Q6_K:
-        return 256;
-    default:
-        return 0;
-    }
+    const covey__block_info *info = covey__block_info_get(type);
+    if (info) return info->columns;
+    return type == COVEY__KT_F32 || type == COVEY__KT_F16 || type == COVEY__KT_BF16;
 }
 
 size_t covey__kernel_row_bytes(uint32_t type, int32_t columns) {
     size_t n = (size_t)columns;
-    switch (type) {
-    case COVEY__KT_F32:
-        return n * 4;
-    case COVEY__KT_F16:
-    case COVEY__KT_BF16:
-        return n * 2;
-    case COVEY__KT_Q8_0:
-        return n / 32 * sizeof(covey__block_q8_0);
-    case COVEY__KT_Q4_0:
-        return n / 32 * sizeof(covey__block_q4_0);
-    case COVEY__KT_Q6_K:
-        return n / 256 * sizeof(covey__block_q6_k);
-    default:
-        return 0;
-    }
+    const covey__block_info *info = covey__block_info_get(type);
+    if (info) return n / (size_t)info->columns * info->bytes;
+    if (type == COVEY__KT_F32) return n * 4;
+    return type == COVEY__KT_F16 || type == COVEY__KT_BF16 ? n * 2 : 0;
 }
 
 covey__act covey__kernel_act(uint32_t type) {
-    if (type == COVEY__KT_Q6_K) return COVEY__ACT_Q256;
-    return type == COVEY__KT_Q8_0 || type == COVEY__KT_Q4_0 ? COVEY__ACT_Q32 : COVEY__ACT_F32;
+    const covey__block_info *info = covey__block_info_get(type);
+    if (!info) return COVEY__ACT_F32;
+    return info->columns == 256 ? COVEY__ACT_Q256 : COVEY__ACT_Q32;
 }
 
-static void decode_q8_0(const uint8_t *data, int32_t columns, float *out) {
+static void decode32(const covey__block_info *info, const uint8_t *data, int32_t columns,
+                     float *out) {
+    bool minimum = info->floats == 2;
     for (int32_t b = 0; b < columns / 32; b++) {
-        covey__block_q8_0 block;
-        memcpy(&block, data + (size_t)b * sizeof block, sizeof block);
-        float d = covey__half(block.d);
-        for (int i = 0; i < 32; i++) out[b * 32 + i] = (float)block.q[i] * d;
-    }
-}
-
-static void decode_q4_0(const uint8_t *data, int32_t columns, float *out) {
-    for (int32_t b = 0; b < columns / 32; b++) {
-        covey__block_q4_0 block;
-        memcpy(&block, data + (size_t)b * sizeof block, sizeof block);
-        float d = covey__half(block.d);
-        for (int i = 0; i < 16; i++) {
-            out[b * 32 + i] = (float)((block.q[i] & 15) - 8) * d;
-            out[b * 32 + 16 + i] = (float)((block.q[i] >> 4) - 8) * d;
+        covey__block32 block;
+        info->take32(data + (size_t)b * info->bytes, &block);
+        for (int i = 0; i < 32; i++) {
+            float value = (float)block.q[i] * block.d;
+            out[b * 32 + i] = minimum ? value + block.m : value;
         }
     }
 }
 
-static void decode_q6_k(const uint8_t *data, int32_t columns, float *out) {
+static void decode256(const covey__block_info *info, const uint8_t *data, int32_t columns,
+                      float *out) {
     for (int32_t b = 0; b < columns / 256; b++) {
-        covey__block_q6_k block;
-        memcpy(&block, data + (size_t)b * sizeof block, sizeof block);
-        float d = covey__half(block.d);
+        covey__block256 block;
+        info->take256(data + (size_t)b * info->bytes, &block);
         for (int i = 0; i < 256; i++) {
-            int half = i >> 7, lane = i & 31, quarter = (i >> 5) & 3;
-            int low = block.low[half * 64 + (quarter & 1) * 32 + lane];
-            low = quarter & 2 ? low >> 4 : low & 15;
-            int q = (low | ((block.high[half * 32 + lane] >> (2 * quarter)) & 3) << 4) - 32;
-            out[b * 256 + i] = (d * (float)block.scales[i >> 4]) * (float)q;
+            float scale = block.d * (float)block.scale[i / 16];
+            float min = block.dmin * (float)block.min[i / 16];
+            out[b * 256 + i] = scale * (float)block.q[i] - min;
         }
     }
 }
 
 void covey__row_decode(uint32_t type, const void *data, int32_t columns, float *out) {
     const uint8_t *bytes = data;
-    switch (type) {
-    case COVEY__KT_F32:
+    const covey__block_info *info = covey__block_info_get(type);
+    if (info && info->columns == 32)
+        decode32(info, bytes, columns, out);
+    else if (info)
+        decode256(info, bytes, columns, out);
+    else if (type == COVEY__KT_F32)
         memcpy(out, data, (size_t)columns * 4);
-        break;
-    case COVEY__KT_F16:
+    else if (type == COVEY__KT_F16)
         for (int32_t i = 0; i < columns; i++) out[i] = covey__half(covey__load_u16(bytes + 2 * i));
-        break;
-    case COVEY__KT_BF16:
+    else if (type == COVEY__KT_BF16)
         for (int32_t i = 0; i < columns; i++)
             out[i] = covey__bits_to_f32((uint32_t)covey__load_u16(bytes + 2 * i) << 16);
-        break;
-    case COVEY__KT_Q8_0:
-        decode_q8_0(bytes, columns, out);
-        break;
-    case COVEY__KT_Q4_0:
-        decode_q4_0(bytes, columns, out);
-        break;
-    case COVEY__KT_Q6_K:
-        decode_q6_k(bytes, columns, out);
-        break;
-    default:
-        break;
-    }
 }
 
 /* Whether any of `count` 16-bit floats, `stride` bytes apart, has all exponent bits set. */
@@ -127,34 +87,22 @@ static bool any_special32(const uint8_t *p, size_t count) {
     return bad != 0;
 }
 
-int32_t covey__weights_check(const covey__weights *w, int32_t r0, int32_t r1) {
+static bool row_bad(const covey__weights *w, const uint8_t *row) {
     size_t n = (size_t)w->columns;
-    for (int32_t r = r0; r < r1; r++) {
-        const uint8_t *row = (const uint8_t *)w->data + (size_t)r * w->row_bytes;
+    const covey__block_info *info = covey__block_info_get(w->type);
+    if (info) {
         bool bad = false;
-        switch (w->type) {
-        case COVEY__KT_F32:
-            bad = any_special32(row, n);
-            break;
-        case COVEY__KT_F16:
-            bad = any_special16(row, 2, n, 0x7c00);
-            break;
-        case COVEY__KT_BF16:
-            bad = any_special16(row, 2, n, 0x7f80);
-            break;
-        case COVEY__KT_Q8_0:
-            bad = any_special16(row, 34, n / 32, 0x7c00);
-            break;
-        case COVEY__KT_Q4_0:
-            bad = any_special16(row, 18, n / 32, 0x7c00);
-            break;
-        case COVEY__KT_Q6_K:
-            bad = any_special16(row + 208, 210, n / 256, 0x7c00);
-            break;
-        default:
-            break;
-        }
-        if (bad) return r;
+        for (size_t i = 0; i < info->floats; i++)
+            bad |= any_special16(row + info->d + 2 * i, info->bytes, n / (size_t)info->columns,
+                                 0x7c00);
+        return bad;
     }
+    if (w->type == COVEY__KT_F32) return any_special32(row, n);
+    return any_special16(row, 2, n, w->type == COVEY__KT_F16 ? 0x7c00 : 0x7f80);
+}
+
+int32_t covey__weights_check(const covey__weights *w, int32_t r0, int32_t r1) {
+    for (int32_t r = r0; r < r1; r++)
+        if (row_bad(w, (const uint8_t *)w->data + (size_t)r * w->row_bytes)) return r;
     return -1;
 }

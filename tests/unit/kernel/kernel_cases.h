@@ -16,9 +16,28 @@
 #include "base/cpu.h"
 #include "kernel/kernel.h"
 
-static const uint32_t case_types[] = {COVEY__KT_F32,  COVEY__KT_F16,  COVEY__KT_BF16,
-                                      COVEY__KT_Q8_0, COVEY__KT_Q4_0, COVEY__KT_Q6_K};
-#define CASE_TYPES (sizeof case_types / sizeof case_types[0])
+/* Those with a quantizer first. */
+static const uint32_t case_types[] = {
+    COVEY__KT_F32,  COVEY__KT_F16,  COVEY__KT_BF16, COVEY__KT_Q8_0, COVEY__KT_Q4_0,
+    COVEY__KT_Q6_K, COVEY__KT_Q4_1, COVEY__KT_Q5_0, COVEY__KT_Q5_1, COVEY__KT_IQ4_NL,
+    COVEY__KT_Q2_K, COVEY__KT_Q3_K, COVEY__KT_Q4_K, COVEY__KT_Q5_K, COVEY__KT_IQ4_XS};
+#define CASE_TYPES   (sizeof case_types / sizeof case_types[0])
+#define CASE_ENCODED ((size_t)6)
+
+/* Where the 16-bit floats of a block lie: `count` of them from byte `at`; F32, F16 and BF16 are not
+ * asked for. */
+typedef struct case_halves {
+    size_t bytes, at, count;
+} case_halves;
+
+static inline case_halves case_halves_of(uint32_t type) {
+    size_t bytes = covey__kernel_row_bytes(type, covey__kernel_block(type));
+    bool last = type == COVEY__KT_Q6_K || type == COVEY__KT_Q3_K;
+    bool two = type == COVEY__KT_Q4_1 || type == COVEY__KT_Q5_1 || type == COVEY__KT_Q2_K ||
+               type == COVEY__KT_Q4_K || type == COVEY__KT_Q5_K;
+    size_t at = last ? bytes - 2 : type == COVEY__KT_Q2_K ? bytes - 4 : 0;
+    return (case_halves){bytes, at, two ? 2 : 1};
+}
 
 static inline uint32_t case_random(uint64_t *state) {
     *state ^= *state << 13;
@@ -77,11 +96,12 @@ static inline void *case_weights(uint64_t *state, uint32_t type, int32_t rows, i
         float value = case_value(state);
         covey__row_encode(type, &value, 1, data + i * (type == COVEY__KT_F32 ? 4 : 2));
     }
-    size_t step = type == COVEY__KT_Q8_0 ? 34 : type == COVEY__KT_Q4_0 ? 18 : 210;
-    for (size_t at = 0; at < size && covey__kernel_act(type) != COVEY__ACT_F32; at += step) {
-        uint16_t scale = case_scale(state);
-        memcpy(data + at + (step == 210 ? 208 : 0), &scale, 2);
-    }
+    case_halves halves = case_halves_of(type);
+    for (size_t at = 0; at < size && covey__kernel_act(type) != COVEY__ACT_F32; at += halves.bytes)
+        for (size_t i = 0; i < halves.count; i++) {
+            uint16_t scale = case_scale(state);
+            memcpy(data + at + halves.at + 2 * i, &scale, 2);
+        }
     w->data = data;
     w->type = type;
     w->rows = rows;
