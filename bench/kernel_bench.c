@@ -210,14 +210,14 @@ static void bench_attention(job *j, int32_t position, int32_t tokens) {
     enum { DIM = 64, HEADS = 4 };
     int32_t pages = (position + tokens + 31) / 32;
     float *memory = allocate((size_t)pages * 2 * 32 * DIM * sizeof(float));
-    const float **table = allocate((size_t)pages * sizeof *table);
+    const void **table = allocate((size_t)pages * sizeof *table);
     for (int32_t i = 0; i < pages * 2 * 32 * DIM; i++)
         memory[i] = (float)(draw() % 2000) * 1e-3f - 1;
     for (int32_t i = 0; i < pages; i++) table[i] = memory + (size_t)i * 2 * 32 * DIM;
     float *q = allocate((size_t)tokens * HEADS * DIM * sizeof(float) * 2);
     for (int32_t i = 0; i < tokens * HEADS * DIM; i++) q[i] = (float)(draw() % 2000) * 1e-3f - 1;
     covey__attention a = {.pages = table,
-                          .v_offset = 32 * DIM,
+                          .v_offset = covey__page_k_bytes(COVEY__KV_F32, DIM),
                           .head_dim = DIM,
                           .heads = HEADS,
                           .tokens = tokens,

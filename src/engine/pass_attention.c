@@ -30,8 +30,9 @@ static const covey__run *run_of(const covey__pass *pass, int32_t row) {
 }
 
 static size_t page_offset(const covey__hyper *hyper, int32_t layer, int32_t kv_head) {
-    size_t block = (size_t)hyper->head_dim * COVEY__PAGE_KEYS;
-    return ((size_t)layer * (size_t)hyper->kv_head_count + (size_t)kv_head) * 2 * block;
+    size_t block = covey__page_k_bytes(COVEY__KV_F32, hyper->head_dim) +
+                   covey__page_v_bytes(COVEY__KV_F32, hyper->head_dim);
+    return ((size_t)layer * (size_t)hyper->kv_head_count + (size_t)kv_head) * block;
 }
 
 /* Turns queries and keys to their positions, and stores keys and values in the pages. */
@@ -57,10 +58,11 @@ void covey__place(covey__worker *k, int32_t layer, covey__window wanted) {
         covey__check_row(k, value, kv, layer, COVEY__STAGE_QKV);
         const covey__run *run = run_of(k->s->pass, t);
         int32_t position = run->position + t - run->first;
-        float *page = run->session->pages[position / COVEY__PAGE_KEYS];
+        char *page = (char *)run->session->pages[position / COVEY__PAGE_KEYS];
         for (int32_t h = 0; h < hyper->kv_head_count; h++) {
-            float *at = page + page_offset(hyper, layer, h);
-            covey__page_put(at, at + dim * COVEY__PAGE_KEYS, hyper->head_dim,
+            char *at = page + page_offset(hyper, layer, h);
+            covey__page_put(COVEY__KV_F32, at,
+                            at + covey__page_k_bytes(COVEY__KV_F32, (int32_t)dim), hyper->head_dim,
                             position % COVEY__PAGE_KEYS, key + (size_t)h * dim,
                             value + (size_t)h * dim);
         }
@@ -111,9 +113,10 @@ static void attend_unit(covey__worker *k, int32_t layer, covey__window rows, con
     size_t at = (size_t)first * query + (size_t)head * (size_t)hyper->head_dim;
     size_t offset = page_offset(hyper, layer, kv_head);
     covey__attention attention = {
-        .pages = (const float *const *)run->session->pages,
+        .pages = (const void *const *)run->session->pages,
         .k_offset = offset,
-        .v_offset = offset + (size_t)hyper->head_dim * COVEY__PAGE_KEYS,
+        .v_offset = offset + covey__page_k_bytes(COVEY__KV_F32, hyper->head_dim),
+        .kv = COVEY__KV_F32,
         .head_dim = hyper->head_dim,
         .heads = heads,
         .tokens = tokens,

@@ -1,7 +1,7 @@
 /* Attention with AVX2: up to 8 queries on one KV head as a block, two at a time over each page.
  * Scores have keys in the lanes (four registers a page) and run over the head's dimensions; values
- * have dimensions in the lanes and run over keys. A block's queries see different numbers of keys:
- * scores are computed for the longest, and what a query must not see gets weight zero. */
+ * have dimensions in the lanes and run over keys. A block's queries see different keys: scores are
+ * computed for all that one of them sees, and what a query must not see gets weight zero. */
 #include "kernel/lanes_avx2.h"
 
 #define ROWS COVEY__SCORE_ROWS
@@ -10,16 +10,22 @@
 typedef struct block {
     const covey__attention *a;
     int32_t count;
-    int32_t token[ROWS], head[ROWS], keys[ROWS];
-    int32_t pages; /* that the longest row needs */
-    float *scores; /* [ROWS][stride] */
+    int32_t token[ROWS], head[ROWS];
+    covey__sight see[ROWS];  /* keys, counted from the block's first page */
+    const void *const *page; /* the block's first */
+    int32_t pages;           /* that its rows need together */
+    float *scores;           /* [ROWS][stride] */
     size_t stride;
     float *q; /* [head_dim][ROWS], scaled */
 } block;
 
+COVEY__INLINE const float *page_floats(const block *b, int32_t page, size_t offset) {
+    return (const float *)(const void *)((const uint8_t *)b->page[page] + offset);
+}
+
 /* Scores of `rows` queries from row `from` on over one page. */
 COVEY__INLINE void score(const block *b, int32_t page, int from, const int rows) {
-    const float *k = b->a->pages[page] + b->a->k_offset, *q = b->q + from;
+    const float *k = page_floats(b, page, b->a->k_offset), *q = b->q + from;
     __m256 s[2][4];
     COVEY__UNROLL
     for (int t = 0; t < rows; t++) COVEY__UNROLL
@@ -47,20 +53,27 @@ static COVEY__NOINLINE void score_page(const block *b, int32_t page) {
     if (t < b->count) score(b, page, t, 1);
 }
 
-/* Scores to weights (not yet divided by their sum), zero beyond the row's keys; returns 1 / sum. */
-static float weigh(float *s, int32_t keys, int32_t pages) {
-    __m256 greatest = _mm256_set1_ps(s[0]), partial[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (int32_t i = 0; i < keys; i += 8) {
-        __m256 v = _mm256_loadu_ps(s + i);
-        if (keys - i < 8)
-            v = _mm256_blendv_ps(greatest, v, _mm256_castsi256_ps(covey__mask8(keys - i)));
+/* Lanes i to i + 7 that the row sees. */
+COVEY__INLINE __m256 seen8(covey__sight see, int32_t i) {
+    __m256i before = covey__mask8(see.first - i), upto = covey__mask8(see.end - i);
+    return _mm256_castsi256_ps(_mm256_andnot_si256(before, upto));
+}
+
+/* Scores to weights (not yet divided by their sum), zero where the row sees no key; returns
+ * 1 / sum. A page holds a multiple of 16 keys, so lane i % 16 is the key's partial sum. */
+static float weigh(float *s, covey__sight see, int32_t pages) {
+    __m256 greatest = _mm256_set1_ps(s[see.first]);
+    __m256 partial[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    int32_t start = see.first & ~7, i = start;
+    for (; i < see.end; i += 8) {
+        __m256 v = _mm256_blendv_ps(greatest, _mm256_loadu_ps(s + i), seen8(see, i));
         greatest = _mm256_max_ps(v, greatest);
     }
     __m256 max = _mm256_set1_ps(covey__max8(greatest));
-    int32_t i = 0;
-    for (; i < keys; i += 8) {
+    for (i = 0; i < start; i += 8) _mm256_storeu_ps(s + i, _mm256_setzero_ps());
+    for (; i < see.end; i += 8) {
         __m256 e = covey__exp8(_mm256_sub_ps(_mm256_loadu_ps(s + i), max));
-        if (keys - i < 8) e = _mm256_and_ps(e, _mm256_castsi256_ps(covey__mask8(keys - i)));
+        e = _mm256_and_ps(e, seen8(see, i));
         _mm256_storeu_ps(s + i, e);
         partial[i / 8 % 2] = _mm256_add_ps(partial[i / 8 % 2], e);
     }
@@ -79,7 +92,7 @@ COVEY__INLINE void value(const block *b, int from, int32_t d, int32_t left, cons
     for (int t = 0; t < rows; t++) COVEY__UNROLL
     for (int j = 0; j < width; j++) o[t][j] = _mm256_setzero_ps();
     for (int32_t p = 0; p < b->pages; p++) {
-        const float *v = b->a->pages[p] + b->a->v_offset + d;
+        const float *v = page_floats(b, p, b->a->v_offset) + d;
         for (int32_t key = 0; key < COVEY__PAGE_KEYS; key++, v += dim, s++) {
             COVEY__UNROLL
             for (int j = 0; j < width; j++) {
@@ -139,29 +152,47 @@ static void run_block(block *b) {
     }
     for (int32_t p = 0; p < b->pages; p++) score_page(b, p);
     for (int t = 0; t < b->count; t++)
-        inverse[t] = weigh(b->scores + (size_t)t * b->stride, b->keys[t], b->pages);
+        inverse[t] = weigh(b->scores + (size_t)t * b->stride, b->see[t], b->pages);
     int t = 0;
     for (; t + 2 <= b->count; t += 2) values(b, t, 2, inverse);
     if (t < b->count) values(b, t, 1, inverse);
 }
 
+/* The rows from `row` on: as many as a block takes, the keys and the pages that they see. */
+static void set_rows(block *b, int32_t row) {
+    const covey__attention *a = b->a;
+    int32_t rows = a->tokens * a->heads, first = INT32_MAX, end = 0;
+    b->count = rows - row < ROWS ? rows - row : ROWS;
+    for (int32_t i = 0; i < b->count; i++) {
+        b->token[i] = (row + i) / a->heads;
+        b->head[i] = (row + i) % a->heads;
+        b->see[i] = covey__sight_of(a, b->token[i]);
+        if (b->see[i].first < first) first = b->see[i].first;
+        if (b->see[i].end > end) end = b->see[i].end;
+    }
+    first /= COVEY__PAGE_KEYS;
+    b->page = a->pages + first;
+    b->pages = (end + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS - first;
+    for (int32_t i = 0; i < b->count; i++) {
+        b->see[i].first -= first * COVEY__PAGE_KEYS;
+        b->see[i].end -= first * COVEY__PAGE_KEYS;
+    }
+    /* 16 floats more than the keys: rows at a power of two would share cache sets */
+    b->stride = (size_t)b->pages * COVEY__PAGE_KEYS + 16;
+}
+
 void covey__attention_avx2(const covey__attention *a, void *scratch) {
+    if (a->kv != COVEY__KV_F32) {
+        covey__attention_scalar(a, scratch);
+        return;
+    }
     block b;
     memset(&b, 0, sizeof b);
     b.a = a;
     b.q = scratch;
     b.scores = b.q + (size_t)a->head_dim * ROWS;
-    int32_t rows = a->tokens * a->heads;
-    for (int32_t row = 0; row < rows; row += b.count) {
-        b.count = rows - row < ROWS ? rows - row : ROWS;
-        for (int32_t i = 0; i < b.count; i++) {
-            b.token[i] = (row + i) / a->heads;
-            b.head[i] = (row + i) % a->heads;
-            b.keys[i] = a->position + b.token[i] + 1;
-        }
-        b.pages = (b.keys[b.count - 1] + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS;
-        /* 16 floats more than the keys: rows at a power of two would share cache sets */
-        b.stride = (size_t)b.pages * COVEY__PAGE_KEYS + 16;
+    for (int32_t row = 0; row < a->tokens * a->heads; row += b.count) {
+        set_rows(&b, row);
         run_block(&b);
     }
 }

@@ -1,7 +1,7 @@
 /* Attention with AVX-512: up to 8 queries on one KV head together. Scores have keys in the lanes
  * (two registers a page) and run over the head's dimensions; values have dimensions in the lanes
- * and run over keys. A block's queries see different numbers of keys: scores are computed for the
- * longest, and what a query must not see gets weight zero. */
+ * and run over keys. A block's queries see different keys: scores are computed for all that one
+ * of them sees, and what a query must not see gets weight zero. */
 #include "kernel/lanes_avx512.h"
 
 #define ROWS COVEY__SCORE_ROWS
@@ -10,12 +10,18 @@
 typedef struct block {
     const covey__attention *a;
     int32_t count;
-    int32_t token[ROWS], head[ROWS], keys[ROWS];
-    int32_t pages; /* that the longest row needs */
-    float *scores; /* [ROWS][stride] */
+    int32_t token[ROWS], head[ROWS];
+    covey__sight see[ROWS];  /* keys, counted from the block's first page */
+    const void *const *page; /* the block's first */
+    int32_t pages;           /* that its rows need together */
+    float *scores;           /* [ROWS][stride] */
     size_t stride;
     float *q; /* [head_dim][ROWS], scaled */
 } block;
+
+COVEY__INLINE const float *page_floats(const block *b, int32_t page, size_t offset) {
+    return (const float *)(const void *)((const uint8_t *)b->page[page] + offset);
+}
 
 /* Scores of `rows` queries over `pages` pages from page `first` on. */
 COVEY__INLINE void score(const block *b, int32_t first, const int pages, const int rows) {
@@ -23,7 +29,7 @@ COVEY__INLINE void score(const block *b, int32_t first, const int pages, const i
     __m512 s[ROWS][4][2];
     COVEY__UNROLL
     for (int p = 0; p < pages; p++) {
-        k[p] = b->a->pages[first + p] + b->a->k_offset;
+        k[p] = page_floats(b, first + p, b->a->k_offset);
         COVEY__UNROLL
         for (int t = 0; t < rows; t++) s[t][p][0] = s[t][p][1] = _mm512_setzero_ps();
     }
@@ -64,25 +70,25 @@ SCORE(2, 4)
 SCORE(4, 2)
 SCORE(8, 1)
 
-/* Scores to weights (not yet divided by their sum), zero beyond the row's keys; returns 1 / sum. */
-static float weigh(float *s, int32_t keys, int32_t pages) {
-    __m512 greatest = _mm512_set1_ps(s[0]), partial = _mm512_setzero_ps();
-    int32_t i = 0, whole = keys & ~15;
-    for (; i < whole; i += 16) greatest = _mm512_max_ps(_mm512_loadu_ps(s + i), greatest);
-    __mmask16 m = covey__mask16(keys - whole);
-    greatest = _mm512_mask_max_ps(greatest, m, _mm512_maskz_loadu_ps(m, s + whole), greatest);
+/* Lanes i to i + 15 that the row sees. */
+COVEY__INLINE __mmask16 seen16(covey__sight see, int32_t i) {
+    return (__mmask16)(covey__mask16(see.end - i) & ~covey__mask16(see.first - i));
+}
+
+/* Scores to weights (not yet divided by their sum), zero where the row sees no key; returns
+ * 1 / sum. A page holds a multiple of 16 keys, so a lane is the key's partial sum. */
+static float weigh(float *s, covey__sight see, int32_t pages) {
+    __m512 greatest = _mm512_set1_ps(s[see.first]), partial = _mm512_setzero_ps();
+    int32_t start = see.first & ~15, i = start;
+    for (; i < see.end; i += 16)
+        greatest = _mm512_mask_max_ps(greatest, seen16(see, i), _mm512_loadu_ps(s + i), greatest);
     __m512 max = _mm512_set1_ps(_mm512_reduce_max_ps(greatest));
-    for (i = 0; i < whole; i += 16) {
+    for (i = 0; i < start; i += 16) _mm512_storeu_ps(s + i, _mm512_setzero_ps());
+    for (; i < see.end; i += 16) {
         __m512 e = covey__exp16(_mm512_sub_ps(_mm512_loadu_ps(s + i), max));
+        e = _mm512_maskz_mov_ps(seen16(see, i), e);
         _mm512_storeu_ps(s + i, e);
         partial = _mm512_add_ps(partial, e);
-    }
-    if (m) {
-        __m512 e = covey__exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(m, s + i), max));
-        e = _mm512_maskz_mov_ps(m, e);
-        _mm512_storeu_ps(s + i, e);
-        partial = _mm512_add_ps(partial, e);
-        i += 16;
     }
     for (; i < pages * COVEY__PAGE_KEYS; i += 16) _mm512_storeu_ps(s + i, _mm512_setzero_ps());
     return 1.0f / covey__sum16(partial);
@@ -98,7 +104,7 @@ COVEY__INLINE void value(const block *b, int from, int32_t d, __mmask16 last, co
     for (int t = 0; t < rows; t++) COVEY__UNROLL
     for (int j = 0; j < width; j++) o[t][j] = _mm512_setzero_ps();
     for (int32_t p = 0; p < b->pages; p++) {
-        const float *v = b->a->pages[p] + b->a->v_offset + d;
+        const float *v = page_floats(b, p, b->a->v_offset) + d;
         for (int32_t key = 0; key < COVEY__PAGE_KEYS; key++, v += dim, s++) {
             __m512 row[4];
             COVEY__UNROLL
@@ -183,30 +189,48 @@ static void run_block(block *b) {
     else
         score_1(b);
     for (int t = 0; t < b->count; t++)
-        inverse[t] = weigh(b->scores + (size_t)t * b->stride, b->keys[t], b->pages);
+        inverse[t] = weigh(b->scores + (size_t)t * b->stride, b->see[t], b->pages);
     int t = 0;
     for (; t + 4 <= b->count; t += 4) values(b, t, 4, inverse);
     for (; t + 2 <= b->count; t += 2) values(b, t, 2, inverse);
     if (t < b->count) values(b, t, 1, inverse);
 }
 
+/* The rows from `row` on: as many as a block takes, the keys and the pages that they see. */
+static void set_rows(block *b, int32_t row) {
+    const covey__attention *a = b->a;
+    int32_t rows = a->tokens * a->heads, first = INT32_MAX, end = 0;
+    b->count = rows - row < ROWS ? rows - row : ROWS;
+    for (int32_t i = 0; i < b->count; i++) {
+        b->token[i] = (row + i) / a->heads;
+        b->head[i] = (row + i) % a->heads;
+        b->see[i] = covey__sight_of(a, b->token[i]);
+        if (b->see[i].first < first) first = b->see[i].first;
+        if (b->see[i].end > end) end = b->see[i].end;
+    }
+    first /= COVEY__PAGE_KEYS;
+    b->page = a->pages + first;
+    b->pages = (end + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS - first;
+    for (int32_t i = 0; i < b->count; i++) {
+        b->see[i].first -= first * COVEY__PAGE_KEYS;
+        b->see[i].end -= first * COVEY__PAGE_KEYS;
+    }
+    /* 16 floats more than the keys: rows at a power of two would share cache sets */
+    b->stride = (size_t)b->pages * COVEY__PAGE_KEYS + 16;
+}
+
 void covey__attention_avx512(const covey__attention *a, void *scratch) {
+    if (a->kv != COVEY__KV_F32) {
+        covey__attention_scalar(a, scratch);
+        return;
+    }
     block b;
     memset(&b, 0, sizeof b);
     b.a = a;
     b.q = scratch;
     b.scores = b.q + (size_t)a->head_dim * ROWS;
-    int32_t rows = a->tokens * a->heads;
-    for (int32_t row = 0; row < rows; row += b.count) {
-        b.count = rows - row < ROWS ? rows - row : ROWS;
-        for (int32_t i = 0; i < b.count; i++) {
-            b.token[i] = (row + i) / a->heads;
-            b.head[i] = (row + i) % a->heads;
-            b.keys[i] = a->position + b.token[i] + 1;
-        }
-        b.pages = (b.keys[b.count - 1] + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS;
-        /* 16 floats more than the keys: rows at a power of two would share cache sets */
-        b.stride = (size_t)b.pages * COVEY__PAGE_KEYS + 16;
+    for (int32_t row = 0; row < a->tokens * a->heads; row += b.count) {
+        set_rows(&b, row);
         run_block(&b);
     }
 }

@@ -113,22 +113,45 @@ size_t covey__product_scratch_bytes(int32_t columns_max);
 /* ---- Attention ---------------------------------------------------------------------------------
  */
 
-/* Keys in a page. Of each layer and KV head a page holds K as [head_dim][32] (transposed) and V as
- * [32][head_dim], F32. Key j of a session is in page j / 32, at slot j % 32. A page must have been
- * zeroed, or hold finite values, before its first use. */
+/* Keys in a page. Of each layer and KV head a page holds K transposed, [head_dim][32], and V as
+ * [32][head_dim]; in Q8_0 the int8 values in that order, then the f16 scales: of K
+ * [head_dim / 32][32], of V [32][head_dim / 32]. Key j of a session is in page j / 32, at slot
+ * j % 32. Pages begin 64-byte aligned. A page must have been zeroed before its first use; slots
+ * that were put before hold finite values and need no zeroing. */
 #define COVEY__PAGE_KEYS    32
 #define COVEY__HEAD_DIM_MAX 512
 
-/* The queries of consecutive tokens on one KV head: `heads` query heads that share it. Token t sees
- * keys 0 .. position + t. The caller splits work by KV heads, query heads and tokens as it likes.
- */
+typedef enum covey__kv_type {
+    COVEY__KV_F32,
+    COVEY__KV_F16,
+    COVEY__KV_Q8_0, /* head sizes that are multiples of 32 alone */
+    COVEY__KV_TYPES
+} covey__kv_type;
+
+/* Bytes of K, and of V, of one layer and KV head in a page: multiples of 64. */
+size_t covey__page_k_bytes(covey__kv_type kv, int32_t head_dim);
+size_t covey__page_v_bytes(covey__kv_type kv, int32_t head_dim);
+/* Writes one token's K and V of one KV head at `slot` (0 to 31) of its page. False when a value is
+ * beyond what the type can hold: it was stored as the nearest that it can, and the pass must fail.
+ * The values must be finite. */
+bool covey__page_put(covey__kv_type kv, void *k_page, void *v_page, int32_t head_dim, int32_t slot,
+                     const float *k, const float *v);
+
+/* The queries of consecutive tokens on one KV head: `heads` query heads that share it. Token t is
+ * at position + t and sees the keys up to its own: all of them, or the last `window`, or in an
+ * encoder keys 0 .. keys - 1 whatever its position. The caller splits work by KV heads, query heads
+ * and tokens as it likes. Pages before the first key that any token sees are not looked at. */
 typedef struct covey__attention {
-    const float *const *pages; /* page p of the session begins at pages[p] */
-    size_t k_offset, v_offset; /* of this layer's and KV head's K and V in each page, in floats */
+    const void *const *pages;  /* page p of the session begins at pages[p] */
+    size_t k_offset, v_offset; /* of this layer's and KV head's K and V in each page, in bytes:
+                                  multiples of 64 */
+    covey__kv_type kv;
     int32_t head_dim;
     int32_t heads; /* query heads: head h at q + h * head_dim, and so its output */
     int32_t tokens;
     int32_t position; /* of the first token */
+    int32_t window;   /* 0: none; else a token at p sees keys max(0, p - window + 1) .. p */
+    int32_t keys;     /* 0: causal; else bidirectional over so many keys, without a window */
     float scale;      /* queries are multiplied by it first */
     const float *q;
     size_t q_stride; /* floats between tokens */
@@ -137,10 +160,6 @@ typedef struct covey__attention {
 } covey__attention;
 /* Of the scratch a thread needs for attention over at most `keys_max` keys. */
 size_t covey__attention_scratch_bytes(int32_t head_dim, int32_t keys_max);
-
-/* Writes one token's K and V of one KV head at `slot` (0 to 31) of its page. */
-void covey__page_put(float *k_page, float *v_page, int32_t head_dim, int32_t slot, const float *k,
-                     const float *v);
 
 /* ---- RoPE --------------------------------------------------------------------------------------
  */
@@ -178,9 +197,16 @@ typedef struct covey__kernels {
      */
     void (*rope)(float *x, int32_t heads, int32_t head_dim, int32_t dims, covey__rope_style style,
                  const float *row);
+    /* out = (x - mean) / sqrt(variance + eps) * w + b, over n values; out may be x. */
+    void (*layer_norm)(const float *x, const float *w, const float *b, int32_t n, float eps,
+                       float *out);
     /* out = silu(gate) * up; out may be either. */
     void (*silu_mul)(const float *gate, const float *up, size_t n, float *out);
-    /* x = x + y: residuals and biases. */
+    /* out = gelu(gate) * up, GELU as its usual approximation by tanh; out may be either. */
+    void (*gelu_mul)(const float *gate, const float *up, size_t n, float *out);
+    /* out = gelu(x), the exact one (by erf); out may be x. */
+    void (*gelu)(const float *x, size_t n, float *out);
+    /* x = x + y: residuals and biases (one token's row at a time). */
     void (*add)(float *x, const float *y, size_t n);
     /* x = x * factor. */
     void (*scale)(float *x, float factor, size_t n);
@@ -206,6 +232,7 @@ size_t covey__argmax(const float *x, size_t n);
  * docs/arithmetic.md. The f32 ones are what the SIMD kernels compute, lane by lane. */
 float covey__exp_f32(float x);
 float covey__log_f32(float x);
+float covey__erfc_f32(float x); /* 1 - erf(x) */
 double covey__exp_f64(double x);
 double covey__log_f64(double x);
 double covey__pow_f64(double base, double exponent); /* base > 0 */

@@ -135,8 +135,10 @@ static void row(const covey__weights *w, int32_t r, float *out) {
     {                                                                                              \
         .isa = (id), .activations = covey__activations_##set, .product = product_##set,            \
         .attention = covey__attention_##set, .rms_norm = covey__rms_norm_##set,                    \
-        .rope = covey__rope_##set, .silu_mul = covey__silu_mul_##set, .add = covey__add_##set,     \
-        .scale = covey__scale_##set, .softmax = covey__softmax_##set, .row = row                   \
+        .rope = covey__rope_##set, .layer_norm = covey__layer_norm_##set,                          \
+        .silu_mul = covey__silu_mul_##set, .gelu_mul = covey__gelu_mul_##set,                      \
+        .gelu = covey__gelu_##set, .add = covey__add_##set, .scale = covey__scale_##set,           \
+        .softmax = covey__softmax_##set, .row = row                                                \
     }
 
 PRODUCT(scalar)

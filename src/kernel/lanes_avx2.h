@@ -78,6 +78,21 @@ COVEY__INLINE __m256 covey__exp8(__m256 x) {
     return _mm256_andnot_ps(zero, _mm256_castsi256_ps(scaled));
 }
 
+/* covey__erfc_f32 in every lane. */
+COVEY__INLINE __m256 covey__erfc8(__m256 x) {
+    static const float c[] = {-0.651341438f, 1.08690858f,   -0.602669239f,
+                              -0.158279970f, 0.0430634469f, 0.0202513583f,
+                              0.389675438f,  0.998275161f,  -1.26543021f};
+    const __m256 one = _mm256_set1_ps(1.0f);
+    __m256 a = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+    __m256 t = _mm256_div_ps(one, _mm256_add_ps(_mm256_mul_ps(a, _mm256_set1_ps(0.5f)), one));
+    __m256 p = _mm256_set1_ps(0.139546826f);
+    for (int i = 0; i < 9; i++) p = _mm256_add_ps(_mm256_mul_ps(p, t), _mm256_set1_ps(c[i]));
+    __m256 r = _mm256_mul_ps(t, covey__exp8(_mm256_sub_ps(p, _mm256_mul_ps(a, a))));
+    __m256 below = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
+    return _mm256_blendv_ps(r, _mm256_sub_ps(_mm256_set1_ps(2.0f), r), below);
+}
+
 COVEY__INLINE void covey__prefetch(const uint8_t *p, size_t bytes) {
     for (size_t at = 0; at < bytes; at += 64) _mm_prefetch((const char *)p + at, _MM_HINT_T0);
 }

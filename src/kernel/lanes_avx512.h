@@ -59,6 +59,21 @@ COVEY__INLINE __m512 covey__exp16(__m512 x) {
     return _mm512_castsi512_ps(_mm512_mask_mov_epi32(scaled, zero, _mm512_setzero_si512()));
 }
 
+/* covey__erfc_f32 in every lane. */
+COVEY__INLINE __m512 covey__erfc16(__m512 x) {
+    static const float c[] = {-0.651341438f, 1.08690858f,   -0.602669239f,
+                              -0.158279970f, 0.0430634469f, 0.0202513583f,
+                              0.389675438f,  0.998275161f,  -1.26543021f};
+    const __m512 one = _mm512_set1_ps(1.0f);
+    __m512 a = _mm512_abs_ps(x);
+    __m512 t = _mm512_div_ps(one, _mm512_add_ps(_mm512_mul_ps(a, _mm512_set1_ps(0.5f)), one));
+    __m512 p = _mm512_set1_ps(0.139546826f);
+    for (int i = 0; i < 9; i++) p = _mm512_add_ps(_mm512_mul_ps(p, t), _mm512_set1_ps(c[i]));
+    __m512 r = _mm512_mul_ps(t, covey__exp16(_mm512_sub_ps(p, _mm512_mul_ps(a, a))));
+    __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+    return _mm512_mask_sub_ps(r, below, _mm512_set1_ps(2.0f), r);
+}
+
 COVEY__INLINE void covey__prefetch(const uint8_t *p, size_t bytes) {
     for (size_t at = 0; at < bytes; at += 64) _mm_prefetch((const char *)p + at, _MM_HINT_T0);
 }

@@ -155,6 +155,17 @@ COVEY__INLINE int32_t covey__act_block(covey__act kind) {
     return kind == COVEY__ACT_Q256 ? 256 : 32;
 }
 
+/* The keys that the token at `position` sees, as attention counts them. */
+typedef struct covey__sight {
+    int32_t first, end;
+} covey__sight;
+COVEY__INLINE covey__sight covey__sight_of(const covey__attention *a, int32_t token) {
+    int32_t position = a->position + token;
+    if (a->keys) return (covey__sight){0, a->keys};
+    bool cut = a->window > 0 && position >= a->window;
+    return (covey__sight){cut ? position - a->window + 1 : 0, position + 1};
+}
+
 /* One token's activations as plain rows. */
 typedef struct covey__act_row {
     const float *x;
@@ -206,7 +217,11 @@ void covey__product_run(const covey__product_ops *ops, const covey__product *p, 
     void covey__rms_norm_##isa(const float *x, const float *w, int32_t n, float eps, float *out);  \
     void covey__rope_##isa(float *x, int32_t heads, int32_t head_dim, int32_t dims,                \
                            covey__rope_style style, const float *row);                             \
+    void covey__layer_norm_##isa(const float *x, const float *w, const float *b, int32_t n,        \
+                                 float eps, float *out);                                           \
     void covey__silu_mul_##isa(const float *gate, const float *up, size_t n, float *out);          \
+    void covey__gelu_mul_##isa(const float *gate, const float *up, size_t n, float *out);          \
+    void covey__gelu_##isa(const float *x, size_t n, float *out);                                  \
     void covey__add_##isa(float *x, const float *y, size_t n);                                     \
     void covey__scale_##isa(float *x, float factor, size_t n);                                     \
     void covey__softmax_##isa(float *x, size_t n);                                                 \

@@ -19,6 +19,34 @@ void covey__rms_norm_avx2(const float *x, const float *w, int32_t n, float eps, 
     }
 }
 
+/* The first n of 8 lanes of x less the mean, zeros after them. */
+COVEY__INLINE __m256 centred8(const float *x, int32_t n, __m256 mean) {
+    __m256 c = _mm256_sub_ps(covey__get8(x, n), mean);
+    return n >= 8 ? c : _mm256_and_ps(c, _mm256_castsi256_ps(covey__mask8(n)));
+}
+
+void covey__layer_norm_avx2(const float *x, const float *w, const float *b, int32_t n, float eps,
+                            float *out) {
+    __m256 low = _mm256_setzero_ps(), high = low;
+    for (int32_t i = 0; i < n; i += 16) {
+        low = _mm256_add_ps(low, covey__get8(x + i, n - i));
+        high = _mm256_add_ps(high, covey__get8(x + i + 8, n - i - 8));
+    }
+    __m256 mean = _mm256_set1_ps(covey__sum16(low, high) / (float)n);
+    low = high = _mm256_setzero_ps();
+    for (int32_t i = 0; i < n; i += 16) {
+        __m256 c = centred8(x + i, n - i, mean), e = centred8(x + i + 8, n - i - 8, mean);
+        low = _mm256_add_ps(low, _mm256_mul_ps(c, c));
+        high = _mm256_add_ps(high, _mm256_mul_ps(e, e));
+    }
+    __m256 factor = _mm256_set1_ps(1.0f / sqrtf(covey__sum16(low, high) / (float)n + eps));
+    for (int32_t i = 0; i < n; i += 8) {
+        __m256 c = _mm256_mul_ps(centred8(x + i, n - i, mean), factor);
+        c = _mm256_mul_ps(c, covey__get8(w + i, n - i));
+        covey__put8(out + i, n - i, _mm256_add_ps(c, covey__get8(b + i, n - i)));
+    }
+}
+
 /* Pairs (2i, 2i + 1): cosine and sine doubled, neighbours swapped; the sine's sign alternates, and
  * a - b is a + (-b) to the bit. */
 static void rope_norm(float *x, int32_t pairs, const float *row) {
@@ -69,6 +97,29 @@ void covey__silu_mul_avx2(const float *gate, const float *up, size_t n, float *o
         __m256 g = covey__get8(gate + i, left), u = covey__get8(up + i, left);
         __m256 e = covey__exp8(_mm256_xor_ps(g, sign));
         covey__put8(out + i, left, _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(one, e)), u));
+    }
+}
+
+void covey__gelu_mul_avx2(const float *gate, const float *up, size_t n, float *out) {
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    const __m256 cubic = _mm256_set1_ps(0.044715f), factor = _mm256_set1_ps(1.59576912f);
+    for (size_t i = 0; i < n; i += 8) {
+        int32_t left = covey__left(n, i);
+        __m256 g = covey__get8(gate + i, left), u = covey__get8(up + i, left);
+        __m256 cube = _mm256_mul_ps(_mm256_mul_ps(g, g), g);
+        __m256 z = _mm256_mul_ps(_mm256_add_ps(g, _mm256_mul_ps(cube, cubic)), factor);
+        __m256 e = covey__exp8(_mm256_xor_ps(z, sign));
+        covey__put8(out + i, left, _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(one, e)), u));
+    }
+}
+
+void covey__gelu_avx2(const float *x, size_t n, float *out) {
+    const __m256 half = _mm256_set1_ps(0.5f), factor = _mm256_set1_ps(-0.707106781f);
+    for (size_t i = 0; i < n; i += 8) {
+        int32_t left = covey__left(n, i);
+        __m256 v = covey__get8(x + i, left);
+        __m256 tail = covey__erfc8(_mm256_mul_ps(v, factor));
+        covey__put8(out + i, left, _mm256_mul_ps(_mm256_mul_ps(half, v), tail));
     }
 }
 

@@ -19,6 +19,26 @@ void covey__rms_norm_avx512(const float *x, const float *w, int32_t n, float eps
     }
 }
 
+void covey__layer_norm_avx512(const float *x, const float *w, const float *b, int32_t n, float eps,
+                              float *out) {
+    __m512 sums = _mm512_setzero_ps(), squares = sums;
+    for (int32_t i = 0; i < n; i += 16)
+        sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(covey__mask16(n - i), x + i));
+    __m512 mean = _mm512_set1_ps(covey__sum16(sums) / (float)n);
+    for (int32_t i = 0; i < n; i += 16) {
+        __mmask16 m = covey__mask16(n - i);
+        __m512 c = _mm512_maskz_sub_ps(m, _mm512_maskz_loadu_ps(m, x + i), mean);
+        squares = _mm512_add_ps(squares, _mm512_mul_ps(c, c));
+    }
+    __m512 factor = _mm512_set1_ps(1.0f / sqrtf(covey__sum16(squares) / (float)n + eps));
+    for (int32_t i = 0; i < n; i += 16) {
+        __mmask16 m = covey__mask16(n - i);
+        __m512 c = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), mean);
+        c = _mm512_mul_ps(_mm512_mul_ps(c, factor), _mm512_maskz_loadu_ps(m, w + i));
+        _mm512_mask_storeu_ps(out + i, m, _mm512_add_ps(c, _mm512_maskz_loadu_ps(m, b + i)));
+    }
+}
+
 /* Pairs (2i, 2i + 1): 16 pairs are two registers, taken apart and put together again. */
 static void rope_norm(float *x, int32_t pairs, const float *row) {
     const __m512i even =
@@ -78,6 +98,30 @@ void covey__silu_mul_avx512(const float *gate, const float *up, size_t n, float 
         __m512 e = covey__exp16(_mm512_xor_ps(g, sign));
         _mm512_mask_storeu_ps(out + i, m,
                               _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), u));
+    }
+}
+
+void covey__gelu_mul_avx512(const float *gate, const float *up, size_t n, float *out) {
+    const __m512 one = _mm512_set1_ps(1.0f), sign = _mm512_set1_ps(-0.0f);
+    const __m512 cubic = _mm512_set1_ps(0.044715f), factor = _mm512_set1_ps(1.59576912f);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = mask_at(n, i);
+        __m512 g = _mm512_maskz_loadu_ps(m, gate + i), u = _mm512_maskz_loadu_ps(m, up + i);
+        __m512 cube = _mm512_mul_ps(_mm512_mul_ps(g, g), g);
+        __m512 z = _mm512_mul_ps(_mm512_add_ps(g, _mm512_mul_ps(cube, cubic)), factor);
+        __m512 e = covey__exp16(_mm512_xor_ps(z, sign));
+        _mm512_mask_storeu_ps(out + i, m,
+                              _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(one, e)), u));
+    }
+}
+
+void covey__gelu_avx512(const float *x, size_t n, float *out) {
+    const __m512 half = _mm512_set1_ps(0.5f), factor = _mm512_set1_ps(-0.707106781f);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = mask_at(n, i);
+        __m512 v = _mm512_maskz_loadu_ps(m, x + i);
+        __m512 tail = covey__erfc16(_mm512_mul_ps(v, factor));
+        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(_mm512_mul_ps(half, v), tail));
     }
 }
 

@@ -12,6 +12,19 @@ void covey__rms_norm_scalar(const float *x, const float *w, int32_t n, float eps
     for (int32_t i = 0; i < n; i++) out[i] = (x[i] * factor) * w[i];
 }
 
+void covey__layer_norm_scalar(const float *x, const float *w, const float *b, int32_t n, float eps,
+                              float *out) {
+    float sums[COVEY__LANES] = {0}, squares[COVEY__LANES] = {0};
+    for (int32_t i = 0; i < n; i++) sums[i % 16] = sums[i % 16] + x[i];
+    float mean = covey__tree16(sums) / (float)n;
+    for (int32_t i = 0; i < n; i++) {
+        float centred = x[i] - mean;
+        squares[i % 16] = squares[i % 16] + centred * centred;
+    }
+    float factor = 1.0f / sqrtf(covey__tree16(squares) / (float)n + eps);
+    for (int32_t i = 0; i < n; i++) out[i] = ((x[i] - mean) * factor) * w[i] + b[i];
+}
+
 void covey__rope_scalar(float *x, int32_t heads, int32_t head_dim, int32_t dims,
                         covey__rope_style style, const float *row) {
     int32_t pairs = dims / 2;
@@ -32,6 +45,18 @@ void covey__silu_mul_scalar(const float *gate, const float *up, size_t n, float 
         float g = gate[i];
         out[i] = (g / (1.0f + covey__exp_f32(-g))) * up[i];
     }
+}
+
+void covey__gelu_mul_scalar(const float *gate, const float *up, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        float g = gate[i];
+        float z = (g + ((g * g) * g) * 0.044715f) * 1.59576912f;
+        out[i] = (g / (1.0f + covey__exp_f32(-z))) * up[i];
+    }
+}
+
+void covey__gelu_scalar(const float *x, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) out[i] = (0.5f * x[i]) * covey__erfc_f32(x[i] * -0.707106781f);
 }
 
 void covey__add_scalar(float *x, const float *y, size_t n) {

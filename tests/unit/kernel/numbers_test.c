@@ -28,6 +28,21 @@ static void exp_is_near(void **state) {
     assert_true(covey__exp_f32(INFINITY) == covey__exp_f32(88.0f));
 }
 
+static void erfc_is_near(void **state) {
+    (void)state;
+    double worst = 0.0, relative = 0.0;
+    for (double x = -12.0; x < 12.0; x += 0.000061) {
+        double want = erfc((double)(float)x);
+        double error = fabs((double)covey__erfc_f32((float)x) - want);
+        if (error > worst) worst = error;
+        if (x < 9.0 && error / want > relative) relative = error / want;
+    }
+    print_message("erfc_f32: %.3g absolute, %.3g relative up to 9\n", worst, relative);
+    assert_true(worst < 5e-7 && relative < 1e-5);
+    assert_true(covey__erfc_f32(-INFINITY) == 2.0f && covey__erfc_f32(50.0f) == 0.0f);
+    assert_true(fabsf(covey__erfc_f32(0.0f) - 1.0f) < 5e-7f);
+}
+
 static void double_functions_are_near(void **state) {
     (void)state;
     uint64_t seed = 77u;
@@ -118,8 +133,11 @@ static void scans_find(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exp_is_near),    cmocka_unit_test(double_functions_are_near),
-        cmocka_unit_test(halves_convert), cmocka_unit_test(generator_is_philox),
+        cmocka_unit_test(exp_is_near),
+        cmocka_unit_test(erfc_is_near),
+        cmocka_unit_test(double_functions_are_near),
+        cmocka_unit_test(halves_convert),
+        cmocka_unit_test(generator_is_philox),
         cmocka_unit_test(scans_find),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,15 @@ typedef void (*operation)(const covey__kernels *k, float *x, float *y, size_t n)
 static void do_norm(const covey__kernels *k, float *x, float *y, size_t n) {
     k->rms_norm(x, y, (int32_t)n, 1e-5f, x);
 }
+static void do_layer_norm(const covey__kernels *k, float *x, float *y, size_t n) {
+    k->layer_norm(x, y, y, (int32_t)n, 1e-12f, x);
+}
+static void do_gelu_mul(const covey__kernels *k, float *x, float *y, size_t n) {
+    k->gelu_mul(x, y, n, y);
+}
+static void do_gelu(const covey__kernels *k, float *x, float *y, size_t n) {
+    k->gelu(x, n, y);
+}
 static void do_silu(const covey__kernels *k, float *x, float *y, size_t n) {
     k->silu_mul(x, y, n, y);
 }
@@ -60,7 +69,10 @@ static void sweep(operation op, const char *name) {
 static void rows_agree(void **state) {
     (void)state;
     sweep(do_norm, "rms_norm");
+    sweep(do_layer_norm, "layer_norm");
     sweep(do_silu, "silu_mul");
+    sweep(do_gelu_mul, "gelu_mul");
+    sweep(do_gelu, "gelu");
     sweep(do_add, "add");
     sweep(do_scale, "scale");
     sweep(do_softmax, "softmax");
@@ -137,6 +149,38 @@ static void definition_follows_formulas(void **state) {
     }
 }
 
+static void new_ones_follow_formulas(void **state) {
+    (void)state;
+    const covey__kernels *k = covey__kernels_get(COVEY__ISA_SCALAR);
+    uint64_t seed = 81u;
+    float x[64], w[64], b[64], out[64];
+    double mean = 0.0, variance = 0.0;
+    fill(&seed, x, 64, 0);
+    fill(&seed, w, 64, 0);
+    fill(&seed, b, 64, 0);
+    for (int i = 0; i < 64; i++) x[i] += 3.0f;
+    for (int i = 0; i < 64; i++) mean += (double)x[i] / 64;
+    for (int i = 0; i < 64; i++) variance += ((double)x[i] - mean) * ((double)x[i] - mean) / 64;
+    k->layer_norm(x, w, b, 64, 1e-12f, out);
+    for (int i = 0; i < 64; i++) {
+        double want = ((double)x[i] - mean) / sqrt(variance + 1e-12) * (double)w[i] + (double)b[i];
+        assert_true(near((double)out[i], want, 2e-6));
+    }
+    for (int i = 0; i < 64; i++) x[i] = (float)(i - 32) * 0.37f;
+    x[0] = -1e5f;
+    x[63] = 1e20f;
+    k->gelu_mul(x, w, 64, out);
+    for (int i = 0; i < 64; i++) {
+        double g = (double)x[i], z = sqrt(2 / M_PI) * (g + 0.044715 * g * g * g);
+        assert_true(near((double)out[i], 0.5 * g * (1 + tanh(z)) * (double)w[i], 1e-6));
+    }
+    k->gelu(x, 64, out);
+    for (int i = 0; i < 64; i++) {
+        double v = (double)x[i];
+        assert_true(near((double)out[i], v * 0.5 * (1 + erf(v / sqrt(2))), 1e-6));
+    }
+}
+
 static void softmax_sums_to_one(void **state) {
     (void)state;
     uint64_t seed = 3u;
@@ -158,6 +202,7 @@ int main(void) {
         cmocka_unit_test(rows_agree),
         cmocka_unit_test(rope_agrees),
         cmocka_unit_test(definition_follows_formulas),
+        cmocka_unit_test(new_ones_follow_formulas),
         cmocka_unit_test(softmax_sums_to_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
