@@ -62,9 +62,12 @@ static covey_status prefill_all(bench *b, covey_error *error) {
 
 static covey_status decode_all(bench *b, covey_error *error) {
     for (int i = 0; i < b->decode; i++) {
-        for (int s = 0; s < b->sessions; s++) b->tokens[s] = random_token(b);
-        covey_status status =
-            covey_session_append_many(b->open, b->tokens, (size_t)b->sessions, error);
+        covey_session_part parts[SESSIONS_MAX];
+        for (int s = 0; s < b->sessions; s++) {
+            b->tokens[s] = random_token(b);
+            parts[s] = (covey_session_part){b->open[s], &b->tokens[s], 1, COVEY_OK};
+        }
+        covey_status status = covey_session_append_many(parts, (size_t)b->sessions, error);
         if (status != COVEY_OK) return status;
     }
     return COVEY_OK;
@@ -97,6 +100,7 @@ static covey_status open_model(bench *b, covey_runtime *runtime, covey_error *er
     b->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(b->model, &b->info);
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    options.alone = true; /* every token is computed */
     int room = b->prompt + b->decode + 8;
     options.context_tokens = room > FIRST_TOKENS + 1 ? room : FIRST_TOKENS + 1;
     for (int s = 0; s < b->sessions && status == COVEY_OK; s++)

@@ -26,9 +26,14 @@ typedef struct covey_model_source {
     size_t memory_size;
     bool vocabulary_only; /* tokens and template alone, of any architecture: no session opens on it
                            */
+    const uint8_t *identity;   /* 32 bytes: a digest of all of the file (an ensemble's, say), which
+                                  saved sessions are bound to; borrowed for the call. NULL: a digest
+                                  of its metadata, its tensor table and samples of each tensor */
+    int64_t idle_kv_bytes_max; /* keys and values kept of closed sessions, for prompts that begin
+                                  alike; the least recently used go first. 0: 64 MiB; -1: none */
 } covey_model_source;
 #define COVEY_MODEL_SOURCE_INIT                                                                    \
-    { sizeof(covey_model_source), NULL, -1, 0, 0, NULL, 0, false }
+    { sizeof(covey_model_source), NULL, -1, 0, 0, NULL, 0, false, NULL, 0 }
 
 /* Maps (never copies) the weights and reads the vocabulary. COVEY_ERROR_FORMAT names the field that
  * is wrong, COVEY_ERROR_UNSUPPORTED the architecture, tensor or type that this library does not

@@ -1,6 +1,7 @@
 /* Sessions: one conversation's KV state on one model. A session has one owner at a time; different
- * sessions may be used from different threads at once. covey_session_cancel alone may be called
- * from anywhere.
+ * sessions may be used from different threads at once, and what they ask for at the same time is
+ * computed together, in one pass over the weights. covey_session_cancel alone may be called from
+ * anywhere.
  *
  * The logits of a session are a function of the model, the session's options that are marked
  * "declared" and the tokens alone: not of threads, of how the prompt was split, or of other
@@ -16,16 +17,40 @@ extern "C" {
 
 typedef struct covey_session covey_session;
 
+/* How keys and values are kept (docs/arithmetic.md). Declared: it decides the logits' bits. */
+typedef enum covey_kv_type {
+    COVEY_KV_DEFAULT = 0, /* F16 */
+    COVEY_KV_F32 = 1,
+    COVEY_KV_F16 = 2,
+    COVEY_KV_Q8_0 = 3 /* the model's head dimension must be a multiple of 32 */
+} covey_kv_type;
+
+/* What an append does that does not fit in the context any more. */
+typedef enum covey_context_policy {
+    COVEY_CONTEXT_ERROR = 0, /* COVEY_ERROR_CONTEXT_SIZE; nothing was appended */
+    COVEY_CONTEXT_SLIDE = 1  /* the session becomes another one, of its first keep_tokens tokens and
+                                the later half of the others (again the later half of those while it
+                                does not fit), recomputed from their new positions */
+} covey_context_policy;
+
 typedef struct covey_session_options {
     size_t size;
     int32_t context_tokens; /* room for prompt and answer; 0: the model's own, at most 4,096 */
     int32_t batch_tokens;   /* prompt tokens computed in one pass; 0: 512. Moves speed and memory,
                                never a bit */
+    covey_kv_type kv_type;  /* declared */
+    covey_context_policy context_policy;
+    int32_t keep_tokens; /* of COVEY_CONTEXT_SLIDE: the system prompt's length in tokens; less than
+                            the context */
+    bool alone;          /* takes no keys and values that another session computed, and leaves none
+                            behind: for probes and measurements. Moves speed, never a bit */
 } covey_session_options;
 #define COVEY_SESSION_OPTIONS_INIT                                                                 \
-    { sizeof(covey_session_options), 0, 0 }
+    { sizeof(covey_session_options), 0, 0, COVEY_KV_DEFAULT, COVEY_CONTEXT_ERROR, 0, false }
 
-/* Bytes that a session with these options will hold at most: KV state and scratch. */
+/* Bytes that a session with these options will hold at most: KV state and scratch, shared prefixes
+ * counted as its own. What the model keeps beyond its sessions is covey_model_source's
+ * idle_kv_bytes_max. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_plan(const covey_model *model,
                                                          const covey_session_options *options,
                                                          uint64_t *bytes, covey_error *error);
@@ -36,19 +61,47 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_open(covey_model *model,
                                                          const covey_session_options *options,
                                                          covey_session **session,
                                                          covey_error *error);
-/* Closes it, in its owner's thread. NULL is allowed. */
+/* Closes it, in its owner's thread. What it computed stays as an idle prefix for sessions to come,
+ * within the model's budget. NULL is allowed. */
 COVEY_API void covey_session_close(covey_session *session);
 
-/* Appends tokens and computes their KV state and the logits after the last.
+/* Opens another session with the same options, tokens and logits. Keys and values are shared, not
+ * copied; a page that one of them writes to is copied then. In the owner's thread of `session`. */
+COVEY_API COVEY_MUST_USE covey_status covey_session_fork(covey_session *session,
+                                                         covey_session **forked,
+                                                         covey_error *error);
+
+/* Writes tokens, logits, keys and values to a file, replaced atomically and readable by its owner
+ * alone (docs/formats/session.md). It is as private as the conversation itself. */
+COVEY_API COVEY_MUST_USE covey_status covey_session_save(const covey_session *session,
+                                                         const char *path, covey_error *error);
+/* Opens a session as it was saved. `options` may be NULL; its kv_type must be the file's, or
+ * COVEY_KV_DEFAULT, which takes the file's. COVEY_ERROR_MISMATCH names what differs when the file
+ * was saved on another model, other adapters or another arithmetic version; COVEY_ERROR_FORMAT when
+ * it is damaged; COVEY_ERROR_CONTEXT_SIZE when it holds more tokens than the context. */
+COVEY_API COVEY_MUST_USE covey_status covey_session_restore(covey_model *model,
+                                                            const covey_session_options *options,
+                                                            const char *path,
+                                                            covey_session **session,
+                                                            covey_error *error);
+
+/* Appends tokens and computes their KV state and the logits after the last. The longest beginning
+ * of the session's tokens that this model has computed before, in any session of the same
+ * configuration, is taken over instead of computed; never a bit moves.
  * COVEY_ERROR_CONTEXT_SIZE, with both lengths, when they do not fit: then nothing was appended.
- * After COVEY_ERROR_CANCELLED the session is as before. */
+ * After COVEY_ERROR_CANCELLED the session is as before, but for one that slid
+ * (COVEY_CONTEXT_SLIDE): it stays the shorter one. COVEY_ERROR_NUMERIC names the layer whose
+ * numbers overflow, or whose keys or values the session's KV type cannot hold. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_append(covey_session *session,
                                                            const covey_token *tokens,
                                                            size_t token_count, covey_error *error);
 
+/* Of the last append: tokens whose keys and values were taken over from what was there. */
+COVEY_API size_t covey_session_reused_count(const covey_session *session);
+
 /* As covey_session_append, calling `each` with the logits after every token: for perplexity.
  * `logits` holds vocabulary_size floats, valid for the call. Anything but COVEY_OK from `each`
- * stops. */
+ * stops. Never slides. */
 typedef covey_status (*covey_logits_fn)(void *user, size_t token_index, const float *logits,
                                         size_t logit_count);
 COVEY_API COVEY_MUST_USE covey_status covey_session_append_each(covey_session *session,
@@ -57,12 +110,22 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_append_each(covey_session *s
                                                                 covey_error *error,
                                                                 covey_logits_fn each, void *user);
 
-/* One token for each of several sessions of one model, in one pass over the weights: `tokens[i]`
- * goes to `sessions[i]`, which must differ from each other. At most 64, else COVEY_ERROR_LIMIT. All
- * or none are appended. */
-COVEY_API COVEY_MUST_USE covey_status covey_session_append_many(covey_session *const *sessions,
-                                                                const covey_token *tokens,
-                                                                size_t session_count,
+/* Tokens for one session of several that go on together. */
+typedef struct covey_session_part {
+    covey_session *session;
+    const covey_token *tokens;
+    size_t token_count;  /* 1 or more */
+    covey_status status; /* out: what came of this part */
+} covey_session_part;
+
+/* Appends to several sessions of one model, which must differ from each other, in as few passes
+ * over the weights as their tokens need: an answer's next tokens and pieces of prompts in one pass.
+ * At most 64 parts, else COVEY_ERROR_LIMIT. Each part succeeds or fails by itself, as
+ * covey_session_append does; the first failure is returned. What is wrong with the arguments
+ * (COVEY_ERROR_INVALID_ARGUMENT, COVEY_ERROR_LIMIT, COVEY_ERROR_CONTEXT_SIZE) is found before
+ * anything is computed, and then no part was appended. */
+COVEY_API COVEY_MUST_USE covey_status covey_session_append_many(covey_session_part *parts,
+                                                                size_t part_count,
                                                                 covey_error *error);
 
 /* Logits after the last token: vocabulary_size floats, borrowed until the next call on the session;
@@ -106,7 +169,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_sample(covey_session *sessio
 typedef enum covey_stop_reason {
     COVEY_STOP_END = 0,      /* the model ended its turn */
     COVEY_STOP_LENGTH = 1,   /* tokens_max was reached */
-    COVEY_STOP_CONTEXT = 2,  /* the context is full */
+    COVEY_STOP_CONTEXT = 2,  /* the context is full, and the session does not slide */
     COVEY_STOP_STRING = 3,   /* a stop string appeared */
     COVEY_STOP_CANCELLED = 4 /* covey_session_cancel, or the callback said so */
 } covey_stop_reason;
@@ -114,7 +177,7 @@ typedef enum covey_stop_reason {
 typedef struct covey_generation_options {
     size_t size;
     covey_sampling sampling;
-    int32_t tokens_max;      /* 0: as the context allows */
+    int32_t tokens_max;      /* 0: as the context allows; without end where the session slides */
     const char *const *stop; /* strings that end the answer and are not part of it: at most 32, of
                                 at most 1,024 bytes each */
     size_t stop_count;
@@ -142,6 +205,24 @@ typedef bool (*covey_text_fn)(void *user, const char *text, size_t text_size);
 COVEY_API COVEY_MUST_USE covey_status covey_session_generate(
     covey_session *session, const covey_generation_options *options,
     covey_generation_result *result, covey_error *error, covey_text_fn text, void *user);
+
+/* Keys and values of all sessions of a model, and what was taken over instead of computed. */
+typedef struct covey_kv_info {
+    size_t size;
+    uint64_t bytes;         /* reserved for pages of keys and values now */
+    uint64_t used_bytes;    /* of those, of pages that open sessions hold; a shared one once */
+    uint64_t idle_bytes;    /* of those, of prefixes that no open session holds */
+    uint64_t session_count; /* open */
+    uint64_t prompt_tokens; /* appended so far, where more than one came at once */
+    uint64_t reused_tokens; /* of those, taken over */
+    uint64_t evicted_pages; /* idle pages that were given up for the budget, for room or a trim */
+    uint64_t pass_count;    /* passes over the weights */
+    uint64_t run_count;     /* what they computed for: one a session and pass */
+} covey_kv_info;
+#define COVEY_KV_INFO_INIT                                                                         \
+    { sizeof(covey_kv_info), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/* Fills `info`, up to the size it was made with. Any thread. */
+COVEY_API void covey_model_describe_kv(covey_model *model, covey_kv_info *info);
 
 #ifdef __cplusplus
 }

@@ -301,65 +301,43 @@ covey_status covey_session_append_each(covey_session *session, const covey_token
 
 /* ---- Append to many ---- */
 
-static covey_status check_many(covey_session *const *sessions, const covey_token *tokens,
-                               size_t session_count, covey_error *error) {
-    if (!sessions || !tokens || session_count == 0)
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "sessions and tokens must be given");
-    if (session_count > COVEY__MANY_MAX)
-        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, COVEY__MANY_MAX, (int64_t)session_count,
+static covey_status check_many(const covey_session_part *parts, size_t part_count,
+                               covey_error *error) {
+    if (!parts || part_count == 0)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "parts must be given");
+    if (part_count > COVEY__MANY_MAX)
+        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, COVEY__MANY_MAX, (int64_t)part_count,
                                  "expected at most %d sessions in one pass, found %zu",
-                                 COVEY__MANY_MAX, session_count);
-    for (size_t i = 0; i < session_count; i++) {
-        if (!sessions[i] || sessions[i]->model != sessions[0]->model)
+                                 COVEY__MANY_MAX, part_count);
+    for (size_t i = 0; i < part_count; i++) {
+        if (!parts[i].session || parts[i].session->model != parts[0].session->model)
             return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                               "session %zu: expected a session of the first one's model", i);
+                               "part %zu: expected a session of the first one's model", i);
+        if (!parts[i].tokens || parts[i].token_count == 0)
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "part %zu: tokens must be given", i);
         for (size_t j = 0; j < i; j++)
-            if (sessions[j] == sessions[i])
+            if (parts[j].session == parts[i].session)
                 return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                                   "sessions %zu and %zu are the same", j, i);
+                                   "the sessions of parts %zu and %zu are the same", j, i);
     }
-    for (size_t i = 0; i < session_count; i++) {
-        covey_status status = check_tokens(sessions[i], &tokens[i], 1, error);
-        if (status != COVEY_OK) return covey__prefix(error, status, "session %zu", i);
+    for (size_t i = 0; i < part_count; i++) {
+        covey_status status =
+            check_tokens(parts[i].session, parts[i].tokens, parts[i].token_count, error);
+        if (status != COVEY_OK) return covey__prefix(error, status, "part %zu", i);
     }
     return COVEY_OK;
 }
 
-static covey_status run_many(covey_model *model, const covey__run *runs, const covey_token *tokens,
-                             int32_t count, covey_error *error) {
-    size_t vocabulary = (size_t)model->hyper.vocabulary_size;
-    float *logits = model->workspace.logits;
-    covey__pass pass = {.model = model,
-                        .tokens = tokens,
-                        .rows = count,
-                        .runs = runs,
-                        .run_count = count,
-                        .logit_first = 0,
-                        .logit_rows = count,
-                        .logits = logits};
-    covey_status status = covey__pass_run(&pass, error);
-    for (int32_t i = 0; i < count && status == COVEY_OK; i++)
-        memcpy(runs[i].session->logits, logits + (size_t)i * vocabulary,
-               vocabulary * sizeof *logits);
-    return status;
-}
-
-covey_status covey_session_append_many(covey_session *const *sessions, const covey_token *tokens,
-                                       size_t session_count, covey_error *error) {
-    covey_status status = check_many(sessions, tokens, session_count, error);
+covey_status covey_session_append_many(covey_session_part *parts, size_t part_count,
+                                       covey_error *error) {
+    covey_status status = check_many(parts, part_count, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "session: append to many");
-    covey_model *model = sessions[0]->model;
-    covey__run runs[COVEY__MANY_MAX];
-    for (size_t i = 0; i < session_count; i++)
-        runs[i] = (covey__run){sessions[i], (int32_t)i, 1, (int32_t)sessions[i]->token_count};
-    status = covey__workspace_take(model, error);
-    if (status != COVEY_OK) return covey__prefix(error, status, "session: append to many");
-    status = run_many(model, runs, tokens, (int32_t)session_count, error);
-    covey__workspace_give(model);
-    for (size_t i = 0; i < session_count; i++) {
-        if (status == COVEY_OK) take_tokens(sessions[i], &tokens[i], 1);
-        if (status == COVEY_ERROR_CANCELLED) covey__session_take_cancel(sessions[i]);
+    for (size_t i = 0; i < part_count; i++) {
+        covey_error *told = status == COVEY_OK ? error : NULL;
+        parts[i].status =
+            covey_session_append(parts[i].session, parts[i].tokens, parts[i].token_count, told);
+        if (status == COVEY_OK) status = parts[i].status;
     }
-    return status == COVEY_OK ? status : covey__prefix(error, status, "session: append to many");
+    return status;
 }

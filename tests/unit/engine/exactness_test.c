@@ -123,10 +123,11 @@ static void check_many(const reference *r, covey_model *model, size_t tokens, co
         append(sessions[s], r->tokens[s], tokens / 2 + 3 * s);
     }
     for (size_t i = 0; i < 6; i++) {
-        covey_token next[SESSIONS];
+        covey_session_part parts[SESSIONS];
         for (size_t s = 0; s < SESSIONS; s++)
-            next[s] = r->tokens[s][covey_session_token_count(sessions[s])];
-        must(covey_session_append_many(sessions, next, SESSIONS, &error), &error);
+            parts[s] = (covey_session_part){
+                sessions[s], r->tokens[s] + covey_session_token_count(sessions[s]), 1, COVEY_OK};
+        must(covey_session_append_many(parts, SESSIONS, &error), &error);
         for (size_t s = 0; s < SESSIONS; s++)
             check_bits(r, s, covey_session_token_count(sessions[s]) - 1,
                        covey_session_logits(sessions[s], NULL), what);

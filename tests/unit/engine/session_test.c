@@ -119,13 +119,15 @@ static void test_refuses_many(void **state) {
     covey_token tokens[] = {5, 6, 7, 8};
     append(a, tokens, 3);
     append(b, tokens, 4);
-    covey_session *same[] = {a, a}, *full[] = {a, b};
-    assert_int_equal(covey_session_append_many(same, tokens, 2, &error),
-                     COVEY_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(covey_session_append_many(full, tokens, 2, &error), COVEY_ERROR_CONTEXT_SIZE);
+    covey_session_part same[] = {{a, tokens, 1, COVEY_OK}, {a, tokens, 1, COVEY_OK}};
+    covey_session_part full[] = {{a, tokens, 2, COVEY_OK}, {b, tokens, 1, COVEY_OK}};
+    covey_session_part none[] = {{a, tokens, 0, COVEY_OK}};
+    assert_int_equal(covey_session_append_many(same, 2, &error), COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(covey_session_append_many(full, 2, &error), COVEY_ERROR_CONTEXT_SIZE);
     assert_int_equal(covey_session_token_count(a), 3);
-    assert_int_equal(covey_session_append_many(full, tokens, 0, &error),
-                     COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(covey_session_append_many(full, 0, &error), COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(covey_session_append_many(full, 65, &error), COVEY_ERROR_LIMIT);
+    assert_int_equal(covey_session_append_many(none, 1, &error), COVEY_ERROR_INVALID_ARGUMENT);
     covey_session_close(a);
     covey_session_close(b);
 }
@@ -213,8 +215,8 @@ static void test_memory_is_planned(void **state) {
     generation.sampling.repetition_penalty = 1.1f;
     generation.tokens_max = 20;
     must(covey_session_generate(session, &generation, NULL, &error, ignore_text, NULL), &error);
-    covey_session *sessions[] = {session};
-    must(covey_session_append_many(sessions, tokens, 1, &error), &error);
+    covey_session_part part = {session, tokens, 1, COVEY_OK};
+    must(covey_session_append_many(&part, 1, &error), &error);
     assert_int_equal(c.calls, calls);
 
     /* A trim gives scratch back; the next append makes it again, and the bits stay. */
@@ -254,13 +256,15 @@ static void test_cancel_before(void **state) {
     append(session, tokens + 10, 30); /* the flag was taken */
 
     covey_session *other = open_session(model, 64, 0);
-    covey_session *both[] = {session, other};
+    covey_session_part both[] = {{session, tokens, 1, COVEY_OK}, {other, tokens + 1, 1, COVEY_OK}};
     append(other, tokens, 1);
     covey_session_cancel(other);
-    assert_int_equal(covey_session_append_many(both, tokens, 2, &error), COVEY_ERROR_CANCELLED);
-    assert_int_equal(covey_session_token_count(session), 40);
+    assert_int_equal(covey_session_append_many(both, 2, &error), COVEY_ERROR_CANCELLED);
+    assert_int_equal(both[0].status, COVEY_OK); /* each for itself */
+    assert_int_equal(both[1].status, COVEY_ERROR_CANCELLED);
+    assert_int_equal(covey_session_token_count(session), 41);
     assert_int_equal(covey_session_token_count(other), 1);
-    must(covey_session_append_many(both, tokens, 2, &error), &error);
+    must(covey_session_append_many(both, 2, &error), &error);
     covey_session_close(other);
     covey_session_close(session);
 }

@@ -273,6 +273,7 @@ static inline covey_session *open_session(covey_model *model, int32_t context, i
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
     options.context_tokens = context;
     options.batch_tokens = batch;
+    options.alone = true; /* every token is computed */
     covey_session *session = NULL;
     must(covey_session_open(model, &options, &session, &error), &error);
     return session;
