@@ -62,9 +62,15 @@ typedef struct covey_model_info {
     bool has_chat_template;
     int64_t load_ms; /* how long covey_model_open took */
     bool adds_bos;   /* the vocabulary wants a prompt to begin with BOS */
+    /* The tokens that the vocabulary wants before and behind a text, which covey_model_tokenize
+     * does not add: BOS or [CLS], EOS or [SEP]; -1 for none. */
+    covey_token text_begin, text_end;
 } covey_model_info;
 #define COVEY_MODEL_INFO_INIT                                                                      \
-    { sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, false }
+    {                                                                                              \
+        sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, false,    \
+            -1, -1                                                                                 \
+    }
 /* Fills `info`, up to the size it was made with. Any thread. */
 COVEY_API void covey_model_describe(const covey_model *model, covey_model_info *info);
 

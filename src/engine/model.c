@@ -184,5 +184,6 @@ void covey_model_describe(const covey_model *model, covey_model_info *info) {
     full.has_chat_template = model->chat != NULL;
     full.load_ms = model->load_ms;
     full.adds_bos = specials.add_bos;
+    covey__tokenizer_around(model->tokenizer, &full.text_begin, &full.text_end);
     memcpy(info, &full, info->size < sizeof full ? info->size : sizeof full);
 }

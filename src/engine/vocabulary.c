@@ -4,6 +4,8 @@
  * text. */
 #include "engine/engine.h"
 
+#include "text/pretokenizer.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -103,9 +105,23 @@ static bool is_text(covey__text text, const char *expected) {
     return text.size == strlen(expected) && !memcmp(text.data, expected, text.size);
 }
 
-static covey_status read_specials(const covey__gguf *gguf, covey__vocabulary *words,
-                                  covey_error *error) {
-    struct {
+/* WordPiece files that do not say which tokens these are name them as BERT does. */
+static void find_word_piece_tokens(covey__vocabulary *words) {
+    const struct {
+        const char *name;
+        int32_t *out;
+    } known[] = {{"[UNK]", &words->unknown},
+                 {"[PAD]", &words->padding},
+                 {"[CLS]", &words->cls},
+                 {"[SEP]", &words->separator}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        for (size_t id = 0; *known[i].out < 0 && id < words->token_count; id++)
+            if (is_text(words->tokens[id], known[i].name)) *known[i].out = (int32_t)id;
+}
+
+static covey_status read_tokens(const covey__gguf *gguf, covey__vocabulary *words,
+                                covey_error *error) {
+    const struct {
         const char *key;
         int32_t *out;
     } ids[] = {
@@ -115,20 +131,70 @@ static covey_status read_specials(const covey__gguf *gguf, covey__vocabulary *wo
         {"tokenizer.ggml.eom_token_id", &words->eom},
         {"tokenizer.ggml.unknown_token_id", &words->unknown},
         {"tokenizer.ggml.padding_token_id", &words->padding},
+        {"tokenizer.ggml.cls_token_id", &words->cls},
+        {"tokenizer.ggml.seperator_token_id", &words->separator}, /* so spelt in the files */
     };
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         covey_status status = read_token(gguf, ids[i].key, words->token_count, ids[i].out, error);
         if (status != COVEY_OK) return status;
     }
-    bool sentencepiece = is_text(words->model, "llama");
-    covey_status status = read_flag(gguf, "tokenizer.ggml.add_space_prefix", sentencepiece,
-                                    &words->add_space_prefix, error);
-    /* Where the file does not say: SentencePiece models and Llama 3 begin with BOS, as in
-     * llama.cpp. */
-    bool bos = sentencepiece || is_text(words->pretokenizer, "llama-bpe") ||
-               is_text(words->pretokenizer, "llama3");
+    if (is_text(words->model, "bert")) find_word_piece_tokens(words);
+    return COVEY_OK;
+}
+
+/* What is so where the file does not say is as in llama.cpp: SentencePiece models and Llama 3 begin
+ * with BOS, WordPiece puts [CLS] and [SEP] around a text. */
+static covey_status read_flags(const covey__gguf *gguf, covey__vocabulary *words,
+                               covey_error *error) {
+    bool sentencepiece = is_text(words->model, "llama"), word_piece = is_text(words->model, "bert");
+    bool bos = sentencepiece || word_piece ||
+               covey__pretokenizer_adds_bos(words->pretokenizer.data, words->pretokenizer.size);
+    struct {
+        const char *key;
+        bool absent;
+        bool *out;
+    } flags[] = {
+        {"tokenizer.ggml.add_space_prefix", sentencepiece, &words->add_space_prefix},
+        {"tokenizer.ggml.add_bos_token", bos, &words->add_bos},
+        {"tokenizer.ggml.add_eos_token", false, &words->add_eos},
+        {"tokenizer.ggml.add_sep_token", word_piece, &words->add_separator},
+        {"tokenizer.ggml.normalizer.lowercase", true, &words->lower_case},
+        {"tokenizer.ggml.normalizer.strip_accents", true, &words->strip_accents},
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bool lower = i + 1 < sizeof flags / sizeof *flags || words->lower_case;
+        covey_status status =
+            read_flag(gguf, flags[i].key, flags[i].absent && lower, flags[i].out, error);
+        if (status != COVEY_OK) return status;
+    }
+    return COVEY_OK;
+}
+
+/* Phi-3's special tokens swallow the white space behind them. No key says so; as in llama.cpp, the
+ * model's name tells, and its architecture where it kept Llama's vocabulary. */
+static covey_status read_strip_right(const covey__gguf *gguf, covey__vocabulary *words,
+                                     covey_error *error) {
+    covey__text name, architecture;
+    covey_status status = read_string(gguf, "general.name", &name, error);
     if (status == COVEY_OK)
-        status = read_flag(gguf, "tokenizer.ggml.add_bos_token", bos, &words->add_bos, error);
+        status = read_string(gguf, "general.architecture", &architecture, error);
+    if (status != COVEY_OK) return status;
+    bool phi3 = is_text(words->model, "llama") && is_text(architecture, "phi3");
+    for (size_t at = 0; !phi3 && at + 4 <= name.size; at++) {
+        const char *text = name.data + at;
+        size_t digit = text[3] == '-' ? 4 : 3;
+        phi3 = (text[0] == 'p' || text[0] == 'P') && (text[1] == 'h' || text[1] == 'H') &&
+               (text[2] == 'i' || text[2] == 'I') && at + digit < name.size && text[digit] == '3';
+    }
+    words->special_strip_right = phi3;
+    return COVEY_OK;
+}
+
+static covey_status read_specials(const covey__gguf *gguf, covey__vocabulary *words,
+                                  covey_error *error) {
+    covey_status status = read_tokens(gguf, words, error);
+    if (status == COVEY_OK) status = read_flags(gguf, words, error);
+    if (status == COVEY_OK) status = read_strip_right(gguf, words, error);
     return status;
 }
 

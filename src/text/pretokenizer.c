@@ -7,7 +7,6 @@
 #include "text/pretokenizer.h"
 
 #include "base/error.h"
-#include "text/unicode_tables.h"
 #include <string.h>
 
 enum { CLASS_END = 255 };
@@ -25,7 +24,7 @@ static inline uint8_t class_at(const subject *s, size_t at, size_t *bytes) {
     }
     covey__utf8_char c = covey__utf8_decode(s->text + at, s->size - at);
     *bytes = c.size;
-    return covey__unicode_look_up(c.code);
+    return (uint8_t)covey__unicode_class_of(c.code);
 }
 
 static inline bool is_rest(uint8_t class) {
@@ -175,6 +174,12 @@ covey_status covey__pretokenizer_find(const char *name, size_t name_size,
                        "tokenizer: pre-tokenizer \"%s\" (tokenizer.ggml.pre) is not one of those "
                        "supported: gpt-2, llama-bpe, qwen2",
                        covey__printable(name, name_size, shown, sizeof shown));
+}
+
+bool covey__pretokenizer_adds_bos(const char *name, size_t name_size) {
+    covey__pretokenizer found;
+    return covey__pretokenizer_find(name, name_size, &found, NULL) == COVEY_OK &&
+           found == COVEY__PRETOKENIZER_LLAMA3;
 }
 
 /* GPT-2 (bytes_to_unicode in encoder.py): the printable bytes of Latin-1 stand for themselves, the

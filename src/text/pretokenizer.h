@@ -18,6 +18,10 @@ covey_status covey__pretokenizer_find(const char *name, size_t name_size,
                                       covey__pretokenizer *pretokenizer,
                                       covey_error *error) COVEY_MUST_USE;
 
+/* Whether vocabularies with this pre-tokenizer begin a text with BOS where their file does not say.
+ */
+bool covey__pretokenizer_adds_bos(const char *name, size_t name_size);
+
 /* Where the word that begins at `text` ends: 1 to `size` bytes. `size` is at least 1; the text ends
  * there, which the patterns can see, so hand over all that is left. */
 size_t covey__pretokenizer_next(covey__pretokenizer pretokenizer, const char *text, size_t size);

@@ -71,8 +71,10 @@ static covey_status check_counts(const covey__vocabulary *v, covey_error *error)
                                  "tokenizer: %zu merges (tokenizer.ggml.merges), at most %d",
                                  v->merge_count, MERGE_COUNT_MAX);
     }
-    const int32_t ids[] = {v->bos, v->eos, v->eot, v->eom, v->unknown, v->padding};
-    static const char *const names[] = {"bos", "eos", "eot", "eom", "unknown", "padding"};
+    const int32_t ids[] = {v->bos,     v->eos,     v->eot, v->eom,
+                           v->unknown, v->padding, v->cls, v->separator};
+    static const char *const names[] = {"bos",     "eos",     "eot", "eom",
+                                        "unknown", "padding", "cls", "seperator"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         if (ids[i] < -1 || (ids[i] >= 0 && (size_t)ids[i] >= v->token_count)) {
             return covey__fail(error, COVEY_ERROR_FORMAT,
@@ -95,10 +97,14 @@ static covey_status find_kind(covey__tokenizer *t, const covey__vocabulary *v, c
         t->whole_words_first = t->pretokenizer == COVEY__PRETOKENIZER_LLAMA3;
         return status;
     }
+    if (v->model.size == 4 && memcmp(v->model.data, "bert", 4) == 0) {
+        t->wordpiece = true;
+        return COVEY_OK;
+    }
     char shown[64];
     return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                        "tokenizer: model \"%s\" (tokenizer.ggml.model) is not one of those "
-                       "supported: gpt2, llama",
+                       "supported: gpt2, llama, bert",
                        covey__printable(v->model.data, v->model.size, shown, sizeof shown));
 }
 
@@ -163,7 +169,7 @@ static covey_status read_texts(covey__tokenizer *t, const covey__vocabulary *v,
     t->spaces_begin_pieces = true;
     for (size_t i = 0; i < v->token_count; i++) {
         size_t size = SIZE_MAX;
-        if (!t->sentencepiece && t->types[i] == COVEY__TOKEN_NORMAL) {
+        if (!t->sentencepiece && !t->wordpiece && t->types[i] == COVEY__TOKEN_NORMAL) {
             size = decode_stand_ins(v->tokens[i].data, v->tokens[i].size, t->texts.data + end);
         }
         if (size == SIZE_MAX) {
@@ -393,6 +399,8 @@ static covey_status read_specials(covey__tokenizer *t, covey_error *error) {
 static covey_status build(covey__tokenizer *t, const covey__vocabulary *v, covey_error *error) {
     t->add_space_prefix = v->add_space_prefix;
     t->special_strip_right = v->special_strip_right;
+    t->lower_case = v->lower_case;
+    t->strip_accents = v->strip_accents;
     t->specials_of = (covey__tokenizer_specials){(int32_t)v->token_count,
                                                  v->bos,
                                                  v->eos,
@@ -400,11 +408,17 @@ static covey_status build(covey__tokenizer *t, const covey__vocabulary *v, covey
                                                  v->eom,
                                                  v->unknown,
                                                  v->padding,
-                                                 v->add_bos};
+                                                 v->cls,
+                                                 v->separator,
+                                                 v->add_bos,
+                                                 v->add_eos,
+                                                 v->add_separator};
     covey_status status = read_texts(t, v, error);
     status = status == COVEY_OK ? index_texts(t, error) : status;
     if (status == COVEY_OK) {
-        status = t->sentencepiece ? rank_scores(t, v, error) : read_merges(t, v, error);
+        status = t->wordpiece       ? COVEY_OK
+                 : t->sentencepiece ? rank_scores(t, v, error)
+                                    : read_merges(t, v, error);
     }
     return status == COVEY_OK ? read_specials(t, error) : status;
 }
@@ -457,6 +471,13 @@ covey__tokenizer_specials covey__tokenizer_specials_of(const covey__tokenizer *t
     return tokenizer->specials_of;
 }
 
+void covey__tokenizer_around(const covey__tokenizer *tokenizer, int32_t *begin, int32_t *end) {
+    const covey__tokenizer_specials *s = &tokenizer->specials_of;
+    int32_t first = tokenizer->wordpiece && s->cls >= 0 ? s->cls : s->bos;
+    *begin = s->add_bos ? first : -1;
+    *end = s->add_separator && s->separator >= 0 ? s->separator : s->add_eos ? s->eos : -1;
+}
+
 static bool is_id(const covey__tokenizer *t, int32_t token) {
     return token >= 0 && (size_t)token < t->texts.count;
 }
@@ -493,7 +514,8 @@ size_t covey__tokenizer_bytes_of(const covey__tokenizer *tokenizer, int32_t toke
         }
         return byte >= 0;
     }
-    if (tokenizer->sentencepiece && (type == COVEY__TOKEN_NORMAL || type == COVEY__TOKEN_UNUSED)) {
+    bool marked = tokenizer->sentencepiece || tokenizer->wordpiece;
+    if (marked && (type == COVEY__TOKEN_NORMAL || type == COVEY__TOKEN_UNUSED)) {
         return copy_unmarked(text, bytes, capacity);
     }
     size_t size = text.size < capacity ? text.size : capacity;

@@ -1,7 +1,7 @@
-/* Tokenizers: text to token ids and back, for byte-level BPE ("gpt2" in GGUF) and SentencePiece
- * ("llama"). A tokenizer is immutable and shared: every function but new and free may be called
- * from several threads at once. It is built from plain arrays, so this layer knows nothing of
- * files. */
+/* Tokenizers: text to token ids and back, for byte-level BPE ("gpt2" in GGUF), SentencePiece
+ * ("llama") and WordPiece ("bert"). A tokenizer is immutable and shared: every function but new and
+ * free may be called from several threads at once. It is built from plain arrays, so this layer
+ * knows nothing of files. */
 #ifndef COVEY_TEXT_TOKENIZER_H
 #define COVEY_TEXT_TOKENIZER_H
 
@@ -23,7 +23,7 @@ typedef enum covey__token_type {
 /* A vocabulary as its file gives it. Everything here is borrowed for the call of
  * covey__tokenizer_new only: the tokenizer keeps its own copy, in a compact form. */
 typedef struct covey__vocabulary {
-    covey__text model;         /* tokenizer.ggml.model: "gpt2" or "llama" */
+    covey__text model;         /* tokenizer.ggml.model: "gpt2", "llama" or "bert" */
     covey__text pretokenizer;  /* tokenizer.ggml.pre; empty: GPT-2's */
     const covey__text *tokens; /* tokenizer.ggml.tokens */
     size_t token_count;
@@ -31,14 +31,24 @@ typedef struct covey__vocabulary {
     const int32_t *types;      /* token_count of them; NULL: all normal */
     const covey__text *merges; /* tokenizer.ggml.merges: "left right", best first */
     size_t merge_count;
-    int32_t bos, eos, eot, eom, unknown, padding; /* -1: none */
+    int32_t bos, eos, eot, eom, unknown, padding, cls, separator; /* -1: none */
     bool add_space_prefix; /* SentencePiece: a space before the text; GGUF's default is true */
-    bool add_bos;
-    bool special_strip_right; /* specials but BOS, EOS, unknown and padding swallow the white space
-                                 behind them (Phi-3) */
+    bool add_bos, add_eos, add_separator;
+    bool special_strip_right; /* specials but "<s>", "<unk>" and "<|endoftext|>" swallow the white
+                                 space behind them (Phi-3) */
+    bool lower_case, strip_accents; /* WordPiece; true unless the file says otherwise */
 } covey__vocabulary;
 #define COVEY__VOCABULARY_INIT                                                                     \
-    ((covey__vocabulary){.bos = -1, .eos = -1, .eot = -1, .eom = -1, .unknown = -1, .padding = -1})
+    ((covey__vocabulary){.bos = -1,                                                                \
+                         .eos = -1,                                                                \
+                         .eot = -1,                                                                \
+                         .eom = -1,                                                                \
+                         .unknown = -1,                                                            \
+                         .padding = -1,                                                            \
+                         .cls = -1,                                                                \
+                         .separator = -1,                                                          \
+                         .lower_case = true,                                                       \
+                         .strip_accents = true})
 
 /* UNSUPPORTED names the model or pre-tokenizer that is not here; FORMAT the entry that is wrong. */
 covey_status covey__tokenizer_new(const covey__env *env, const covey__vocabulary *vocabulary,
@@ -50,10 +60,14 @@ size_t covey__tokenizer_bytes(const covey__tokenizer *tokenizer);
 
 typedef struct covey__tokenizer_specials {
     int32_t token_count;
-    int32_t bos, eos, eot, eom, unknown, padding; /* -1: none */
-    bool add_bos;
+    int32_t bos, eos, eot, eom, unknown, padding, cls, separator; /* -1: none */
+    bool add_bos, add_eos, add_separator; /* what the vocabulary wants around a text */
 } covey__tokenizer_specials;
 covey__tokenizer_specials covey__tokenizer_specials_of(const covey__tokenizer *tokenizer);
+
+/* The tokens that belong before and behind a text, which encoding does not add: BOS or [CLS], EOS
+ * or [SEP]; -1 for none. */
+void covey__tokenizer_around(const covey__tokenizer *tokenizer, int32_t *begin, int32_t *end);
 
 /* Text to ids. Writes at most `capacity` ids and the full count to `*count`; LIMIT with both
  * numbers when they do not fit. Adds no BOS. With `parse_special` the text of control tokens

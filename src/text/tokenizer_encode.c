@@ -14,18 +14,14 @@
 
 typedef struct encoder {
     const covey__tokenizer *tokenizer;
-    int32_t *tokens;
-    size_t capacity, count;
+    covey__token_sink sink;
     covey__merger merger;
     covey__buffer piece; /* SentencePiece: a piece with its spaces marked */
     covey_error *error;
 } encoder;
 
 static void emit(encoder *e, int32_t id) {
-    if (e->count < e->capacity) {
-        e->tokens[e->count] = id;
-    }
-    e->count++;
+    covey__token_put(&e->sink, id);
 }
 
 /* A symbol that no token has the text of: its bytes, each as its own token where there is one. What
@@ -132,6 +128,10 @@ static covey_status encode_pieces(encoder *e, const char *text, size_t size) {
 /* What lies between two special tokens. SentencePiece puts its space before each such stretch. */
 static covey_status encode_plain(encoder *e, const char *text, size_t size) {
     const covey__tokenizer *t = e->tokenizer;
+    if (t->wordpiece) {
+        covey__word_piece_encode(t, text, size, &e->sink);
+        return COVEY_OK;
+    }
     if (t->sentencepiece) {
         return encode_pieces(e, text, size);
     }
@@ -208,10 +208,13 @@ static bool is_ascii_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static bool strips_right(const covey__tokenizer *t, int32_t id) {
-    const covey__tokenizer_specials *s = &t->specials_of;
-    return t->special_strip_right && id != s->bos && id != s->eos && id != s->unknown &&
-           id != s->padding;
+static bool strips_right(const covey__tokenizer *t, const covey__special *special) {
+    static const char *const kept[] = {"<s>", "<unk>", "<|endoftext|>"};
+    bool strips = t->special_strip_right;
+    for (size_t i = 0; strips && i < sizeof kept / sizeof *kept; i++) {
+        strips = strlen(kept[i]) != special->size || memcmp(kept[i], special->data, special->size);
+    }
+    return strips;
 }
 
 static covey_status encode_all(encoder *e, const char *text, size_t size, trust *of) {
@@ -232,8 +235,10 @@ static covey_status encode_all(encoder *e, const char *text, size_t size, trust 
         }
         emit(e, (int32_t)special->id);
         at += special->size;
-        while (strips_right(t, (int32_t)special->id) && at < size && is_ascii_space(text[at])) {
-            at++;
+        if (strips_right(t, special)) {
+            while (at < size && is_ascii_space(text[at])) {
+                at++;
+            }
         }
         from = at;
     }
@@ -268,7 +273,7 @@ covey_status covey__tokenizer_encode_spans(const covey__tokenizer *tokenizer, co
     if (status != COVEY_OK) {
         return status;
     }
-    encoder e = {.tokenizer = tokenizer, .tokens = tokens, .capacity = capacity, .error = error};
+    encoder e = {.tokenizer = tokenizer, .sink = {tokens, capacity, 0}, .error = error};
     e.merger.tokenizer = tokenizer;
     covey__buffer_init(&e.piece, tokenizer->env, INT32_MAX);
     trust of = {.spans = spans, .span_count = span_count};
@@ -278,11 +283,11 @@ covey_status covey__tokenizer_encode_spans(const covey__tokenizer *tokenizer, co
     if (status != COVEY_OK) {
         return status;
     }
-    *count = e.count;
-    if (e.count > capacity) {
-        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)capacity, (int64_t)e.count,
+    *count = e.sink.count;
+    if (*count > capacity) {
+        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)capacity, (int64_t)*count,
                                  "tokenizer: the text has %zu tokens, there is room for %zu",
-                                 e.count, capacity);
+                                 *count, capacity);
     }
     return COVEY_OK;
 }

@@ -24,11 +24,13 @@ typedef struct covey__special {
 struct covey__tokenizer {
     const covey__env *env;
     bool sentencepiece;
+    bool wordpiece;
     covey__pretokenizer pretokenizer;
     bool whole_words_first;   /* a word that is a token is not merged (Llama 3) */
     bool spaces_begin_pieces; /* SentencePiece: no token has a space after anything else */
     bool add_space_prefix;
     bool special_strip_right;
+    bool lower_case, strip_accents; /* WordPiece */
     covey__tokenizer_specials specials_of;
     covey__token_texts texts; /* byte-level BPE: decoded to bytes; SentencePiece: as given */
     uint8_t *types;
@@ -44,6 +46,23 @@ struct covey__tokenizer {
     bool special_begins[256]; /* some special begins with this byte */
     size_t bytes;
 };
+
+/* Where ids go: the first `capacity` are kept, all are counted. */
+typedef struct covey__token_sink {
+    int32_t *tokens;
+    size_t capacity, count;
+} covey__token_sink;
+
+static inline void covey__token_put(covey__token_sink *sink, int32_t id) {
+    if (sink->count < sink->capacity) {
+        sink->tokens[sink->count] = id;
+    }
+    sink->count++;
+}
+
+/* What lies between two special tokens, by WordPiece (tokenizer_wordpiece.c). */
+void covey__word_piece_encode(const covey__tokenizer *tokenizer, const char *text, size_t size,
+                              covey__token_sink *sink);
 
 /* The merging of one word, in memory that is used again for the next. */
 typedef struct covey__merger {

@@ -113,5 +113,18 @@ size_t covey__utf8_whole(const char *text, size_t size) {
 }
 
 covey__unicode_class covey__unicode_class_of(uint32_t code) {
-    return (covey__unicode_class)covey__unicode_look_up(code);
+    static const uint8_t joined[16] = {
+        [COVEY__CLASS_NONE] = COVEY__UNICODE_OTHER,
+        [COVEY__CLASS_LETTER] = COVEY__UNICODE_LETTER,
+        [COVEY__CLASS_NUMBER] = COVEY__UNICODE_NUMBER,
+        [COVEY__CLASS_SPACE] = COVEY__UNICODE_SPACE,
+        [COVEY__CLASS_MARK] = COVEY__UNICODE_MARK,
+        [COVEY__CLASS_PUNCTUATION] = COVEY__UNICODE_PUNCTUATION,
+        [COVEY__CLASS_SYMBOL] = COVEY__UNICODE_SYMBOL,
+        [COVEY__CLASS_UPPER] = COVEY__UNICODE_LETTER,
+        [COVEY__CLASS_LOWER] = COVEY__UNICODE_LETTER,
+        [COVEY__CLASS_CONTROL] = COVEY__UNICODE_OTHER,
+        [COVEY__CLASS_NONSPACING] = COVEY__UNICODE_MARK,
+    };
+    return (covey__unicode_class)joined[covey__unicode_look_up(code)];
 }
