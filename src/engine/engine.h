@@ -5,7 +5,8 @@
  * for a batch of rows (tokens); it is one job of the pool, with barriers between its phases.
  *
  *   model.c     open, describe, close        arch/NAME.c  what an architecture is made of
- *   tensors.c   tensors by name into layers  vocabulary.c tokens and chat out of the metadata
+ *   hyper.c     numbers out of the metadata  vocabulary.c tokens and chat out of the metadata
+ *   tensors.c   tensors by name into layers  architecture.h what these share
  *   workspace.c scratch that passes share    pass*.c      the pass itself
  *   session.c   KV pages, append, truncate   sampling.c   the next token
  *   generate.c  text until something stops it */
@@ -20,55 +21,13 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/runtime.h"
+#include "engine/architecture.h"
 #include "gguf/gguf.h"
 #include "kernel/kernel.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 
 /* ---- Models ---- */
-
-typedef struct covey__hyper {
-    int32_t layer_count;
-    int32_t width;
-    int32_t ffn_width;
-    int32_t head_count;
-    int32_t kv_head_count;
-    int32_t head_dim;
-    int32_t rope_dims;
-    int32_t vocabulary_size;
-    int32_t context_tokens;
-    float rms_epsilon;
-    double rope_base;
-    double rope_scale; /* positions are multiplied by it */
-    covey__rope_style rope_style;
-} covey__hyper;
-
-/* Matrices that read the same input: computed together, split over threads as one. */
-#define COVEY__GROUP_MAX 3
-typedef struct covey__group {
-    covey__weights matrices[COVEY__GROUP_MAX];
-    int32_t count;
-    bool together; /* of equal shape, and split side by side instead of one after the other */
-} covey__group;
-
-typedef struct covey__layer {
-    const float *attention_norm;
-    const float *ffn_norm;
-    covey__group qkv;              /* query, key, value */
-    covey__group attention_output; /* one matrix */
-    covey__group gate_up;          /* gate, up: of equal shape */
-    covey__group down;             /* one matrix */
-} covey__layer;
-
-/* The model's tensors beside its layers. */
-typedef struct covey__roots {
-    covey__weights token_embedding;
-    covey__group output; /* one matrix; the token embedding where it is tied */
-    const float *output_norm;
-    const float *rope_factors; /* NULL for none */
-} covey__roots;
-
-typedef struct covey__architecture covey__architecture;
 
 /* The inputs of a product, in each kind that some matrix wants. */
 typedef struct covey__input {
@@ -95,7 +54,7 @@ typedef struct covey__workspace {
     float *k, *v;     /* [batch][kv_head_count * head_dim] */
     float *attended;  /* [batch][head_count * head_dim] */
     float *gate, *up; /* [batch][ffn_width] */
-    float *rope;      /* [batch][rope_dims] */
+    float *rope;      /* [rope_count][batch][rope_dims] */
     float *logits;    /* [COVEY__MANY_MAX][vocabulary_size] */
     char *inputs;     /* activations */
     char *threads;    /* thread_bytes each */
@@ -115,7 +74,8 @@ struct covey_model {
     covey__hyper hyper;
     covey__roots roots;
     covey__layer *layers;
-    double *rope_frequencies;     /* [rope_dims / 2] */
+    covey__rope ropes[COVEY__ROPES_MAX];
+    int32_t rope_count;
     bool kinds[COVEY__ACT_KINDS]; /* what the matrices want */
     covey__tokenizer *tokenizer;
     size_t token_bytes_max; /* of the longest token */
@@ -135,42 +95,7 @@ struct covey_model {
 void covey__model_hold(covey_model *model);
 void covey__model_drop(covey_model *model);
 
-/* ---- Architectures: what differs between them ---- */
-
-typedef enum covey__dim {
-    COVEY__DIM_ONE,
-    COVEY__DIM_WIDTH,
-    COVEY__DIM_QUERY, /* head_count * head_dim */
-    COVEY__DIM_KV,    /* kv_head_count * head_dim */
-    COVEY__DIM_FFN,
-    COVEY__DIM_VOCABULARY,
-    COVEY__DIM_ROPE /* rope_dims / 2 */
-} covey__dim;
-
-typedef enum covey__slot_kind {
-    COVEY__SLOT_VECTOR, /* F32 values, copied and checked: a const float * */
-    COVEY__SLOT_MATRIX  /* stays in the file: a covey__weights */
-} covey__slot_kind;
-
-/* A tensor that an architecture has, and where it goes in covey__layer or covey__roots. */
-typedef struct covey__slot {
-    const char *name; /* of a layer's tensor: what follows "blk.N." */
-    covey__slot_kind kind;
-    covey__dim columns; /* GGUF's first dimension */
-    covey__dim rows;    /* COVEY__DIM_ONE for a vector */
-    size_t offset;
-    bool optional;
-} covey__slot;
-
-struct covey__architecture {
-    const char *name;
-    covey_status (*read_hyper)(const covey__gguf *gguf, covey__hyper *hyper, covey_error *error);
-    const covey__slot *roots;
-    size_t root_count;
-    const covey__slot *layer;
-    size_t layer_slot_count;
-};
-extern const covey__architecture covey__arch_llama;
+/* ---- Tensors ---- */
 
 /* Fills model->roots and model->layers; refuses what is absent, unknown or of another shape. */
 covey_status covey__tensors_load(covey_model *model, covey_error *error) COVEY_MUST_USE;
@@ -250,7 +175,8 @@ typedef struct covey__pass {
     int32_t run_count;
     int32_t logit_first; /* rows whose logits are wanted: none, the last one, or all */
     int32_t logit_rows;
-    float *logits; /* [logit_rows][vocabulary_size] */
+    float *logits;  /* [logit_rows][vocabulary_size] */
+    float *vectors; /* [logit_rows][width]: what the logits would be made of, instead of them */
 } covey__pass;
 
 /* Runs under the workspace's lock, which the caller holds. Sessions change in their pages alone.

@@ -10,8 +10,6 @@
 #define MODEL_ARENA_MAX    ((size_t)256 << 20)
 #define PARALLEL_BYTES_MIN ((uint64_t)4 << 20)
 
-static const covey__architecture *const architectures[] = {&covey__arch_llama};
-
 static covey_status map_source(const covey__env *env, const covey_model_source *source,
                                covey__map *map, covey_error *error) {
     int given = (source->path != NULL) + (source->descriptor >= 0) + (source->memory != NULL);
@@ -34,16 +32,12 @@ static covey_status find_architecture(covey_model *model, bool vocabulary_only,
     model->architecture_name = covey__arena_strndup(&model->arena, name.data, name.size);
     if (!model->architecture_name) return covey__no_memory(error, "a name", name.size);
     if (vocabulary_only) return COVEY_OK;
-    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
-        const char *known = architectures[i]->name;
-        if (strlen(known) != name.size || memcmp(known, name.data, name.size) != 0) continue;
-        model->architecture = architectures[i];
-        return COVEY_OK;
-    }
-    char shown[64];
+    char shown[64], names[160];
+    model->architecture = covey__architecture_find(name, names, sizeof names);
+    if (model->architecture) return COVEY_OK;
     return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                       "general.architecture: \"%s\" is not supported; supported is \"llama\"",
-                       covey__printable(name.data, name.size, shown, sizeof shown));
+                       "general.architecture: \"%s\" is not supported; supported are %s",
+                       covey__printable(name.data, name.size, shown, sizeof shown), names);
 }
 
 static covey_status check_vocabulary(const covey_model *model, covey_error *error) {
@@ -69,21 +63,55 @@ static covey_status set_name(covey_model *model, covey_error *error) {
     return model->name ? COVEY_OK : covey__no_memory(error, "the model's name", name.size);
 }
 
-static covey_status set_rope(covey_model *model, covey_error *error) {
-    const covey__hyper *hyper = &model->hyper;
-    const float *factors = model->roots.rope_factors;
-    size_t count = (size_t)hyper->rope_dims / 2;
+static covey_status check_factors(const float *factors, size_t count, const char *name,
+                                  covey_error *error) {
     for (size_t i = 0; factors && i < count; i++)
         if (!(factors[i] > 0.0f))
             return covey__fail(error, COVEY_ERROR_FORMAT,
-                               "tensor \"rope_freqs.weight\": expected positive factors, found %g "
-                               "at %zu",
+                               "tensor \"%s\": expected positive factors, found %g at %zu", name,
                                (double)factors[i], i);
-    model->rope_frequencies = covey__arena_calloc(&model->arena, count, sizeof(double));
-    if (!model->rope_frequencies) return covey__no_memory(error, "frequencies", count * 8);
-    covey__rope_frequencies(hyper->rope_base, hyper->rope_dims, hyper->rope_scale, factors,
-                            model->rope_frequencies);
     return COVEY_OK;
+}
+
+static covey_status make_frequencies(covey_model *model, double base, double scale,
+                                     const float *factors, const double **out, covey_error *error) {
+    int32_t dims = model->hyper.rope_dims;
+    size_t count = (size_t)dims / 2;
+    double *frequencies = covey__arena_calloc(&model->arena, count, sizeof *frequencies);
+    if (!frequencies) return covey__no_memory(error, "frequencies", count * sizeof *frequencies);
+    covey__rope_frequencies(base, dims, scale, factors, frequencies);
+    *out = frequencies;
+    return COVEY_OK;
+}
+
+static covey_status set_ropes(covey_model *model, covey_error *error) {
+    const covey__hyper *hyper = &model->hyper;
+    const covey__roots *roots = &model->roots;
+    const float *plain = roots->rope_factors ? roots->rope_factors : roots->rope_factors_short;
+    size_t count = (size_t)hyper->rope_dims / 2;
+    if (hyper->rope_dims == 0) return COVEY_OK;
+    if (!roots->rope_factors_short != !roots->rope_factors_long)
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "tensor \"rope_factors_%s.weight\" is missing",
+                           roots->rope_factors_short ? "long" : "short");
+    covey_status status = check_factors(roots->rope_factors, count, "rope_freqs.weight", error);
+    if (status == COVEY_OK)
+        status =
+            check_factors(roots->rope_factors_short, count, "rope_factors_short.weight", error);
+    if (status == COVEY_OK)
+        status = check_factors(roots->rope_factors_long, count, "rope_factors_long.weight", error);
+    if (status == COVEY_OK)
+        status = make_frequencies(model, hyper->rope_base, hyper->rope_scale, plain,
+                                  &model->ropes[0].frequencies, error);
+    if (status == COVEY_OK && roots->rope_factors_long)
+        status =
+            make_frequencies(model, hyper->rope_base, hyper->rope_scale, roots->rope_factors_long,
+                             &model->ropes[0].long_frequencies, error);
+    model->rope_count = 1;
+    if (status != COVEY_OK || hyper->window == 0 || hyper->local_rope_base == 0.0) return status;
+    model->rope_count = 2;
+    return make_frequencies(model, hyper->local_rope_base, 1.0, NULL, &model->ropes[1].frequencies,
+                            error);
 }
 
 static covey_status load(covey_model *model, const covey_model_source *source, covey_error *error) {
@@ -97,11 +125,11 @@ static covey_status load(covey_model *model, const covey_model_source *source, c
         return status == COVEY_OK ? set_name(model, error) : status;
     }
     if (status == COVEY_OK)
-        status = model->architecture->read_hyper(model->gguf, &model->hyper, error);
+        status = covey__hyper_read(model->architecture, model->gguf, &model->hyper, error);
     if (status == COVEY_OK) status = covey__vocabulary_load(model, error);
     if (status == COVEY_OK) status = check_vocabulary(model, error);
     if (status == COVEY_OK) status = covey__tensors_load(model, error);
-    if (status == COVEY_OK) status = set_rope(model, error);
+    if (status == COVEY_OK) status = set_ropes(model, error);
     if (status == COVEY_OK) status = set_name(model, error);
     return status;
 }

@@ -23,23 +23,56 @@ static const char *const stage_names[COVEY__STAGE_COUNT] = {
     "the input of attention",        "query, key or value", "attention",
     "the input of the feed-forward", "the feed-forward",    "the logits"};
 
-static void embed(covey__worker *k) {
+/* The row of a token, with what the architecture does to it before the first layer. */
+static void embed_row(covey__worker *k, covey_token token, int32_t position, float *x) {
     const covey_model *model = k->s->model;
-    const covey__pass *pass = k->s->pass;
+    const covey__roots *roots = &model->roots;
+    size_t width = (size_t)model->hyper.width;
+    model->kernels->row(&roots->token_embedding, token, x);
+    if (model->hyper.embedding_scale != 1.0f)
+        model->kernels->scale(x, model->hyper.embedding_scale, width);
+    if (roots->token_types.data) {
+        model->kernels->row(&roots->token_types, 0, k->row);
+        model->kernels->add(x, k->row, width);
+    }
+    if (roots->positions.data) {
+        model->kernels->row(&roots->positions, position, k->row);
+        model->kernels->add(x, k->row, width);
+    }
+    if (roots->embedding_norm.weight) covey__norm_row(model, x, &roots->embedding_norm, x);
+}
+
+/* Cosines and sines of `rows` rows of a run, from row `first` of the batch on. */
+static void turn_rows(covey__worker *k, const covey__run *run, int32_t first, int32_t rows) {
+    const covey_model *model = k->s->model;
     const covey__hyper *hyper = &model->hyper;
+    size_t dims = (size_t)hyper->rope_dims;
+    for (int32_t i = 0; i < model->rope_count; i++) {
+        const covey__rope *rope = &model->ropes[i];
+        bool is_long =
+            rope->long_frequencies && run->session->context > hyper->rope_original_context;
+        float *table = covey__rope_row(k->s, i, first);
+        covey__rope_table(is_long ? rope->long_frequencies : rope->frequencies, hyper->rope_dims,
+                          run->position + first - run->first, rows, table);
+        if (hyper->rope_magnitude != 1.0f)
+            model->kernels->scale(table, hyper->rope_magnitude, (size_t)rows * dims);
+    }
+}
+
+static void embed(covey__worker *k) {
+    const covey__pass *pass = k->s->pass;
+    size_t width = (size_t)k->s->model->hyper.width;
     covey__range mine = covey__split(pass->rows, k);
-    for (int32_t t = mine.first; t < mine.end; t++)
-        model->kernels->row(&model->roots.token_embedding, pass->tokens[t],
-                            k->s->w->x + (size_t)t * (size_t)hyper->width);
     for (int32_t i = 0; i < pass->run_count; i++) {
         const covey__run *run = &pass->runs[i];
         int32_t first = run->first > mine.first ? run->first : mine.first;
         int32_t end = run->first + run->count;
         if (end > mine.end) end = mine.end;
         if (first >= end) continue;
-        covey__rope_table(model->rope_frequencies, hyper->rope_dims,
-                          run->position + first - run->first, end - first,
-                          k->s->w->rope + (size_t)first * (size_t)hyper->rope_dims);
+        for (int32_t t = first; t < end; t++)
+            embed_row(k, pass->tokens[t], run->position + t - run->first,
+                      k->s->w->x + (size_t)t * width);
+        turn_rows(k, run, first, end - first);
     }
 }
 
@@ -59,6 +92,22 @@ static void decide(covey__worker *k) {
     if (atomic_load(&k->s->bad) != INT_MAX) k->s->stop = true;
 }
 
+/* Attention of a layer, from the normed input on. */
+static void run_attention(covey__worker *k, int32_t index, covey__window rows) {
+    const covey_model *model = k->s->model;
+    const covey__workspace *w = k->s->w;
+    const covey__layer *layer = &model->layers[index];
+    covey__attend(k, index, rows);
+    wait_all(k);
+    int32_t query = model->hyper.head_count * model->hyper.head_dim;
+    covey__fill_rows(k, rows, w->attended, query, COVEY__INPUT_QUERY, &layer->attention_output,
+                     index, COVEY__STAGE_ATTENTION);
+    wait_all(k);
+    covey__product_add(k, rows, &layer->attention_output, COVEY__INPUT_QUERY, &layer->attention,
+                       covey__share_start(k, &layer->gate_up));
+    wait_all(k);
+}
+
 /* False when the pass stops here. */
 static bool run_layer(covey__worker *k, int32_t index) {
     const covey_model *model = k->s->model;
@@ -67,8 +116,10 @@ static bool run_layer(covey__worker *k, int32_t index) {
     bool is_last = index + 1 == model->hyper.layer_count;
     covey__window all = k->s->all, rows = is_last ? k->s->wanted : all;
     const covey__group *after = is_last ? &model->roots.output : &model->layers[index + 1].qkv;
+    const covey__norms *before = index > 0 ? &model->layers[index - 1].ffn : NULL;
     decide(k);
-    covey__fill_norm(k, all, layer->attention_norm, &layer->qkv, index, COVEY__STAGE_INPUT);
+    covey__fill_input(k, all, before, &layer->attention.input, &layer->qkv, index,
+                      COVEY__STAGE_INPUT);
     wait_all(k);
     if (k->s->stop) return false;
     float *const qkv[] = {w->q, w->k, w->v};
@@ -77,23 +128,17 @@ static bool run_layer(covey__worker *k, int32_t index) {
     covey__place(k, index, rows);
     wait_all(k);
     if (rows.count == 0) return true;
-    covey__attend(k, index, rows);
-    wait_all(k);
-    int32_t query = model->hyper.head_count * model->hyper.head_dim;
-    covey__fill_rows(k, rows, w->attended, query, COVEY__INPUT_QUERY, &layer->attention_output,
-                     index, COVEY__STAGE_ATTENTION);
-    wait_all(k);
-    covey__product_add(k, rows, &layer->attention_output, COVEY__INPUT_QUERY,
-                       covey__share_start(k, &layer->gate_up));
-    wait_all(k);
-    covey__fill_norm(k, rows, layer->ffn_norm, &layer->gate_up, index, COVEY__STAGE_FFN_INPUT);
+    run_attention(k, index, rows);
+    covey__fill_input(k, rows, &layer->attention, &layer->ffn.input, &layer->gate_up, index,
+                      COVEY__STAGE_FFN_INPUT);
     wait_all(k);
     covey__product_gate_up(k, rows, &layer->gate_up, covey__share_start(k, &layer->down));
     wait_all(k);
     covey__fill_rows(k, rows, w->gate, model->hyper.ffn_width, COVEY__INPUT_FFN, &layer->down,
                      index, COVEY__STAGE_FFN);
     wait_all(k);
-    covey__product_add(k, rows, &layer->down, COVEY__INPUT_FFN, covey__share_start(k, after));
+    covey__product_add(k, rows, &layer->down, COVEY__INPUT_FFN, &layer->ffn,
+                       covey__share_start(k, after));
     wait_all(k);
     return true;
 }
@@ -104,7 +149,13 @@ static void run_output(covey__worker *k) {
     if (rows.count == 0) return;
     const covey__group *output = &model->roots.output;
     int32_t layers = model->hyper.layer_count;
-    covey__fill_norm(k, rows, model->roots.output_norm, output, layers, COVEY__STAGE_INPUT);
+    const covey__norms *before = &model->layers[layers - 1].ffn;
+    if (k->s->pass->vectors) {
+        covey__take_vectors(k, rows, before);
+        return;
+    }
+    covey__fill_input(k, rows, before, &model->roots.output_norm, output, layers,
+                      COVEY__STAGE_INPUT);
     wait_all(k);
     float *const out[] = {k->s->pass->logits};
     covey__product_group(k, rows, output, out, covey__share_start(k, &model->layers[0].qkv));

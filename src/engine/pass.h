@@ -59,15 +59,23 @@ int32_t covey__claim(covey__worker *k, int32_t units);
 void covey__share_out(covey__worker *k, int32_t tiles);
 /* The next tiles that this thread computes of a product over `rows` rows; false at its end. */
 bool covey__next_tiles(covey__worker *k, int32_t rows, int32_t tiles, covey__range *out);
+/* A row's cosines and sines in one of the model's `ropes`. */
+float *covey__rope_row(const covey__state *s, int32_t rope, int32_t row);
 /* Notes a row that is not finite, and zeroes it. */
 void covey__check_row(covey__worker *k, float *values, size_t count, int32_t layer,
                       covey__stage where);
 
 /* ---- pass_product.c: inputs and products ---- */
 
-/* RMS norm of the residual stream's rows, as the input of the group. */
-void covey__fill_norm(covey__worker *k, covey__window rows, const float *norm,
-                      const covey__group *group, int32_t layer, covey__stage where);
+/* The model's kind of norm over a row of its width; `out` may be `x`. */
+void covey__norm_row(const covey_model *model, const float *x, const covey__norm *norm, float *out);
+/* Ends the block `before` (NULL: none) for each row of the residual stream, and makes the input of
+ * the group of it: its norm, or the row itself. */
+void covey__fill_input(covey__worker *k, covey__window rows, const covey__norms *before,
+                       const covey__norm *norm, const covey__group *group, int32_t layer,
+                       covey__stage where);
+/* The rows behind the last layer, normed as for the logits, to the pass's vectors. */
+void covey__take_vectors(covey__worker *k, covey__window rows, const covey__norms *before);
 /* Rows of `values` as they are, as the input `which` of the group. */
 void covey__fill_rows(covey__worker *k, covey__window rows, float *values, int32_t columns,
                       int which, const covey__group *group, int32_t layer, covey__stage where);
@@ -77,10 +85,11 @@ const void *covey__share_start(const covey__worker *k, const covey__group *group
 /* `out` is where each matrix's outputs of the window's first row go. */
 void covey__product_group(covey__worker *k, covey__window rows, const covey__group *group,
                           float *const *out, const void *next);
-/* Adds the product to the residual stream. */
+/* Adds the product to the residual stream; leaves it in `mixed` where the block norms its output.
+ */
 void covey__product_add(covey__worker *k, covey__window rows, const covey__group *group, int which,
-                        const void *next);
-/* Gate and up, and silu(gate) * up into gate. */
+                        const covey__norms *norms, const void *next);
+/* Gate and up, and what the activation makes of them into gate. */
 void covey__product_gate_up(covey__worker *k, covey__window rows, const covey__group *group,
                             const void *next);
 

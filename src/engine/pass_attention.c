@@ -3,7 +3,6 @@
  * is cut by run, block of rows and KV head; no bit depends on the cut. */
 #include "engine/pass.h"
 
-#include <math.h>
 #include <string.h>
 
 #define ATTENTION_TOKENS 32 /* rows of one run that a unit of attention takes */
@@ -35,6 +34,21 @@ static size_t page_offset(const covey__hyper *hyper, int32_t layer, int32_t kv_h
     return ((size_t)layer * (size_t)hyper->kv_head_count + (size_t)kv_head) * block;
 }
 
+/* The heads of a row's queries or keys: their norm, and their turn to the row's position. */
+static void set_heads(covey__worker *k, int32_t layer, int32_t row, float *heads, int32_t count,
+                      const float *norm) {
+    const covey_model *model = k->s->model;
+    const covey__hyper *hyper = &model->hyper;
+    int32_t rope = model->layers[layer].rope;
+    for (int32_t h = 0; norm && h < count; h++) {
+        float *head = heads + (size_t)h * (size_t)hyper->head_dim;
+        model->kernels->rms_norm(head, norm, hyper->head_dim, hyper->norm_epsilon, head);
+    }
+    if (rope >= 0)
+        model->kernels->rope(heads, count, hyper->head_dim, hyper->rope_dims,
+                             model->architecture->rope_style, covey__rope_row(k->s, rope, row));
+}
+
 /* Turns queries and keys to their positions, and stores keys and values in the pages. */
 void covey__place(covey__worker *k, int32_t layer, covey__window wanted) {
     const covey_model *model = k->s->model;
@@ -46,14 +60,11 @@ void covey__place(covey__worker *k, int32_t layer, covey__window wanted) {
     for (int32_t t = mine.first; t < mine.end; t++) {
         float *q = w->q + (size_t)t * query;
         float *key = w->k + (size_t)t * kv, *value = w->v + (size_t)t * kv;
-        const float *turn = w->rope + (size_t)t * (size_t)hyper->rope_dims;
         if (t >= wanted.first && t < wanted.first + wanted.count) {
-            model->kernels->rope(q, hyper->head_count, hyper->head_dim, hyper->rope_dims,
-                                 hyper->rope_style, turn);
+            set_heads(k, layer, t, q, hyper->head_count, model->layers[layer].query_norm);
             covey__check_row(k, q, query, layer, COVEY__STAGE_QKV);
         }
-        model->kernels->rope(key, hyper->kv_head_count, hyper->head_dim, hyper->rope_dims,
-                             hyper->rope_style, turn);
+        set_heads(k, layer, t, key, hyper->kv_head_count, model->layers[layer].key_norm);
         covey__check_row(k, key, kv, layer, COVEY__STAGE_QKV); /* pages hold finite values only */
         covey__check_row(k, value, kv, layer, COVEY__STAGE_QKV);
         const covey__run *run = run_of(k->s->pass, t);
@@ -121,7 +132,7 @@ static void attend_unit(covey__worker *k, int32_t layer, covey__window rows, con
         .heads = heads,
         .tokens = tokens,
         .position = run->position + first - run->first,
-        .scale = 1.0f / sqrtf((float)hyper->head_dim),
+        .scale = hyper->attention_scale,
         .q = w->q + at,
         .q_stride = query,
         .out = w->attended + at,

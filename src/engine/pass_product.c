@@ -4,6 +4,8 @@
  * what joins them needs both for the same columns. */
 #include "engine/pass.h"
 
+#include <string.h>
+
 /* ---- Inputs ---- */
 
 /* A row is filled alone, so the stride between rows does not matter. */
@@ -29,17 +31,61 @@ static int32_t group_tiles(const covey__group *group) {
     return tiles;
 }
 
-void covey__fill_norm(covey__worker *k, covey__window rows, const float *norm,
-                      const covey__group *group, int32_t layer, covey__stage where) {
-    const covey_model *model = k->s->model;
+void covey__norm_row(const covey_model *model, const float *x, const covey__norm *norm,
+                     float *out) {
     int32_t width = model->hyper.width;
+    float epsilon = model->hyper.norm_epsilon;
+    if (model->architecture->norm == COVEY__NORM_LAYER)
+        model->kernels->layer_norm(x, norm->weight, norm->bias, width, epsilon, out);
+    else
+        model->kernels->rms_norm(x, norm->weight, width, epsilon, out);
+}
+
+/* Ends a block for one row of the residual stream: what it adds is normed and added where that
+ * was left to do, and then the sum is normed. */
+static float *end_block(covey__worker *k, int32_t row, const covey__norms *before, int32_t layer,
+                        covey__stage where) {
+    const covey_model *model = k->s->model;
+    size_t width = (size_t)model->hyper.width;
+    float *x = k->s->w->x + (size_t)row * width;
+    if (before && before->output.weight) {
+        float *mixed = k->s->w->mixed + (size_t)row * width;
+        covey__check_row(k, mixed, width, layer, where);
+        covey__norm_row(model, mixed, &before->output, mixed);
+        model->kernels->add(x, mixed, width);
+    }
+    covey__check_row(k, x, width, layer, where);
+    if (before && before->sum.weight) covey__norm_row(model, x, &before->sum, x);
+    return x;
+}
+
+void covey__fill_input(covey__worker *k, covey__window rows, const covey__norms *before,
+                       const covey__norm *norm, const covey__group *group, int32_t layer,
+                       covey__stage where) {
+    const covey_model *model = k->s->model;
     covey__range mine = covey__split(rows.count, k);
     covey__share_out(k, group_tiles(group));
     for (int32_t t = mine.first; t < mine.end; t++) {
-        float *x = k->s->w->x + (size_t)(rows.first + t) * (size_t)width;
-        covey__check_row(k, x, (size_t)width, layer, where);
-        model->kernels->rms_norm(x, norm, width, model->hyper.rms_epsilon, k->row);
-        fill(model, group, &rows.inputs[COVEY__INPUT_WIDTH], k->row, t);
+        float *x = end_block(k, rows.first + t, before, layer, where);
+        if (norm->weight) covey__norm_row(model, x, norm, k->row);
+        fill(model, group, &rows.inputs[COVEY__INPUT_WIDTH], norm->weight ? k->row : x, t);
+    }
+}
+
+void covey__take_vectors(covey__worker *k, covey__window rows, const covey__norms *before) {
+    const covey_model *model = k->s->model;
+    size_t width = (size_t)model->hyper.width;
+    const covey__norm *norm = &model->roots.output_norm;
+    int32_t layers = model->hyper.layer_count;
+    covey__range mine = covey__split(rows.count, k);
+    for (int32_t t = mine.first; t < mine.end; t++) {
+        float *x = end_block(k, rows.first + t, before, layers, COVEY__STAGE_INPUT);
+        float *out = k->s->pass->vectors + (size_t)t * width;
+        if (norm->weight)
+            covey__norm_row(model, x, norm, out);
+        else
+            memcpy(out, x, width * sizeof *out);
+        covey__check_row(k, out, width, layers, COVEY__STAGE_OUTPUT);
     }
 }
 
@@ -80,12 +126,18 @@ static const void *after(const covey__worker *k, const covey__group *group, cove
     return tiles.end < k->share_end ? group_tile_start(group, tiles.end) : next;
 }
 
-static void product(covey__worker *k, const covey__weights *w, covey__input *input, float *out,
-                    covey__range tiles, const void *next) {
+/* Tiles of the group's matrix `index`, and its bias. */
+static void product(covey__worker *k, const covey__group *group, int32_t index, covey__input *input,
+                    float *out, covey__range tiles, const void *next) {
+    const covey__weights *w = &group->matrices[index];
+    const float *bias = group->biases[index];
     covey__product p = {w, &input->kinds[covey__kernel_act(w->type)], out, (size_t)w->rows};
-    int32_t end = tiles.end * COVEY__ROW_TILE;
+    int32_t first = tiles.first * COVEY__ROW_TILE, end = tiles.end * COVEY__ROW_TILE;
     if (end > w->rows) end = w->rows;
-    k->s->model->kernels->product(&p, tiles.first * COVEY__ROW_TILE, end, next, k->scratch);
+    k->s->model->kernels->product(&p, first, end, next, k->scratch);
+    for (int32_t t = 0; bias && t < p.a->tokens; t++)
+        k->s->model->kernels->add(out + (size_t)t * p.out_stride + first, bias + first,
+                                  (size_t)(end - first));
 }
 
 void covey__product_group(covey__worker *k, covey__window rows, const covey__group *group,
@@ -94,15 +146,14 @@ void covey__product_group(covey__worker *k, covey__window rows, const covey__gro
     while (covey__next_tiles(k, rows.count, group_tiles(group), &tiles)) {
         int32_t before = 0;
         for (int32_t i = 0; i < group->count; i++) {
-            const covey__weights *w = &group->matrices[i];
-            int32_t count = tiles_of(w->rows);
+            int32_t count = tiles_of(group->matrices[i].rows);
             covey__range part = {tiles.first - before, tiles.end - before};
             before += count;
             if (part.first < 0) part.first = 0;
             if (part.end > count) part.end = count;
             if (part.first >= part.end) continue;
             bool goes_on = tiles.end > before;
-            product(k, w, &rows.inputs[COVEY__INPUT_WIDTH], out[i], part,
+            product(k, group, i, &rows.inputs[COVEY__INPUT_WIDTH], out[i], part,
                     goes_on ? group->matrices[i + 1].data : after(k, group, tiles, next));
         }
     }
@@ -116,18 +167,32 @@ static size_t columns_of(covey__range tiles, size_t width, size_t *first) {
 }
 
 void covey__product_add(covey__worker *k, covey__window rows, const covey__group *group, int which,
-                        const void *next) {
+                        const covey__norms *norms, const void *next) {
     size_t width = (size_t)k->s->model->hyper.width, first;
     float *x = k->s->w->x + (size_t)rows.first * width;
     float *mixed = k->s->w->mixed + (size_t)rows.first * width;
     covey__range tiles;
     while (covey__next_tiles(k, rows.count, group_tiles(group), &tiles)) {
-        product(k, &group->matrices[0], &rows.inputs[which], mixed, tiles,
-                after(k, group, tiles, next));
+        product(k, group, 0, &rows.inputs[which], mixed, tiles, after(k, group, tiles, next));
+        if (norms->output.weight) continue;
         size_t end = columns_of(tiles, width, &first);
         for (size_t t = 0; t < (size_t)rows.count; t++)
             k->s->model->kernels->add(x + t * width + first, mixed + t * width + first,
                                       end - first);
+    }
+}
+
+static void activate(const covey_model *model, float *gate, const float *up, size_t n) {
+    switch (model->architecture->activation) {
+    case COVEY__ACTIVATION_SILU_GATE:
+        model->kernels->silu_mul(gate, up, n, gate);
+        break;
+    case COVEY__ACTIVATION_GELU_TANH_GATE:
+        model->kernels->gelu_mul(gate, up, n, gate);
+        break;
+    case COVEY__ACTIVATION_GELU_ERF:
+        model->kernels->gelu(gate, n, gate);
+        break;
     }
 }
 
@@ -137,15 +202,15 @@ void covey__product_gate_up(covey__worker *k, covey__window rows, const covey__g
     float *gate = k->s->w->gate + (size_t)rows.first * width;
     float *up = k->s->w->up + (size_t)rows.first * width;
     covey__input *input = &rows.inputs[COVEY__INPUT_WIDTH];
+    bool is_gated = group->count > 1;
     covey__range tiles;
     while (covey__next_tiles(k, rows.count, group_tiles(group), &tiles)) {
-        product(k, &group->matrices[0], input, gate, tiles,
-                tile_start(&group->matrices[1], tiles.first));
-        product(k, &group->matrices[1], input, up, tiles, after(k, group, tiles, next));
+        const void *then = after(k, group, tiles, next);
+        product(k, group, 0, input, gate, tiles,
+                is_gated ? tile_start(&group->matrices[1], tiles.first) : then);
+        if (is_gated) product(k, group, 1, input, up, tiles, then);
         size_t end = columns_of(tiles, width, &first);
-        for (size_t t = 0; t < (size_t)rows.count; t++) {
-            float *g = gate + t * width + first;
-            k->s->model->kernels->silu_mul(g, up + t * width + first, end - first, g);
-        }
+        for (size_t t = 0; t < (size_t)rows.count; t++)
+            activate(k->s->model, gate + t * width + first, up + t * width + first, end - first);
     }
 }

@@ -68,6 +68,11 @@ bool covey__next_tiles(covey__worker *k, int32_t rows, int32_t tiles, covey__ran
     return false;
 }
 
+float *covey__rope_row(const covey__state *s, int32_t rope, int32_t row) {
+    size_t at = (size_t)rope * (size_t)s->w->batch + (size_t)row;
+    return s->w->rope + at * (size_t)s->model->hyper.rope_dims;
+}
+
 void covey__check_row(covey__worker *k, float *values, size_t count, int32_t layer,
                       covey__stage where) {
     if (covey__finite(values, count)) return;

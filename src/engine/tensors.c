@@ -25,8 +25,14 @@ static int64_t dim_size(const covey__hyper *hyper, covey__dim dim) {
         return hyper->vocabulary_size;
     case COVEY__DIM_ROPE:
         return hyper->rope_dims / 2;
+    case COVEY__DIM_HEAD:
+        return hyper->head_dim;
+    case COVEY__DIM_CONTEXT:
+        return hyper->context_tokens;
+    case COVEY__DIM_ANY:
+        break;
     }
-    return 0;
+    return -1;
 }
 
 static covey_status check_shape(const covey__gguf_tensor *tensor, const char *name, int64_t columns,
@@ -83,20 +89,52 @@ static covey_status take_matrix(covey_model *model, const covey__gguf_tensor *te
     return COVEY_OK;
 }
 
+/* The parts of a matrix's rows, each a matrix of its own. */
+static covey_status take_parts(covey_model *model, const covey__slot *slot,
+                               const covey__gguf_tensor *tensor, const char *name,
+                               covey__weights *out, covey_error *error) {
+    covey__weights whole;
+    int64_t rows = (int64_t)tensor->dimensions[1], first = 0;
+    covey_status status =
+        take_matrix(model, tensor, name, (int64_t)tensor->dimensions[0], rows, &whole, error);
+    for (size_t i = 0; status == COVEY_OK && first < rows; i++) {
+        int64_t size = dim_size(&model->hyper, slot->rows[i]);
+        out[i] = whole;
+        out[i].data = (const char *)whole.data + (size_t)first * whole.row_bytes;
+        out[i].rows = (int32_t)(size < 0 ? rows : size);
+        first += out[i].rows;
+    }
+    return status;
+}
+
+/* Rows of a slot's tensor, all parts together. */
+static int64_t slot_rows(const covey__hyper *hyper, const covey__slot *slot,
+                         const covey__gguf_tensor *tensor) {
+    if (slot->kind == COVEY__SLOT_VECTOR) return 1;
+    if (slot->rows[0] == COVEY__DIM_ANY) {
+        bool fits = tensor->dimensions[1] > 0 && tensor->dimensions[1] <= INT32_MAX;
+        return fits ? (int64_t)tensor->dimensions[1] : 1;
+    }
+    int64_t rows = 0;
+    for (int i = 0; i < COVEY__GROUP_MAX && slot->rows[i] != COVEY__DIM_ONE; i++)
+        rows += dim_size(hyper, slot->rows[i]);
+    return rows;
+}
+
 static covey_status take_slot(covey_model *model, const covey__slot *slot, const char *name,
                               void *into, size_t *taken, covey_error *error) {
     const covey__gguf_tensor *tensor = covey__gguf_tensor_find(model->gguf, name);
     if (!tensor && slot->optional) return COVEY_OK;
     if (!tensor) return covey__fail(error, COVEY_ERROR_FORMAT, "tensor \"%s\" is missing", name);
     int64_t columns = dim_size(&model->hyper, slot->columns);
-    int64_t rows = dim_size(&model->hyper, slot->rows);
+    int64_t rows = slot_rows(&model->hyper, slot, tensor);
     covey_status status = check_shape(tensor, name, columns, rows, error);
     if (status != COVEY_OK) return status;
     ++*taken;
     char *field = (char *)into + slot->offset;
     if (slot->kind == COVEY__SLOT_VECTOR)
         return take_vector(model, tensor, name, columns, (const float **)(void *)field, error);
-    return take_matrix(model, tensor, name, columns, rows, (covey__weights *)(void *)field, error);
+    return take_parts(model, slot, tensor, name, (covey__weights *)(void *)field, error);
 }
 
 /* Whether the tensor's name is one that some slot takes. */
@@ -138,6 +176,21 @@ static covey_status check_unknown(const covey_model *model, size_t taken, covey_
     return COVEY_OK;
 }
 
+static void count_group(covey__group *group) {
+    while (group->count < COVEY__GROUP_MAX && group->matrices[group->count].data) group->count++;
+}
+
+/* What layers differ in by their place. */
+static void set_pattern(const covey__architecture *architecture, const covey__hyper *hyper,
+                        int32_t index, covey__layer *layer) {
+    int32_t period = hyper->window_period, every = architecture->rope_less_every;
+    bool sees_all = period > 0 && (index + 1) % period == 0;
+    layer->window = sees_all ? 0 : hyper->window;
+    bool is_local = layer->window > 0 && hyper->local_rope_base > 0.0;
+    bool has_rope = hyper->rope_dims > 0 && !(every > 0 && (index + 1) % every == 0);
+    layer->rope = !has_rope ? -1 : is_local ? 1 : 0;
+}
+
 static covey_status load_layer(covey_model *model, int32_t index, size_t *taken,
                                covey_error *error) {
     const covey__architecture *architecture = model->architecture;
@@ -148,11 +201,12 @@ static covey_status load_layer(covey_model *model, int32_t index, size_t *taken,
         covey_status status = take_slot(model, &architecture->layer[i], name, layer, taken, error);
         if (status != COVEY_OK) return status;
     }
-    layer->qkv.count = 3;
-    layer->attention_output.count = 1;
-    layer->gate_up.count = 2;
+    count_group(&layer->qkv);
+    count_group(&layer->attention_output);
+    count_group(&layer->gate_up);
+    count_group(&layer->down);
     layer->gate_up.together = true;
-    layer->down.count = 1;
+    set_pattern(architecture, &model->hyper, index, layer);
     return COVEY_OK;
 }
 
@@ -187,8 +241,9 @@ covey_status covey__tensors_load(covey_model *model, covey_error *error) {
         if (status != COVEY_OK) return status;
     }
     covey__group *output = &model->roots.output;
-    if (!output->matrices[0].data) output->matrices[0] = model->roots.token_embedding;
-    output->count = 1;
+    if (!output->matrices[0].data && !architecture->is_encoder)
+        output->matrices[0] = model->roots.token_embedding;
+    count_group(output);
     count_weights(model);
     return check_unknown(model, taken, error);
 }

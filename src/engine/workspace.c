@@ -67,7 +67,7 @@ static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context
     w->attended = carve(&at, floats(batch, query));
     w->gate = carve(&at, floats(batch, hyper->ffn_width));
     w->up = carve(&at, floats(batch, hyper->ffn_width));
-    w->rope = carve(&at, floats(batch, hyper->rope_dims));
+    w->rope = carve(&at, floats(batch, (int64_t)model->rope_count * hyper->rope_dims));
     w->logits = carve(&at, floats(COVEY__MANY_MAX, hyper->vocabulary_size));
     w->inputs = carve(&at, input_bytes(model, batch));
     w->thread_bytes = thread_bytes(model, context);
