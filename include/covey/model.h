@@ -48,7 +48,7 @@ COVEY_API void covey_model_close(covey_model *model);
 /* Strings are borrowed from the model. */
 typedef struct covey_model_info {
     size_t size;
-    const char *architecture; /* "llama" */
+    const char *architecture; /* "llama", "qwen3", … */
     const char *name;         /* general.name, or "" */
     const char *quantization; /* type of most weight bytes: "F32", "Q8_0", … */
     uint64_t parameter_count;

@@ -35,7 +35,8 @@ typedef enum covey_context_policy {
 
 typedef struct covey_session_options {
     size_t size;
-    int32_t context_tokens; /* room for prompt and answer; 0: the model's own, at most 4,096 */
+    int32_t context_tokens; /* room for prompt and answer; 0: the model's own, at most 4,096.
+                               Declared with LongRoPE (Phi-3.5): it selects the factors */
     int32_t batch_tokens;   /* prompt tokens computed in one pass; 0: 512. Moves speed and memory,
                                never a bit */
     covey_kv_type kv_type;  /* declared */

@@ -189,6 +189,18 @@ void covey__model_drop(covey_model *model) {
     if (atomic_fetch_sub(&model->references, 1) == 1) destroy(model);
 }
 
+covey_status covey__model_generates(const covey_model *model, covey_error *error) {
+    if (!model->architecture)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "the model was opened for its vocabulary alone; open it whole");
+    if (model->architecture->is_encoder)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "the model is an encoder (%s): it gives embeddings "
+                           "(covey_model_embed), and generates nothing",
+                           model->architecture_name);
+    return COVEY_OK;
+}
+
 void covey_model_close(covey_model *model) {
     if (model) covey__model_drop(model);
 }

@@ -132,6 +132,8 @@ static void attend_unit(covey__worker *k, int32_t layer, covey__window rows, con
         .heads = heads,
         .tokens = tokens,
         .position = run->position + first - run->first,
+        .window = k->s->model->layers[layer].window,
+        .keys = k->s->model->architecture->is_encoder ? run->position + run->count : 0,
         .scale = hyper->attention_scale,
         .q = w->q + at,
         .q_stride = query,

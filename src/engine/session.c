@@ -27,9 +27,8 @@ static covey_status make_plan(const covey_model *model, const covey_session_opti
     if (options) memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
     const covey__hyper *hyper = &model->hyper;
     int32_t trained = hyper->context_tokens;
-    if (!model->architecture)
-        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "the model was opened for its vocabulary alone; open it whole");
+    covey_status status = covey__model_generates(model, error);
+    if (status != COVEY_OK) return status;
     if (full.context_tokens < 0 || full.context_tokens > CONTEXT_MAX || full.batch_tokens < 0 ||
         full.batch_tokens > BATCH_MAX)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
