@@ -2,7 +2,7 @@
  * (decode), passes for several tokens (prefill), and attention. Two threads split rows in halves,
  * as the engine does. Each figure is the best of a few repetitions.
  *
- * usage: kernel_bench [isa] [decode|batch|attention] */
+ * usage: kernel_bench [isa] [decode|batch|attention] [type] */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,13 +65,18 @@ static void fill_weights(uint8_t *data, size_t size, uint32_t type) {
         uint32_t v = draw();
         memcpy(data + i, &v, 4);
     }
-    size_t step = type == COVEY__KT_Q8_0 ? 34 : type == COVEY__KT_Q4_0 ? 18 : 210;
-    if (covey__kernel_act(type) == COVEY__ACT_F32) step = type == COVEY__KT_F32 ? 4 : 2;
-    size_t skip = type == COVEY__KT_Q6_K ? 208 : type == COVEY__KT_F32 ? 2 : 0;
-    for (size_t at = skip; at + 2 <= size; at += step) {
-        uint16_t d = (uint16_t)(type == COVEY__KT_BF16 || type == COVEY__KT_F32 ? 0x3c00 : 0x2000);
-        d = (uint16_t)(d | (draw() & 0x83ff));
-        memcpy(data + at, &d, 2);
+    size_t step = covey__kernel_row_bytes(type, covey__kernel_block(type)), skip = 0, halves = 1;
+    if (type == COVEY__KT_F32 || type == COVEY__KT_Q6_K || type == COVEY__KT_Q3_K) skip = step - 2;
+    if (type == COVEY__KT_Q2_K) skip = step - 4;
+    if (type == COVEY__KT_Q2_K || type == COVEY__KT_Q4_K || type == COVEY__KT_Q5_K ||
+        type == COVEY__KT_Q4_1 || type == COVEY__KT_Q5_1)
+        halves = 2;
+    for (size_t at = skip; at + 4 <= size; at += step) {
+        for (size_t h = 0; h < halves; h++) {
+            bool wide = type == COVEY__KT_BF16 || type == COVEY__KT_F32;
+            uint16_t d = (uint16_t)((wide ? 0x3c00 : 0x2000) | (draw() & 0x83ff));
+            memcpy(data + at + 2 * h, &d, 2);
+        }
     }
 }
 
@@ -186,7 +191,7 @@ static void bench_type(job *j, const char *name, uint32_t type, uint32_t head, b
     j->to = m.count;
     set_tokens(j, a, memory, 1);
     double t = best_of(j, 6);
-    printf("%-5s %-6s 1 token: %.1f ms, %.1f GB/s, %.1f t/s\n", name, covey__isa_name(j->k->isa),
+    printf("%-6s %-6s 1 token: %.1f ms, %.1f GB/s, %.1f t/s\n", name, covey__isa_name(j->k->isa),
            t * 1e3, (double)m.size / t / 1e9, 1 / t);
     static const int32_t counts[] = {2, 3, 4, 6, 8, 16, 64, 512};
     for (size_t i = 0; batch && i < sizeof counts / sizeof counts[0]; i++) {
@@ -197,7 +202,7 @@ static void bench_type(job *j, const char *name, uint32_t type, uint32_t head, b
         for (int32_t o = 0; o < j->to; o++)
             operations += 2.0 * m.operations[o].w.rows * m.operations[o].w.columns;
         operations *= counts[i];
-        printf("%-5s %-6s %d tokens: %.1f ms, %.2f TOP/s, %.0f t/s\n", name,
+        printf("%-6s %-6s %d tokens: %.1f ms, %.2f TOP/s, %.0f t/s\n", name,
                covey__isa_name(j->k->isa), counts[i], t * 1e3, operations / t / 1e12,
                counts[i] / t);
         fflush(stdout);
@@ -243,6 +248,26 @@ static void bench_attention(job *j, int32_t position, int32_t tokens) {
     free(q);
 }
 
+static const struct {
+    const char *name;
+    uint32_t type, head; /* of all matrices, and of the last one */
+    bool usual;          /* without a type being named */
+} types[] = {
+    {"Q8_0", COVEY__KT_Q8_0, COVEY__KT_Q8_0, true},
+    {"Q4_0", COVEY__KT_Q4_0, COVEY__KT_Q6_K, true},
+    {"Q6_K", COVEY__KT_Q6_K, COVEY__KT_Q6_K, true},
+    {"Q4_K", COVEY__KT_Q4_K, COVEY__KT_Q6_K, true},
+    {"Q5_K", COVEY__KT_Q5_K, COVEY__KT_Q6_K, true},
+    {"Q3_K", COVEY__KT_Q3_K, COVEY__KT_Q6_K, true},
+    {"Q2_K", COVEY__KT_Q2_K, COVEY__KT_Q6_K, true},
+    {"Q4_1", COVEY__KT_Q4_1, COVEY__KT_Q6_K, true},
+    {"Q5_0", COVEY__KT_Q5_0, COVEY__KT_Q6_K, true},
+    {"Q5_1", COVEY__KT_Q5_1, COVEY__KT_Q6_K, true},
+    {"IQ4_NL", COVEY__KT_IQ4_NL, COVEY__KT_Q6_K, true},
+    {"IQ4_XS", COVEY__KT_IQ4_XS, COVEY__KT_Q6_K, true},
+    {"F16", COVEY__KT_F16, COVEY__KT_F16, false},
+};
+
 int main(int argc, char **argv) {
     covey__isa isa = covey__cpu_best();
     for (int i = 0; argc > 1 && i <= (int)isa; i++)
@@ -254,12 +279,11 @@ int main(int argc, char **argv) {
     j.out_stride = 8192;
     j.out = allocate((size_t)TOKENS_MAX * 8192 * sizeof(float) + 128256 * sizeof(float));
     for (int i = 0; i < THREADS; i++) j.scratch[i] = allocate(covey__product_scratch_bytes(8192));
-    if (all || batch || !strcmp(what, "decode")) {
-        bench_type(&j, "Q8_0", COVEY__KT_Q8_0, COVEY__KT_Q8_0, batch);
-        bench_type(&j, "Q4_0", COVEY__KT_Q4_0, COVEY__KT_Q6_K, batch);
-        bench_type(&j, "Q6_K", COVEY__KT_Q6_K, COVEY__KT_Q6_K, batch);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (argc > 3 ? strcmp(argv[3], types[i].name) != 0 : !types[i].usual) continue;
+        if (all || batch || !strcmp(what, "decode"))
+            bench_type(&j, types[i].name, types[i].type, types[i].head, batch);
     }
-    if (all || !strcmp(what, "float")) bench_type(&j, "F16", COVEY__KT_F16, COVEY__KT_F16, batch);
     if (all || !strcmp(what, "attention")) {
         bench_attention(&j, 0, 512);
         bench_attention(&j, 511, 1);

@@ -1,6 +1,5 @@
-/* Q6_K times many tokens, AVX-512 VNNI: unpacking and the inner loop for tile_avx512.h. Weights
- * stay unsigned, 0 to 63; each sub-block of 16 has its own integer scale, multiplied into the
- * integer sum, and one float step follows every 256. */
+/* Q6_K times many tokens, AVX-512 VNNI: unpacking for tile_avx512.h. Weights stay unsigned, 0 to
+ * 63. */
 #include "kernel/q6_k_avx512.h"
 #include "kernel/tile_avx512.h"
 
@@ -58,47 +57,4 @@ static void unpack(const covey__cut *cut, covey__tile *tile) {
     }
 }
 
-COVEY__INLINE void tile_q6_k(const covey__tile *tile, const covey__stretch *s, const int tokens) {
-    __m512 f[COVEY__GROUP][2];
-    covey__accumulators_get(s, f, tokens);
-    const int8_t *q = s->q;
-    const float *d = s->d;
-    const int32_t *bias = s->bias;
-    for (int32_t b = 0; b < s->columns / 256; b++) {
-        __m512i sum[COVEY__GROUP][2];
-        COVEY__UNROLL
-        for (int t = 0; t < tokens; t++) sum[t][0] = sum[t][1] = _mm512_setzero_si512();
-        for (int32_t j = 0; j < 16; j++) {
-            __m512i x[COVEY__GROUP][2];
-            COVEY__UNROLL
-            for (int t = 0; t < tokens; t++) x[t][0] = x[t][1] = _mm512_set1_epi32(bias[t]);
-            covey__tile_dots(tile->q + (size_t)(b * 16 + j) * 512, q, x, 4, tokens);
-            const int32_t *scales = tile->sub + (b * 16 + j) * 32;
-            __m512i s0 = covey__load512(scales), s1 = covey__load512(scales + 16);
-            COVEY__UNROLL
-            for (int t = 0; t < tokens; t++) {
-                sum[t][0] = _mm512_add_epi32(sum[t][0], _mm512_mullo_epi32(x[t][0], s0));
-                sum[t][1] = _mm512_add_epi32(sum[t][1], _mm512_mullo_epi32(x[t][1], s1));
-            }
-            q += 16 * COVEY__GROUP;
-            bias += COVEY__GROUP;
-        }
-        __m512 d0 = _mm512_loadu_ps(tile->d + 32 * b), d1 = _mm512_loadu_ps(tile->d + 32 * b + 16);
-        COVEY__UNROLL
-        for (int t = 0; t < tokens; t++) {
-            __m512 dx = _mm512_set1_ps(d[t]);
-            __m512 y0 = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][0]), d0);
-            __m512 y1 = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][1]), d1);
-            f[t][0] = _mm512_add_ps(f[t][0], _mm512_mul_ps(y0, dx));
-            f[t][1] = _mm512_add_ps(f[t][1], _mm512_mul_ps(y1, dx));
-        }
-        d += COVEY__GROUP;
-    }
-    covey__accumulators_put(s, f, tokens);
-}
-
-COVEY__TILE_OPS(tile_q6_k, unpack, 256, 16, 0)
-
-void covey__matmul_q6_k_avx512(const covey__product *p, int32_t r0, int32_t r1, void *scratch) {
-    covey__tile_run(&ops, p, r0, r1, scratch);
-}
+COVEY__TILE_MATMUL(q6_k, COVEY__TILE_SUB16, 0)

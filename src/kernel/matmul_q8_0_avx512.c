@@ -29,8 +29,4 @@ static void unpack(const covey__cut *cut, covey__tile *tile) {
     }
 }
 
-COVEY__TILE_OPS(covey__tile_q32, unpack, 32, 32, 1)
-
-void covey__matmul_q8_0_avx512(const covey__product *p, int32_t r0, int32_t r1, void *scratch) {
-    covey__tile_run(&ops, p, r0, r1, scratch);
-}
+COVEY__TILE_MATMUL(q8_0, COVEY__TILE_SCALE, 1)

@@ -3,48 +3,37 @@
  * tree (float weights). Integer sums are exact, so their order is free. */
 #include "kernel/blocks.h"
 
-/* Types with blocks of 32 and one scale. */
-COVEY__INLINE float dot_scale(const uint8_t *w, const covey__act_row *a, int32_t columns,
-                              size_t bytes, covey__take32_fn take) {
+/* Blocks of 32 with a scale, and some with a minimum. */
+static float dot32(const covey__block_info *info, const uint8_t *w, const covey__act_row *a,
+                   int32_t columns) {
     float acc = 0.0f;
     for (int32_t b = 0; b < columns / 32; b++) {
         covey__block32 block;
-        take(w + (size_t)b * bytes, &block);
-        int32_t isum = 0;
-        for (int32_t i = 0; i < 32; i++) isum += block.q[i] * a->q[b * 32 + i];
-        float scale = block.d * a->d[b];
-        acc = acc + (float)isum * scale;
-    }
-    return acc;
-}
-
-/* Types with blocks of 32, a scale and a minimum. */
-COVEY__INLINE float dot_min(const uint8_t *w, const covey__act_row *a, int32_t columns,
-                            size_t bytes, covey__take32_fn take) {
-    float acc = 0.0f;
-    for (int32_t b = 0; b < columns / 32; b++) {
-        covey__block32 block;
-        take(w + (size_t)b * bytes, &block);
+        info->take32(w + (size_t)b * info->bytes, &block);
         int32_t isum = 0, asum = 0;
         for (int32_t i = 0; i < 32; i++) {
             isum += block.q[i] * a->q[b * 32 + i];
             asum += a->q[b * 32 + i];
         }
-        float product = (float)isum * block.d, offset = (float)asum * block.m;
-        float sum = product + offset;
-        acc = acc + sum * a->d[b];
+        if (info->floats == 1) {
+            float scale = block.d * a->d[b];
+            acc = acc + (float)isum * scale;
+        } else {
+            float product = (float)isum * block.d, offset = (float)asum * block.m;
+            float sum = product + offset;
+            acc = acc + sum * a->d[b];
+        }
     }
     return acc;
 }
 
-/* Types with blocks of 256. Without minimums msum and dmin are 0, and taking +0 away changes no
- * bit. */
-COVEY__INLINE float dot_k(const uint8_t *w, const covey__act_row *a, int32_t columns, size_t bytes,
-                          covey__take256_fn take) {
+/* Blocks of 256. Without minimums msum and dmin are 0, and taking +0 away changes no bit. */
+static float dot256(const covey__block_info *info, const uint8_t *w, const covey__act_row *a,
+                    int32_t columns) {
     float acc = 0.0f;
     for (int32_t b = 0; b < columns / 256; b++) {
         covey__block256 block;
-        take(w + (size_t)b * bytes, &block);
+        info->take256(w + (size_t)b * info->bytes, &block);
         int32_t isum = 0, msum = 0;
         for (int32_t j = 0; j < 16; j++) {
             const int8_t *q = a->q + b * 256 + j * 16;
@@ -62,23 +51,6 @@ COVEY__INLINE float dot_k(const uint8_t *w, const covey__act_row *a, int32_t col
     }
     return acc;
 }
-
-#define DOT(type, kind, bytes)                                                                     \
-    static float dot_##type(const uint8_t *w, const covey__act_row *a, int32_t columns) {          \
-        return dot_##kind(w, a, columns, bytes, covey__take_##type);                               \
-    }
-DOT(q8_0, scale, 34)
-DOT(q4_0, scale, 18)
-DOT(q5_0, scale, 22)
-DOT(iq4_nl, scale, 18)
-DOT(q4_1, min, 20)
-DOT(q5_1, min, 24)
-DOT(q2_k, k, 84)
-DOT(q3_k, k, 110)
-DOT(q4_k, k, 144)
-DOT(q5_k, k, 176)
-DOT(q6_k, k, 210)
-DOT(iq4_xs, k, 136)
 
 /* Partial sum p takes the columns p, p + 16, p + 32 and so on. */
 static float dot_f32(const uint8_t *w, const covey__act_row *a, int32_t columns) {
@@ -109,35 +81,21 @@ static float dot_bf16(const uint8_t *w, const covey__act_row *a, int32_t columns
     return covey__tree16(partial);
 }
 
-typedef float (*dot_fn)(const uint8_t *w, const covey__act_row *a, int32_t columns);
-
-COVEY__INLINE void matvec(const covey__weights *w, const covey__act_row *a, int32_t r0, int32_t r1,
-                          float *out, dot_fn dot) {
-    const uint8_t *data = w->data;
-    for (int32_t r = r0; r < r1; r++) out[r] = dot(data + (size_t)r * w->row_bytes, a, w->columns);
-}
-
-#define MATVEC(type)                                                                               \
-    void covey__matvec_##type##_scalar(const covey__weights *w, const covey__act_row *a,           \
-                                       int32_t r0, int32_t r1, const uint8_t *next, float *out) {  \
-        (void)next;                                                                                \
-        matvec(w, a, r0, r1, out, dot_##type);                                                     \
+static void matvec(const covey__weights *w, const covey__act_row *a, int32_t r0, int32_t r1,
+                   float *out) {
+    const covey__block_info *info = covey__block_info_get(w->type);
+    for (int32_t r = r0; r < r1; r++) {
+        const uint8_t *row = (const uint8_t *)w->data + (size_t)r * w->row_bytes;
+        if (info)
+            out[r] = info->columns == 32 ? dot32(info, row, a, w->columns)
+                                         : dot256(info, row, a, w->columns);
+        else if (w->type == COVEY__KT_F32)
+            out[r] = dot_f32(row, a, w->columns);
+        else
+            out[r] = w->type == COVEY__KT_F16 ? dot_f16(row, a, w->columns)
+                                              : dot_bf16(row, a, w->columns);
     }
-MATVEC(f32)
-MATVEC(f16)
-MATVEC(bf16)
-MATVEC(q8_0)
-MATVEC(q4_0)
-MATVEC(q6_k)
-MATVEC(q4_1)
-MATVEC(q5_0)
-MATVEC(q5_1)
-MATVEC(iq4_nl)
-MATVEC(q2_k)
-MATVEC(q3_k)
-MATVEC(q4_k)
-MATVEC(q5_k)
-MATVEC(iq4_xs)
+}
 
 /* A packed token as a plain row, in scratch: columns bytes, then their scales. */
 static covey__act_row gather(const covey__activations *a, int32_t token, void *scratch) {
@@ -153,33 +111,38 @@ static covey__act_row gather(const covey__activations *a, int32_t token, void *s
     return row;
 }
 
-static void matmul(const covey__product *p, int32_t r0, int32_t r1, void *scratch, dot_fn dot) {
+static void matmul(const covey__product *p, int32_t r0, int32_t r1, void *scratch) {
     for (int32_t t = 0; t < p->a->tokens; t++) {
         covey__act_row row = gather(p->a, t, scratch);
-        matvec(p->w, &row, r0, r1, p->out + (size_t)t * p->out_stride, dot);
+        matvec(p->w, &row, r0, r1, p->out + (size_t)t * p->out_stride);
     }
 }
 
+#define MATVEC(type)                                                                               \
+    void covey__matvec_##type##_scalar(const covey__weights *w, const covey__act_row *a,           \
+                                       int32_t r0, int32_t r1, const uint8_t *next, float *out) {  \
+        (void)next;                                                                                \
+        matvec(w, a, r0, r1, out);                                                                 \
+    }
 #define MATMUL(type)                                                                               \
     void covey__matmul_##type##_scalar(const covey__product *p, int32_t r0, int32_t r1,            \
                                        void *scratch) {                                            \
-        matmul(p, r0, r1, scratch, dot_##type);                                                    \
+        matmul(p, r0, r1, scratch);                                                                \
     }
-MATMUL(q8_0)
-MATMUL(q4_0)
-MATMUL(q6_k)
-MATMUL(q4_1)
-MATMUL(q5_0)
-MATMUL(q5_1)
-MATMUL(iq4_nl)
-MATMUL(q2_k)
-MATMUL(q3_k)
-MATMUL(q4_k)
-MATMUL(q5_k)
-MATMUL(iq4_xs)
-
-void covey__matmul_float_scalar(const covey__product *p, int32_t r0, int32_t r1, void *scratch) {
-    uint32_t type = p->w->type;
-    dot_fn dot = type == COVEY__KT_F32 ? dot_f32 : type == COVEY__KT_F16 ? dot_f16 : dot_bf16;
-    matmul(p, r0, r1, scratch, dot);
-}
+#define BOTH(type) MATVEC(type) MATMUL(type)
+MATVEC(f32)
+MATVEC(f16)
+MATVEC(bf16)
+MATMUL(float)
+BOTH(q8_0)
+BOTH(q4_0)
+BOTH(q6_k)
+BOTH(q4_1)
+BOTH(q5_0)
+BOTH(q5_1)
+BOTH(iq4_nl)
+BOTH(q2_k)
+BOTH(q3_k)
+BOTH(q4_k)
+BOTH(q5_k)
+BOTH(iq4_xs)
