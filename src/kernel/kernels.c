@@ -120,7 +120,7 @@ const covey__product_ops covey__product_ops_avx512[COVEY__OP_COUNT] = {
     [COVEY__OP_IQ4_NL] = OP(iq4_nl, scalar),
     [COVEY__OP_Q2_K] = OP(q2_k, scalar),
     [COVEY__OP_Q3_K] = OP(q3_k, scalar),
-    [COVEY__OP_Q4_K] = OP(q4_k, scalar),
+    [COVEY__OP_Q4_K] = OP(q4_k, avx512),
     [COVEY__OP_Q5_K] = OP(q5_k, scalar),
     [COVEY__OP_IQ4_XS] = OP(iq4_xs, scalar),
 };
