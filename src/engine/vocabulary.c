@@ -147,8 +147,11 @@ static covey_status read_tokens(const covey__gguf *gguf, covey__vocabulary *word
 static covey_status read_flags(const covey__gguf *gguf, covey__vocabulary *words,
                                covey_error *error) {
     bool sentencepiece = is_text(words->model, "llama"), word_piece = is_text(words->model, "bert");
+    covey__pretokenizer_traits traits;
     bool bos = sentencepiece || word_piece ||
-               covey__pretokenizer_adds_bos(words->pretokenizer.data, words->pretokenizer.size);
+               (covey__pretokenizer_find(words->pretokenizer.data, words->pretokenizer.size,
+                                         &traits, NULL) == COVEY_OK &&
+                traits.adds_bos);
     struct {
         const char *key;
         bool absent;

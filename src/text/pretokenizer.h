@@ -8,19 +8,30 @@
 #include <covey/base.h>
 
 typedef enum covey__pretokenizer {
-    COVEY__PRETOKENIZER_GPT2 = 0,   /* "gpt-2", "gpt2", "default" */
-    COVEY__PRETOKENIZER_LLAMA3 = 1, /* "llama-bpe", "llama3", "llama-v3" */
-    COVEY__PRETOKENIZER_QWEN2 = 2   /* "qwen2" */
+    COVEY__PRETOKENIZER_GPT2 = 0,
+    COVEY__PRETOKENIZER_LLAMA3 = 1,
+    COVEY__PRETOKENIZER_QWEN2 = 2,
+    COVEY__PRETOKENIZER_QWEN35,
+    COVEY__PRETOKENIZER_STARCODER, /* also Command-R's and SmolLM's */
+    COVEY__PRETOKENIZER_FALCON,
+    COVEY__PRETOKENIZER_DEEPSEEK_LLM,
+    COVEY__PRETOKENIZER_DEEPSEEK_CODER,
+    COVEY__PRETOKENIZER_DEEPSEEK3,
+    COVEY__PRETOKENIZER_GPT4O,
+    COVEY__PRETOKENIZER_TEKKEN
 } covey__pretokenizer;
+
+/* What a name in tokenizer.ggml.pre means beside the pattern. */
+typedef struct covey__pretokenizer_traits {
+    covey__pretokenizer kind;
+    bool whole_words_first; /* a word that is a token is not merged */
+    bool adds_bos;          /* texts begin with BOS where the file does not say */
+} covey__pretokenizer_traits;
 
 /* An empty name is GPT-2's. UNSUPPORTED names the pre-tokenizer that is not here. */
 covey_status covey__pretokenizer_find(const char *name, size_t name_size,
-                                      covey__pretokenizer *pretokenizer,
+                                      covey__pretokenizer_traits *traits,
                                       covey_error *error) COVEY_MUST_USE;
-
-/* Whether vocabularies with this pre-tokenizer begin a text with BOS where their file does not say.
- */
-bool covey__pretokenizer_adds_bos(const char *name, size_t name_size);
 
 /* Where the word that begins at `text` ends: 1 to `size` bytes. `size` is at least 1; the text ends
  * there, which the patterns can see, so hand over all that is left. */

@@ -92,9 +92,11 @@ static covey_status find_kind(covey__tokenizer *t, const covey__vocabulary *v, c
         return COVEY_OK;
     }
     if (v->model.size == 4 && memcmp(v->model.data, "gpt2", 4) == 0) {
-        covey_status status = covey__pretokenizer_find(v->pretokenizer.data, v->pretokenizer.size,
-                                                       &t->pretokenizer, error);
-        t->whole_words_first = t->pretokenizer == COVEY__PRETOKENIZER_LLAMA3;
+        covey__pretokenizer_traits traits = {COVEY__PRETOKENIZER_GPT2, false, false};
+        covey_status status =
+            covey__pretokenizer_find(v->pretokenizer.data, v->pretokenizer.size, &traits, error);
+        t->pretokenizer = traits.kind;
+        t->whole_words_first = traits.whole_words_first;
         return status;
     }
     if (v->model.size == 4 && memcmp(v->model.data, "bert", 4) == 0) {

@@ -22,7 +22,7 @@ static const char *cut(covey__pretokenizer pretokenizer, const char *text) {
     return out;
 }
 
-/* Expected cuts follow from the patterns, which src/text/pretokenizer.c states. */
+/* Expected cuts follow from the patterns, which src/text/pretokenizer_scan.c states. */
 static void test_cuts(void **state) {
     (void)state;
     static const struct {
@@ -64,21 +64,61 @@ static void test_cuts(void **state) {
     }
 }
 
+/* The same of those that have no vocabulary here to compare with. tests/npm/pretokenizers.mjs cuts
+ * random texts with the expressions themselves. */
+static void test_more_cuts(void **state) {
+    (void)state;
+    static const struct {
+        covey__pretokenizer kind;
+        const char *text, *cuts;
+    } cases[] = {
+        {COVEY__PRETOKENIZER_STARCODER, "it's a  5 12x", "it|'s| a|  |5| |1|2|x|"},
+        {COVEY__PRETOKENIZER_STARCODER, "IT'S (a)\n b", "IT|'|S| (|a|)|\n| b|"},
+        {COVEY__PRETOKENIZER_FALCON, "it's (x) <= 12345", "it|'|s| |(|x|)| |<=| |123|45|"},
+        {COVEY__PRETOKENIZER_FALCON, "a 12 b1234", "a| 12| b|123|4|"},
+        {COVEY__PRETOKENIZER_DEEPSEEK_LLM, "na\xC3\xAFve !a\n 12", "na|\xC3\xAF|ve| !|a|\n| |12|"},
+        {COVEY__PRETOKENIZER_DEEPSEEK_LLM, "1  ", "1|  |"},
+        {COVEY__PRETOKENIZER_DEEPSEEK_CODER, "na\xC3\xAFve (a) 12+ b",
+         "na\xC3\xAFve| (|a|)| |1|2|+| b|"},
+        {COVEY__PRETOKENIZER_DEEPSEEK3, "a 1234 _x!! \xE4\xBD\xA0\xE5\xA5\xBD b",
+         "a| |123|4| _|x|!!| |\xE4\xBD\xA0\xE5\xA5\xBD| b|"},
+        {COVEY__PRETOKENIZER_GPT4O, "HTMLParser don't 1234 a/b\n",
+         "HTMLParser| don't| |123|4| a|/b|\n|"},
+        {COVEY__PRETOKENIZER_TEKKEN, "HTMLParser don't 12 ://\nX",
+         "HTMLParser| don|'t| |1|2| ://\n|X|"},
+        {COVEY__PRETOKENIZER_GPT4O,
+         "AB\xE4\xBD\xA0"
+         "CD",
+         "AB\xE4\xBD\xA0|CD|"},
+        {COVEY__PRETOKENIZER_QWEN35, "e\xCC\x81t \xCC\x81", "e\xCC\x81t| \xCC\x81|"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_string_equal(cut(cases[i].kind, cases[i].text), cases[i].cuts);
+    }
+}
+
 static void test_find(void **state) {
     (void)state;
-    covey__pretokenizer found;
+    covey__pretokenizer_traits found;
     covey_error error;
     assert_int_equal(covey__pretokenizer_find("", 0, &found, &error), COVEY_OK);
-    assert_int_equal(found, COVEY__PRETOKENIZER_GPT2);
+    assert_int_equal(found.kind, COVEY__PRETOKENIZER_GPT2);
     assert_int_equal(covey__pretokenizer_find("llama-bpe", 9, &found, &error), COVEY_OK);
-    assert_int_equal(found, COVEY__PRETOKENIZER_LLAMA3);
+    assert_int_equal(found.kind, COVEY__PRETOKENIZER_LLAMA3);
     assert_int_equal(covey__pretokenizer_find("qwen2", 5, &found, &error), COVEY_OK);
-    assert_int_equal(found, COVEY__PRETOKENIZER_QWEN2);
-    assert_int_equal(covey__pretokenizer_find("tekken", 6, &found, &error),
-                     COVEY_ERROR_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "\"tekken\""));
-    assert_non_null(strstr(error.message, "llama-bpe"));
-    assert_int_equal(covey__pretokenizer_find("qwen", 4, &found, NULL), COVEY_ERROR_UNSUPPORTED);
+    assert_int_equal(found.kind, COVEY__PRETOKENIZER_QWEN2);
+    assert_false(found.adds_bos || found.whole_words_first);
+    assert_int_equal(covey__pretokenizer_find("tekken", 6, &found, &error), COVEY_OK);
+    assert_int_equal(found.kind, COVEY__PRETOKENIZER_TEKKEN);
+    assert_true(found.adds_bos && found.whole_words_first);
+    assert_int_equal(covey__pretokenizer_find("minerva-7b", 10, &found, &error), COVEY_OK);
+    assert_int_equal(found.kind, COVEY__PRETOKENIZER_STARCODER);
+    static const char *const unknown[] = {"kimi-k2", "qwen", " ", "gpt-2 gpt2", "wen2"};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        assert_int_equal(covey__pretokenizer_find(unknown[i], strlen(unknown[i]), &found, &error),
+                         COVEY_ERROR_UNSUPPORTED);
+        assert_non_null(strstr(error.message, unknown[i]));
+    }
 }
 
 /* Any bytes are cut into words that join to the same bytes, in time that does not explode. */
@@ -88,15 +128,19 @@ static void test_any_bytes(void **state) {
     enum { SIZE = 200000 };
     char *text = malloc(SIZE);
     assert_non_null(text);
-    for (int round = 0; round < 4; round++) {
+    static const char *const parts[] = {
+        "1",           "1\xD9\xA3",   "\xE2\x80\x83 ", "\xE4\xBD\xA0 ", "A\xE4\xBD\xA0",
+        "\xD8\xA8 1 ", "\xE2\x80\x8B"};
+    for (int round = 0; round < 11; round++) {
         for (size_t i = 0; i < SIZE; i++) {
             static const char spaces[] = " \n\r\t";
             text[i] = round == 0   ? (char)test_random(&seed)
                       : round == 1 ? spaces[test_random(&seed) % 4]
                       : round == 2 ? ' '
-                                   : '\'';
+                      : round == 3 ? '\''
+                                   : parts[round - 4][i % strlen(parts[round - 4])];
         }
-        for (int kind = 0; kind < 3; kind++) {
+        for (int kind = 0; kind <= COVEY__PRETOKENIZER_TEKKEN; kind++) {
             size_t at = 0;
             while (at < SIZE) {
                 size_t word =
@@ -131,9 +175,8 @@ static void test_byte_codes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_cuts),       cmocka_unit_test(test_more_cuts),
+        cmocka_unit_test(test_find),       cmocka_unit_test(test_any_bytes),
         cmocka_unit_test(test_byte_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

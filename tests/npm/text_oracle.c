@@ -1,0 +1,168 @@
+/* Compares this library with what scripts in JavaScript say: tests/npm writes cases with the
+ * answers of a regular expression engine and of @huggingface/jinja, this program gives its own.
+ *
+ *   text_oracle cut FILE      [{"pre": NAME, "text": …, "words": [bytes of each word]}]
+ *   text_oracle render FILE   {"templates": {NAME: text},
+ *                              "cases": [{"template": NAME, "input": {…}, "expected": … or null}]}
+ *
+ * `expected` is null where the other side refuses. It prints each difference, up to a few, and
+ * ends with 1 where there was one. */
+#include "base/arena.h"
+#include "base/json.h"
+#include "text/pretokenizer.h"
+#include "text/template.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN_MAX = 8 };
+
+typedef struct {
+    covey__env env;
+    covey__arena arena;
+    size_t cases, differences;
+} oracle;
+
+static char *read_all(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    char *data = NULL;
+    *size = 0;
+    for (size_t room = 0, got = 1; file && got > 0; *size += got) {
+        if (*size == room) {
+            room = room ? 2 * room : 1 << 20;
+            data = realloc(data, room);
+        }
+        got = data ? fread(data + *size, 1, room - *size, file) : 0;
+    }
+    if (file) {
+        fclose(file);
+    }
+    return data;
+}
+
+static void cut_one(oracle *o, const covey__json *one) {
+    const covey__json *pre = covey__json_get(one, "pre"), *text = covey__json_get(one, "text");
+    const covey__json *word = covey__json_get(one, "words")->child;
+    covey__pretokenizer_traits traits;
+    covey_error error = {0};
+    if (covey__pretokenizer_find(pre->text, pre->size, &traits, &error) != COVEY_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        o->differences++;
+        return;
+    }
+    size_t at = 0;
+    while (at < text->size && word) {
+        int64_t expected = 0;
+        size_t size = covey__pretokenizer_next(traits.kind, text->text + at, text->size - at);
+        (void)covey__json_to_i64(word, &expected);
+        if ((int64_t)size != expected) {
+            break;
+        }
+        at += size;
+        word = word->next;
+    }
+    if (at < text->size || word) {
+        size_t size = covey__pretokenizer_next(traits.kind, text->text + at, text->size - at);
+        if (o->differences++ < SHOWN_MAX) {
+            fprintf(stderr, "%s: a word of %zu bytes at %zu, expected %s, in \"", pre->text, size,
+                    at, word ? word->text : "the end");
+            for (size_t i = 0; i < text->size; i++) {
+                uint8_t c = (uint8_t)text->text[i];
+                fprintf(stderr, c < 0x20 ? "\\x%02X" : "%c", c);
+            }
+            fprintf(stderr, "\"\n");
+        }
+    }
+}
+
+static bool flag_of(const covey__json *object, const char *name) {
+    const covey__json *value = covey__json_get(object, name);
+    return value && value->kind == COVEY__JSON_BOOL && value->boolean;
+}
+
+static covey__text text_of(const covey__json *object, const char *name) {
+    const covey__json *value = covey__json_get(object, name);
+    return value && value->kind == COVEY__JSON_STRING ? (covey__text){value->text, value->size}
+                                                      : (covey__text){"", 0};
+}
+
+static void render_one(oracle *o, const covey__json *templates, const covey__json *one) {
+    const covey__json *name = covey__json_get(one, "template");
+    const covey__json *given = covey__json_get(one, "input");
+    const covey__json *expected = covey__json_get(one, "expected");
+    const covey__json *text = covey__json_get(templates, name->text);
+    covey__template *compiled = NULL;
+    covey__rendered out;
+    covey_error error = {0};
+    memset(&out, 0, sizeof out);
+    covey_status status =
+        covey__template_compile(&o->env, text->text, text->size, &compiled, &error);
+    if (status == COVEY_OK) {
+        covey__template_input input = COVEY__TEMPLATE_INPUT_INIT;
+        const covey__json *now = covey__json_get(given, "now_ms");
+        input.conversation = covey__json_get(given, "messages");
+        input.tools = covey__json_get(given, "tools");
+        input.variables = covey__json_get(given, "variables");
+        input.add_generation_prompt = flag_of(given, "add_generation_prompt");
+        input.bos = text_of(given, "bos_token");
+        input.eos = text_of(given, "eos_token");
+        if (now) {
+            (void)covey__json_to_i64(now, &input.now_ms);
+        }
+        status = covey__template_render(compiled, &input, &out, &error);
+    }
+    bool refused = expected->kind == COVEY__JSON_NULL;
+    bool same = refused ? status != COVEY_OK && status != COVEY_ERROR_UNSUPPORTED
+                        : status == COVEY_OK && out.text.size == expected->size &&
+                              memcmp(out.text.data, expected->text, expected->size) == 0;
+    if (!same && o->differences++ < SHOWN_MAX) {
+        size_t at = 0;
+        while (status == COVEY_OK && !refused && at < out.text.size && at < expected->size &&
+               out.text.data[at] == expected->text[at]) {
+            at++;
+        }
+        size_t from = at > 60 ? at - 60 : 0;
+        fprintf(stderr, "%s, case %zu, byte %zu: %s\n  expected: %.200s\n  found:    %.200s\n",
+                name->text, o->cases, at, error.message,
+                refused ? "(refused)" : expected->text + from,
+                status == COVEY_OK && out.text.size > from ? out.text.data + from : "");
+    }
+    if (compiled) {
+        covey__rendered_free(&out);
+    }
+    covey__template_free(compiled);
+}
+
+int main(int argc, char **argv) {
+    oracle o = {.cases = 0};
+    size_t size;
+    const covey__json *root;
+    covey_error error = {0};
+    char *text = argc == 3 ? read_all(argv[2], &size) : NULL;
+    if (!text) {
+        fprintf(stderr, "usage: text_oracle cut|render FILE\n");
+        return 2;
+    }
+    covey__env_init(&o.env);
+    covey__arena_init(&o.arena, &o.env, (size_t)4 << 30);
+    covey__json_limits limits = {(size_t)1 << 30, 128, (size_t)1 << 24};
+    if (covey__json_parse(&o.arena, text, size, limits, &root, &error) != COVEY_OK) {
+        fprintf(stderr, "%s: %s\n", argv[2], error.message);
+        return 2;
+    }
+    bool cut = strcmp(argv[1], "cut") == 0;
+    const covey__json *templates = covey__json_get(root, "templates");
+    const covey__json *cases = cut ? root : covey__json_get(root, "cases");
+    for (const covey__json *one = cases->child; one; one = one->next, o.cases++) {
+        if (cut) {
+            cut_one(&o, one);
+        } else {
+            render_one(&o, templates, one);
+        }
+    }
+    printf("%zu cases, %zu differences\n", o.cases, o.differences);
+    covey__arena_free(&o.arena);
+    free(text);
+    return o.differences > 0;
+}
