@@ -65,6 +65,9 @@ void covey__product_run(const covey__product_ops *ops, const covey__product *p, 
 
 #define OP(type, isa)                                                                              \
     { covey__matvec_##type##_##isa, covey__matmul_##type##_##isa }
+/* One token waits for memory: AVX-VNNI has nothing to add to AVX2 there, nor with floats. */
+#define VNNI(type)                                                                                 \
+    { covey__matvec_##type##_avx2, covey__matmul_##type##_avxvnni }
 #define FLOATS(isa)                                                                                \
     [COVEY__OP_F32] = {covey__matvec_f32_##isa, covey__matmul_float_##isa},                        \
     [COVEY__OP_F16] = {covey__matvec_f16_##isa, covey__matmul_float_##isa},                        \
@@ -98,15 +101,31 @@ const covey__product_ops covey__product_ops_avx2[COVEY__OP_COUNT] = {
     [COVEY__OP_Q8_0] = OP(q8_0, avx2),
     [COVEY__OP_Q4_0] = OP(q4_0, avx2),
     [COVEY__OP_Q6_K] = OP(q6_k, avx2),
-    [COVEY__OP_Q4_1] = OP(q4_1, scalar),
-    [COVEY__OP_Q5_0] = OP(q5_0, scalar),
-    [COVEY__OP_Q5_1] = OP(q5_1, scalar),
-    [COVEY__OP_IQ4_NL] = OP(iq4_nl, scalar),
-    [COVEY__OP_Q2_K] = OP(q2_k, scalar),
-    [COVEY__OP_Q3_K] = OP(q3_k, scalar),
-    [COVEY__OP_Q4_K] = OP(q4_k, scalar),
-    [COVEY__OP_Q5_K] = OP(q5_k, scalar),
-    [COVEY__OP_IQ4_XS] = OP(iq4_xs, scalar),
+    [COVEY__OP_Q4_1] = OP(q4_1, avx2),
+    [COVEY__OP_Q5_0] = OP(q5_0, avx2),
+    [COVEY__OP_Q5_1] = OP(q5_1, avx2),
+    [COVEY__OP_IQ4_NL] = OP(iq4_nl, avx2),
+    [COVEY__OP_Q2_K] = OP(q2_k, avx2),
+    [COVEY__OP_Q3_K] = OP(q3_k, avx2),
+    [COVEY__OP_Q4_K] = OP(q4_k, avx2),
+    [COVEY__OP_Q5_K] = OP(q5_k, avx2),
+    [COVEY__OP_IQ4_XS] = OP(iq4_xs, avx2),
+};
+
+const covey__product_ops covey__product_ops_avxvnni[COVEY__OP_COUNT] = {
+    FLOATS(avx2),
+    [COVEY__OP_Q8_0] = VNNI(q8_0),
+    [COVEY__OP_Q4_0] = VNNI(q4_0),
+    [COVEY__OP_Q6_K] = VNNI(q6_k),
+    [COVEY__OP_Q4_1] = VNNI(q4_1),
+    [COVEY__OP_Q5_0] = VNNI(q5_0),
+    [COVEY__OP_Q5_1] = VNNI(q5_1),
+    [COVEY__OP_IQ4_NL] = VNNI(iq4_nl),
+    [COVEY__OP_Q2_K] = VNNI(q2_k),
+    [COVEY__OP_Q3_K] = VNNI(q3_k),
+    [COVEY__OP_Q4_K] = VNNI(q4_k),
+    [COVEY__OP_Q5_K] = VNNI(q5_k),
+    [COVEY__OP_IQ4_XS] = VNNI(iq4_xs),
 };
 
 const covey__product_ops covey__product_ops_avx512[COVEY__OP_COUNT] = {
@@ -131,9 +150,10 @@ static void row(const covey__weights *w, int32_t r, float *out) {
     covey__row_decode(w->type, data + (size_t)r * w->row_bytes, w->columns, out);
 }
 
-#define TABLE(id, set)                                                                             \
+#define TABLE(id, set) TABLE_OF(id, set, set)
+#define TABLE_OF(id, set, products)                                                                \
     {                                                                                              \
-        .isa = (id), .activations = covey__activations_##set, .product = product_##set,            \
+        .isa = (id), .activations = covey__activations_##set, .product = product_##products,       \
         .attention = covey__attention_##set, .rms_norm = covey__rms_norm_##set,                    \
         .rope = covey__rope_##set, .layer_norm = covey__layer_norm_##set,                          \
         .silu_mul = covey__silu_mul_##set, .gelu_mul = covey__gelu_mul_##set,                      \
@@ -146,10 +166,11 @@ static const covey__kernels scalar_kernels = TABLE(COVEY__ISA_SCALAR, scalar);
 
 #if COVEY_X86
 PRODUCT(avx2)
+PRODUCT(avxvnni)
 PRODUCT(avx512)
 static const covey__kernels avx2_kernels = TABLE(COVEY__ISA_AVX2, avx2);
 static const covey__kernels avx512_kernels = TABLE(COVEY__ISA_AVX512, avx512);
-static const covey__kernels avxvnni_kernels = TABLE(COVEY__ISA_AVX_VNNI, avx2);
+static const covey__kernels avxvnni_kernels = TABLE_OF(COVEY__ISA_AVX_VNNI, avx2, avxvnni);
 #endif
 
 const covey__kernels *covey__kernels_get(covey__isa isa) {

@@ -259,6 +259,8 @@ COVEY__DECLARE_VECTOR(avx512)
     COVEY__DECLARE_BOTH(iq4_xs, isa)
 COVEY__DECLARE_PRODUCTS(scalar)
 COVEY__DECLARE_PRODUCTS(avx2)
+COVEY__DECLARE_PRODUCTS(avxvnni) /* the products of one token and of floats are those of AVX2 */
 COVEY__DECLARE_PRODUCTS(avx512)
+extern const covey__product_ops covey__product_ops_avxvnni[COVEY__OP_COUNT];
 
 #endif

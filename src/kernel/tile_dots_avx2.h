@@ -1,0 +1,184 @@
+/* Products over tiles, for AVX2 and AVX-VNNI: compiled once for each, by tile_dots_avx2.c and
+ * tile_dots_avxvnni.c. Before they include this they define how bytes are multiplied, over `steps`
+ * times 4 columns of 16 rows:
+ *
+ *   dots(w, q, x, steps, fit, tokens)             x = x + dot
+ *   dots_scaled(w, q, s, x, steps, fit, tokens)   x = x + s * dot, with s as the tile holds it
+ *   WIDE_EXCESS                                   see below
+ *
+ * `fit` says how large the tile's bytes are: so many steps' products add up in int16. With FIT_WIDE
+ * not even one does; such weights have 128 added. A tile's bytes are unsigned: weights that are not
+ * have 2^excess added, which goes back out through the activations' sums. WIDE_EXCESS is 7, or
+ * NO_EXCESS where the dots themselves take the 128 off. */
+#ifndef COVEY_KERNEL_TILE_DOTS_AVX2_H
+#define COVEY_KERNEL_TILE_DOTS_AVX2_H
+
+#include "kernel/tile_avx2.h"
+
+#define FIT_WIDE  0
+#define NO_EXCESS (-1)
+#define MINIMA    (-2) /* unsigned weights, and minima beside the scales */
+
+typedef __m256 floats[COVEY__TILE_TOKENS][2];
+typedef __m256i ints[COVEY__TILE_TOKENS][2];
+
+COVEY__INLINE void dots(const uint8_t *w, const int8_t *q, ints x, const int steps, const int fit,
+                        const int tokens);
+COVEY__INLINE void dots_scaled(const uint8_t *w, const int8_t *q, const int16_t *s, ints x,
+                               const int steps, const int fit, const int tokens);
+
+COVEY__INLINE void accumulators_get(const covey__stretch *s, floats f, const int tokens) {
+    COVEY__UNROLL
+    for (int t = 0; t < tokens; t++) {
+        const float *out = s->out + (size_t)t * s->out_stride;
+        f[t][0] = s->first ? _mm256_setzero_ps() : covey__get8(out, s->rows);
+        f[t][1] = s->first ? _mm256_setzero_ps() : covey__get8(out + 8, s->rows - 8);
+    }
+}
+
+COVEY__INLINE void accumulators_put(const covey__stretch *s, floats f, const int tokens) {
+    COVEY__UNROLL
+    for (int t = 0; t < tokens; t++) {
+        float *out = s->out + (size_t)t * s->out_stride;
+        covey__put8(out, s->rows, f[t][0]);
+        covey__put8(out + 8, s->rows - 8, f[t][1]);
+    }
+}
+
+/* The float step of a block of 32: float(x) * (dw * da), or with a minimum
+ * (float(x) * dw + float(sum) * m) * da; `bias` is -8 times the sum. */
+COVEY__INLINE __m256 step_32(__m256i x, __m256 dw, __m256 m, float da, int32_t bias,
+                             const int excess) {
+    __m256 y = _mm256_cvtepi32_ps(x), scale = _mm256_set1_ps(da);
+    if (excess != MINIMA) return _mm256_mul_ps(y, _mm256_mul_ps(dw, scale));
+    __m256i sum = _mm256_srai_epi32(_mm256_set1_epi32(-bias), 3);
+    __m256 offset = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), m);
+    return _mm256_mul_ps(_mm256_add_ps(_mm256_mul_ps(y, dw), offset), scale);
+}
+
+/* Blocks of 32 with one scale. */
+COVEY__INLINE void multiply_32(const covey__tile *tile, const covey__stretch *s, const int fit,
+                               const int excess, const int tokens) {
+    floats f;
+    accumulators_get(s, f, tokens);
+    const int8_t *q = s->q;
+    const float *d = s->d;
+    const int32_t *bias = s->bias;
+    for (int32_t b = 0; b < s->columns / 32; b++) {
+        ints x;
+        COVEY__UNROLL
+        for (int t = 0; t < tokens; t++) {
+            x[t][0] = _mm256_setzero_si256();
+            if (excess >= 3) x[t][0] = _mm256_slli_epi32(_mm256_set1_epi32(bias[t]), excess - 3);
+            x[t][1] = x[t][0];
+        }
+        dots(tile->q + 512 * (size_t)b, q, x, 8, fit, tokens);
+        COVEY__UNROLL
+        for (int half = 0; half < 2; half++) {
+            __m256 dw = _mm256_loadu_ps(tile->d + 16 * b + 8 * half);
+            __m256 m = _mm256_loadu_ps(tile->m + 16 * b + 8 * half);
+            COVEY__UNROLL
+            for (int t = 0; t < tokens; t++) {
+                __m256 y = step_32(x[t][half], dw, m, d[t], bias[t], excess);
+                f[t][half] = _mm256_add_ps(f[t][half], y);
+            }
+        }
+        q += 32 * COVEY__GROUP;
+        d += COVEY__GROUP;
+        bias += COVEY__GROUP;
+    }
+    accumulators_put(s, f, tokens);
+}
+
+/* The sum over a block's sub-blocks of `pairs` times the activations' sums. */
+COVEY__INLINE __m256i over_sums(const int16_t *pairs, const int16_t *sums, const int count) {
+    __m256i total = _mm256_setzero_si256();
+    COVEY__UNROLL
+    for (int j = 0; j < count; j++) {
+        __m256i p = covey__load256(pairs + 32 * j);
+        total = _mm256_add_epi32(total, _mm256_madd_epi16(p, covey__spread32(sums + 2 * j)));
+    }
+    return total;
+}
+
+/* The float step of a block of 256: (float(x) * dw) * da, or with minima
+ * (float(x) * dw - float(sum) * m) * da. `sum`: of `pairs` over the activations' sums. */
+COVEY__INLINE __m256 step_256(__m256i x, __m256i sum, __m256 dw, __m256 m, float da,
+                              const int excess) {
+    if (excess >= 0) x = _mm256_sub_epi32(x, _mm256_slli_epi32(sum, excess));
+    __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(x), dw);
+    if (excess == MINIMA) y = _mm256_sub_ps(y, _mm256_mul_ps(_mm256_cvtepi32_ps(sum), m));
+    return _mm256_mul_ps(y, _mm256_set1_ps(da));
+}
+
+/* Blocks of 256 in sub-blocks of `sub` columns. */
+COVEY__INLINE void multiply_256(const covey__tile *tile, const covey__stretch *s, const int fit,
+                                const int excess, const int sub, const int tokens) {
+    const int subs = 256 / sub;
+    floats f;
+    accumulators_get(s, f, tokens);
+    const int8_t *q = s->q;
+    const float *d = s->d;
+    for (int32_t b = 0; b < s->columns / 256; b++) {
+        const uint8_t *w = tile->q + (size_t)b * 4096;
+        const int16_t *scales = tile->sub + b * subs * 32;
+        ints x;
+        COVEY__UNROLL
+        for (int t = 0; t < tokens; t++) x[t][0] = x[t][1] = _mm256_setzero_si256();
+        for (int j = 0; j < subs; j++) {
+            dots_scaled(w, q, scales, x, sub / 4, fit, tokens);
+            w += sub * 16;
+            q += sub * COVEY__GROUP;
+            scales += 32;
+        }
+        COVEY__UNROLL
+        for (int half = 0; half < 2; half++) {
+            __m256 dw = _mm256_loadu_ps(tile->d + 16 * b + 8 * half);
+            __m256 m = _mm256_loadu_ps(tile->m + 16 * b + 8 * half);
+            const int16_t *pairs = tile->pairs + b * subs * 16 + 16 * half;
+            COVEY__UNROLL
+            for (int t = 0; t < tokens; t++) {
+                const int16_t *sums = s->sums + (size_t)t * s->sums_stride + subs * b;
+                __m256i sum = _mm256_setzero_si256();
+                if (excess != NO_EXCESS) sum = over_sums(pairs, sums, subs / 2);
+                __m256 y = step_256(x[t][half], sum, dw, m, d[t], excess);
+                f[t][half] = _mm256_add_ps(f[t][half], y);
+            }
+        }
+        d += COVEY__GROUP;
+    }
+    accumulators_put(s, f, tokens);
+}
+
+/* A shape's functions and their table, `shape`. */
+#define SHAPE_FN_32(shape, tokens, fit, excess)                                                    \
+    static COVEY__NOINLINE void shape##_##tokens(const covey__tile *tile,                          \
+                                                 const covey__stretch *s) {                        \
+        multiply_32(tile, s, fit, excess, tokens);                                                 \
+    }
+#define SHAPE_32(shape, fit, excess)                                                               \
+    SHAPE_FN_32(shape, 1, fit, excess)                                                             \
+    SHAPE_FN_32(shape, 2, fit, excess)                                                             \
+    SHAPE_FN_32(shape, 3, fit, excess)                                                             \
+    SHAPE_FN_32(shape, 6, fit, excess)                                                             \
+    static const covey__tile_ops shape = {shape##_1, shape##_2, shape##_3, shape##_6, 0};
+
+#define SHAPE_FN_256(shape, tokens, fit, excess, sub)                                              \
+    static COVEY__NOINLINE void shape##_##tokens(const covey__tile *tile,                          \
+                                                 const covey__stretch *s) {                        \
+        multiply_256(tile, s, fit, excess, sub, tokens);                                           \
+    }
+#define SHAPE_256(shape, fit, excess, sub)                                                         \
+    SHAPE_FN_256(shape, 1, fit, excess, sub)                                                       \
+    SHAPE_FN_256(shape, 2, fit, excess, sub)                                                       \
+    SHAPE_FN_256(shape, 3, fit, excess, sub)                                                       \
+    SHAPE_FN_256(shape, 6, fit, excess, sub)                                                       \
+    static const covey__tile_ops shape = {shape##_1, shape##_2, shape##_3, shape##_6, sub};
+
+#define MATMUL(type, isa, shape)                                                                   \
+    void covey__matmul_##type##_##isa(const covey__product *p, int32_t r0, int32_t r1,             \
+                                      void *scratch) {                                             \
+        covey__tile_run_avx2(covey__unpack_##type##_avx2, &(shape), p, r0, r1, scratch);           \
+    }
+
+#endif

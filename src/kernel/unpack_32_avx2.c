@@ -1,0 +1,37 @@
+/* Rows of blocks of 32 into tiles, with AVX2: see tile_avx2.h. */
+#include "kernel/quants_avx2.h"
+#include "kernel/tile_avx2.h"
+
+/* `flip` is 0x80 for signed levels, which become unsigned so. */
+COVEY__INLINE void unpack(const covey__cut *cut, covey__tile *tile, const size_t bytes,
+                          covey__levels_fn levels, const int flip, const bool minimum) {
+    const __m256i sign = _mm256_set1_epi8((char)flip);
+    for (int32_t half = 0; half < 2; half++) {
+        const uint8_t *p[8];
+        covey__rows(cut->w, cut->r + 8 * half, cut->end, (size_t)cut->k0 / 32 * bytes, p, 8);
+        for (int32_t b = 0; b < cut->columns / 32; b++) {
+            size_t at = (size_t)b * bytes;
+            __m256i z[8];
+            COVEY__UNROLL
+            for (int i = 0; i < 8; i++) {
+                _mm_prefetch((const char *)p[i] + at + cut->ahead, _MM_HINT_T1);
+                z[i] = levels(p[i] + at);
+                if (flip) z[i] = _mm256_xor_si256(z[i], sign);
+            }
+            covey__transpose8(z, tile->q + (size_t)b * 512 + (size_t)half * 32, 64);
+            _mm256_storeu_ps(tile->d + 16 * b + 8 * half, covey__scales8(p, at));
+            if (minimum) _mm256_storeu_ps(tile->m + 16 * b + 8 * half, covey__scales8(p, at + 2));
+        }
+    }
+}
+
+#define UNPACK(type, bytes, flip, minimum)                                                         \
+    void covey__unpack_##type##_avx2(const covey__cut *cut, covey__tile *tile) {                   \
+        unpack(cut, tile, bytes, covey__levels_##type, flip, minimum);                             \
+    }
+UNPACK(q8_0, 34, 0x80, false)
+UNPACK(iq4_nl, 18, 0x80, false)
+UNPACK(q4_0, 18, 0, false)
+UNPACK(q5_0, 22, 0, false)
+UNPACK(q4_1, 20, 0, true)
+UNPACK(q5_1, 24, 0, true)
