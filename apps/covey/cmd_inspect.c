@@ -5,6 +5,7 @@
 #include "common/json_text.h"
 #include "common/options.h"
 
+#include <covey/embedding.h>
 #include <covey/session.h>
 
 #include <errno.h>
@@ -19,12 +20,15 @@ static const char usage[] =
     "usage: covey inspect tokens MODEL [--special] < TEXT\n"
     "       covey inspect logits MODEL OUT [-t THREADS] TOKEN...\n"
     "       covey inspect perplexity MODEL FILE [--window TOKENS] [-t THREADS]\n"
+    "       covey inspect embed MODEL TEXT [--pooling NAME] [--raw] [-t THREADS]\n"
     "       covey inspect model MODEL\n"
     "\n"
     "tokens      reads text on standard input and prints token ids on one line, without BOS;\n"
     "            --special makes control tokens of their text\n"
     "logits      writes the logits after the last token as raw little-endian float32\n"
     "perplexity  prints JSON: windows that do not overlap, each after BOS, all positions (256)\n"
+    "embed       prints the vector of a text, one number a line; --pooling mean, cls or last in\n"
+    "            place of the model's own; --raw leaves its length, which else becomes 1\n"
     "model       prints what the file says of itself, as JSON\n"
     "\n"
     "covey inspect VERB --help says more.\n"
@@ -38,7 +42,8 @@ typedef struct inspect {
     char **tokens;             /* of logits, borrowed from argv */
     int token_count;
     int64_t threads, window;
-    bool special;
+    bool special, raw;
+    const char *pooling;
     covey_runtime *runtime;
     covey_model *model;
     covey_model_info info;
@@ -218,19 +223,53 @@ static int inspect_perplexity(const inspect *in) {
     return 0;
 }
 
+static bool to_pooling(const char *name, covey_pooling *pooling) {
+    static const char *const names[] = {"model", "mean", "cls", "last"};
+    for (int i = 0; i < 4; i++)
+        if (!name || !strcmp(name, names[i])) {
+            *pooling = (covey_pooling)i;
+            return true;
+        }
+    return false;
+}
+
+static int inspect_embed(const inspect *in) {
+    covey_error error = {.message = "no memory"};
+    covey_embedding_options options = COVEY_EMBEDDING_OPTIONS_INIT;
+    options.raw = in->raw;
+    if (!to_pooling(in->pooling, &options.pooling))
+        return complain("expected --pooling model, mean, cls or last", in->pooling);
+    const char *text = in->positional[1];
+    size_t size = strlen(text), width = (size_t)in->info.embedding_width;
+    covey_token *tokens = malloc((size + 16) * sizeof *tokens);
+    float *vector = malloc(width * sizeof *vector);
+    covey_embedding_input input = {tokens, 0};
+    covey_status status = tokens && vector ? COVEY_OK : COVEY_ERROR_NO_MEMORY;
+    if (status == COVEY_OK)
+        status = covey_embedding_tokenize(in->model, text, size, tokens, size + 16,
+                                          &input.token_count, &error);
+    if (status == COVEY_OK)
+        status = covey_model_embed(in->model, &options, &input, 1, vector, &error);
+    for (size_t i = 0; i < width && status == COVEY_OK; i++) printf("%.9g\n", (double)vector[i]);
+    free(tokens);
+    free(vector);
+    return status == COVEY_OK ? 0 : failed(&error);
+}
+
 static int inspect_model(const inspect *in) {
     const covey_model_info *info = &in->info;
     printf("{\"name\":");
     app_put_json_text(stdout, info->name);
     printf(",\"architecture\":\"%s\",\"quantization\":\"%s\",\"parameters\":%llu,"
            "\"weight_bytes\":%llu,\"vocabulary\":%d,\"context\":%d,\"layers\":%d,\"width\":%d,"
-           "\"bos\":%d,\"eos\":%d,\"chat_template\":%s,\"arithmetic_version\":%d,"
-           "\"load_ms\":%lld}\n",
+           "\"bos\":%d,\"eos\":%d,\"chat_template\":%s,\"generates\":%s,"
+           "\"arithmetic_version\":%d,\"load_ms\":%lld}\n",
            info->architecture, info->quantization, (unsigned long long)info->parameter_count,
            (unsigned long long)info->weight_bytes, (int)info->vocabulary_size,
            (int)info->context_tokens_max, (int)info->layer_count, (int)info->embedding_width,
            (int)info->bos, (int)info->eos, info->has_chat_template ? "true" : "false",
-           (int)info->arithmetic_version, (long long)info->load_ms);
+           info->generates ? "true" : "false", (int)info->arithmetic_version,
+           (long long)info->load_ms);
     return 0;
 }
 
@@ -251,6 +290,8 @@ static const inspect_verb verbs[] = {
      "Prints the perplexity of a text as JSON: windows that do not overlap, each after BOS, all\n"
      "positions.",
      "  covey inspect perplexity model.gguf text.txt --window 256", 2, 2, inspect_perplexity},
+    {"embed", "MODEL.gguf TEXT", "Prints the vector of a text, one number a line.",
+     "  covey inspect embed bge.gguf 'a cat on a mat'", 2, 2, inspect_embed},
     {"model", "MODEL.gguf", "Prints what the file says of itself, as JSON.",
      "  covey inspect model model.gguf", 1, 1, inspect_model},
 };
@@ -262,6 +303,8 @@ static bool read_options(inspect *in, const inspect_verb *verb, int argc, char *
         {"special", 0, APP_FLAG, &in->special, NULL, "the text of control tokens becomes them", 0,
          0},
         {"window", 'w', APP_INT, &in->window, "N", "tokens of a window (256)", 1, 1 << 20},
+        {"pooling", 0, APP_TEXT, &in->pooling, "NAME", "mean, cls, last (the model's own)", 0, 0},
+        {"raw", 0, APP_FLAG, &in->raw, NULL, "leave the vector's length as it is", 0, 0},
         {"threads", 't', APP_INT, &in->threads, "N", "threads that compute; 0: one a core (0)", 0,
          256},
         {0}};
@@ -306,7 +349,7 @@ int covey_cmd_inspect(int argc, char **argv) {
     const inspect_verb *found = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(verbs[i].name, argv[1])) found = &verbs[i];
-    if (!found) return complain("expected tokens, logits, perplexity or model", argv[1]);
+    if (!found) return complain("expected tokens, logits, perplexity, embed or model", argv[1]);
     if (!read_options(&in, found, argc - 1, argv + 1, &exit_status)) return exit_status;
     return run_verb(&in, found);
 }

@@ -45,6 +45,14 @@ COVEY_API COVEY_MUST_USE covey_status covey_model_open(covey_runtime *runtime,
 /* Closes it once its sessions are closed. NULL is allowed. */
 COVEY_API void covey_model_close(covey_model *model);
 
+/* How the vectors of a text's tokens become one. */
+typedef enum covey_pooling {
+    COVEY_POOLING_MODEL = 0, /* as the model's file says; the mean where it says nothing */
+    COVEY_POOLING_MEAN = 1,
+    COVEY_POOLING_CLS = 2, /* the first token's */
+    COVEY_POOLING_LAST = 3
+} covey_pooling;
+
 /* Strings are borrowed from the model. */
 typedef struct covey_model_info {
     size_t size;
@@ -65,11 +73,13 @@ typedef struct covey_model_info {
     /* The tokens that the vocabulary wants before and behind a text, which covey_model_tokenize
      * does not add: BOS or [CLS], EOS or [SEP]; -1 for none. */
     covey_token text_begin, text_end;
+    bool generates; /* false: an encoder, which opens no session and gives embeddings alone */
+    covey_pooling pooling; /* of covey_model_embed where its options leave it to the model */
 } covey_model_info;
 #define COVEY_MODEL_INFO_INIT                                                                      \
     {                                                                                              \
         sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, false,    \
-            -1, -1                                                                                 \
+            -1, -1, false, COVEY_POOLING_MEAN                                                      \
     }
 /* Fills `info`, up to the size it was made with. Any thread. */
 COVEY_API void covey_model_describe(const covey_model *model, covey_model_info *info);

@@ -5,19 +5,13 @@
 #ifndef COVEY_ENGINE_ARCHITECTURE_H
 #define COVEY_ENGINE_ARCHITECTURE_H
 
+#include <covey/model.h>
+
 #include "base/error.h"
 #include "gguf/gguf.h"
 #include "kernel/kernel.h"
 
 /* ---- What a model holds ---- */
-
-/* How the vectors of a text's tokens become one, by GGUF's numbers. */
-typedef enum covey__pooling {
-    COVEY__POOLING_NONE = 0, /* the file does not say */
-    COVEY__POOLING_MEAN = 1,
-    COVEY__POOLING_CLS = 2, /* the first token's */
-    COVEY__POOLING_LAST = 3
-} covey__pooling;
 
 typedef struct covey__hyper {
     int32_t layer_count;
@@ -39,7 +33,7 @@ typedef struct covey__hyper {
     int32_t rope_original_context; /* a longer declared context takes the long factors */
     int32_t window;                /* tokens that a layer with a window sees; 0: none has one */
     int32_t window_period;         /* every such layer sees all; 0: all layers have the window */
-    covey__pooling pooling;
+    covey_pooling pooling;         /* MODEL: the file does not say */
 } covey__hyper;
 
 /* Matrices that read the same input: computed together, split over threads as one. */

@@ -94,6 +94,8 @@ struct covey_model {
 
 void covey__model_hold(covey_model *model);
 void covey__model_drop(covey_model *model);
+/* The pooling that covey_model_embed takes by itself. */
+covey_pooling covey__model_pooling(const covey_model *model);
 /* UNSUPPORTED, with the reason, for a model that has no logits. */
 covey_status covey__model_generates(const covey_model *model, covey_error *error) COVEY_MUST_USE;
 

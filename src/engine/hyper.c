@@ -261,11 +261,11 @@ static covey_status read_shape(reader *r) {
 static covey_status read_pooling(reader *r) {
     int32_t pooling = 0;
     covey_status status = read_i32(r, "pooling_type", 0, INT32_MAX, 0, &pooling);
-    if (status == COVEY_OK && pooling > COVEY__POOLING_LAST)
+    if (status == COVEY_OK && pooling > COVEY_POOLING_LAST)
         return covey__fail(r->error, COVEY_ERROR_UNSUPPORTED,
                            "%s: expected 0 to 3 (none, mean, CLS, last), found %" PRId32, r->key,
                            pooling);
-    r->hyper->pooling = (covey__pooling)pooling;
+    r->hyper->pooling = (covey_pooling)pooling;
     return status;
 }
 

@@ -189,6 +189,10 @@ void covey__model_drop(covey_model *model) {
     if (atomic_fetch_sub(&model->references, 1) == 1) destroy(model);
 }
 
+covey_pooling covey__model_pooling(const covey_model *model) {
+    return model->hyper.pooling == COVEY_POOLING_MODEL ? COVEY_POOLING_MEAN : model->hyper.pooling;
+}
+
 covey_status covey__model_generates(const covey_model *model, covey_error *error) {
     if (!model->architecture)
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
@@ -224,6 +228,8 @@ void covey_model_describe(const covey_model *model, covey_model_info *info) {
     full.has_chat_template = model->chat != NULL;
     full.load_ms = model->load_ms;
     full.adds_bos = specials.add_bos;
+    full.generates = model->architecture && !model->architecture->is_encoder;
+    full.pooling = covey__model_pooling(model);
     covey__tokenizer_around(model->tokenizer, &full.text_begin, &full.text_end);
     memcpy(info, &full, info->size < sizeof full ? info->size : sizeof full);
 }

@@ -241,6 +241,54 @@ static void test_q4_0_with_q6_k_output(void **state) {
     check_synthetic(s);
 }
 
+static void test_smollm3(void **state) {
+    (void)state;
+    synthetic s = SYNTHETIC_ODD;
+    s.architecture = "smollm3";
+    s.layers = 5; /* the fourth has no RoPE */
+    s.tied = true;
+    check_synthetic(s);
+}
+
+static void test_qwen2(void **state) {
+    (void)state;
+    synthetic s = SYNTHETIC_ODD;
+    s.architecture = "qwen2";
+    s.type = COVEY__TYPE_Q8_0;
+    check_synthetic(s);
+}
+
+static void test_qwen3(void **state) {
+    (void)state;
+    synthetic s = SYNTHETIC_ODD;
+    s.architecture = "qwen3";
+    s.head_dim = 96; /* three times the width in all */
+    s.type = COVEY__TYPE_Q4_0;
+    s.tied = true;
+    check_synthetic(s);
+}
+
+static void test_gemma3(void **state) {
+    (void)state;
+    synthetic s = SYNTHETIC_ODD;
+    s.architecture = "gemma3";
+    s.layers = 7; /* the sixth sees all */
+    s.tied = true;
+    s.window = 20;
+    s.scaling_type = "linear";
+    s.linear_scaling = 8.0f;
+    check_synthetic(s);
+}
+
+static void test_phi3(void **state) {
+    (void)state;
+    synthetic s = SYNTHETIC_WIDE;
+    s.architecture = "phi3";
+    s.window = 33;
+    s.original = 64; /* sessions here have a longer context */
+    check_synthetic(s);
+}
+
 static void check_shared(const char *name, size_t tokens) {
     TEST_SHARED_OR_SKIP(path, name);
     check_all(path, tokens);
@@ -288,6 +336,11 @@ int main(void) {
         cmocka_unit_test(test_q4_0_with_q8_0_output),
         cmocka_unit_test(test_q6_k),
         cmocka_unit_test(test_q4_0_with_q6_k_output),
+        cmocka_unit_test(test_smollm3),
+        cmocka_unit_test(test_qwen2),
+        cmocka_unit_test(test_qwen3),
+        cmocka_unit_test(test_gemma3),
+        cmocka_unit_test(test_phi3),
         cmocka_unit_test(test_stories260k),
         cmocka_unit_test(test_stories3m),
         cmocka_unit_test(test_assistant),
