@@ -137,11 +137,11 @@ const covey__product_ops covey__product_ops_avx512[COVEY__OP_COUNT] = {
     [COVEY__OP_Q5_0] = OP(q5_0, scalar),
     [COVEY__OP_Q5_1] = OP(q5_1, scalar),
     [COVEY__OP_IQ4_NL] = OP(iq4_nl, scalar),
-    [COVEY__OP_Q2_K] = OP(q2_k, scalar),
-    [COVEY__OP_Q3_K] = OP(q3_k, scalar),
+    [COVEY__OP_Q2_K] = OP(q2_k, avx512),
+    [COVEY__OP_Q3_K] = OP(q3_k, avx512),
     [COVEY__OP_Q4_K] = OP(q4_k, avx512),
-    [COVEY__OP_Q5_K] = OP(q5_k, scalar),
-    [COVEY__OP_IQ4_XS] = OP(iq4_xs, scalar),
+    [COVEY__OP_Q5_K] = OP(q5_k, avx512),
+    [COVEY__OP_IQ4_XS] = OP(iq4_xs, avx512),
 };
 #endif
 
