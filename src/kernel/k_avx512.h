@@ -7,14 +7,6 @@
 
 #include "kernel/lanes_avx512.h"
 
-/* 16 bytes at `at` of four rows, a row a 128-bit lane. */
-COVEY__INLINE __m512i covey__rows4(const uint8_t *const p[4], size_t at) {
-    __m512i z = _mm512_castsi128_si512(covey__load128(p[0] + at));
-    z = _mm512_inserti32x4(z, covey__load128(p[1] + at), 1);
-    z = _mm512_inserti32x4(z, covey__load128(p[2] + at), 2);
-    return _mm512_inserti32x4(z, covey__load128(p[3] + at), 3);
-}
-
 /* The first dword of each of the 8 lanes of rows 0 to 3 and 4 to 7. */
 COVEY__INLINE __m256i covey__first_dwords8(__m512i a, __m512i b) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -40,11 +32,6 @@ COVEY__INLINE __m512i covey__counts16(int16_t low, int16_t high) {
 COVEY__INLINE __m512i covey__bits_to(__m512i bytes, int low, int high, int to) {
     __m512i turned = _mm512_rolv_epi64(bytes, covey__counts64((to - low) & 63, (to - high) & 63));
     return _mm512_and_si512(turned, _mm512_set1_epi8((char)(1 << to)));
-}
-
-/* (x & mask) | y */
-COVEY__INLINE __m512i covey__and_or(__m512i x, __m512i mask, __m512i y) {
-    return _mm512_ternarylogic_epi32(x, mask, y, 0xea);
 }
 
 /* ---- The four registers of a block's levels ----
@@ -168,13 +155,6 @@ COVEY__INLINE __m512i covey__scales_iq4_xs(__m512i heads) {
     __m512i y = _mm512_srlv_epi16(_mm512_shuffle_epi8(heads, high), shift_high);
     y = _mm512_slli_epi16(_mm512_and_si512(y, _mm512_set1_epi16(3)), 4);
     return _mm512_sub_epi16(covey__and_or(x, _mm512_set1_epi16(15), y), _mm512_set1_epi16(32));
-}
-
-/* IQ4_NL and IQ4_XS: the codebook, 128 too much. */
-COVEY__INLINE __m512i covey__codebook_plus128(void) {
-    return _mm512_broadcast_i32x4(_mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, (char)129,
-                                                (char)141, (char)153, (char)166, (char)181,
-                                                (char)197, (char)217, (char)241));
 }
 
 /* ---- One token by 8 rows: their sums, and the float step ---- */

@@ -113,6 +113,26 @@ COVEY__INLINE const uint8_t *covey__ahead(const covey__weights *w, int32_t r, in
     return next ? next : data + (size_t)r * w->row_bytes;
 }
 
+/* 16 bytes at `at` of four rows, a row a 128-bit lane. */
+COVEY__INLINE __m512i covey__rows4(const uint8_t *const p[4], size_t at) {
+    __m512i z = _mm512_castsi128_si512(covey__load128(p[0] + at));
+    z = _mm512_inserti32x4(z, covey__load128(p[1] + at), 1);
+    z = _mm512_inserti32x4(z, covey__load128(p[2] + at), 2);
+    return _mm512_inserti32x4(z, covey__load128(p[3] + at), 3);
+}
+
+/* (x & mask) | y */
+COVEY__INLINE __m512i covey__and_or(__m512i x, __m512i mask, __m512i y) {
+    return _mm512_ternarylogic_epi32(x, mask, y, 0xea);
+}
+
+/* IQ4_NL and IQ4_XS: the codebook, 128 too much. */
+COVEY__INLINE __m512i covey__codebook_plus128(void) {
+    return _mm512_broadcast_i32x4(_mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, (char)129,
+                                                (char)141, (char)153, (char)166, (char)181,
+                                                (char)197, (char)217, (char)241));
+}
+
 /* Lane by lane of 128 bits: the sums of the four 32-bit lanes of a, b, c, d. */
 COVEY__INLINE __m512i covey__sum_lanes4(__m512i a, __m512i b, __m512i c, __m512i d) {
     __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
