@@ -4,9 +4,16 @@
 #include "kernel/parts.h"
 
 size_t covey__attention_scratch_bytes(int32_t head_dim, int32_t keys_max) {
-    size_t keys = ((size_t)keys_max + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS * COVEY__PAGE_KEYS;
-    size_t floats = COVEY__SCORE_ROWS * (keys + COVEY__PAGE_KEYS + covey__pad16((size_t)head_dim));
-    return (floats + 2 * COVEY__LANES) * sizeof(float);
+    size_t dim = covey__pad16((size_t)head_dim);
+    /* what attention_lanes.h lays out, with the scores of the row count that takes most */
+    int32_t pages = keys_max / COVEY__PAGE_KEYS + 2, bound = 8192 / COVEY__PAGE_KEYS + 2;
+    size_t many =
+        COVEY__SCORE_ROWS * covey__score_stride(pages < bound / 2 + 1 ? pages : bound / 2 + 1);
+    size_t some = 16 * covey__score_stride(pages < bound ? pages : bound);
+    size_t few = COVEY__SCORE_ROWS_MIN * covey__score_stride(pages);
+    size_t scores = many > some ? many : some;
+    if (few > scores) scores = few;
+    return ((2 * COVEY__SCORE_ROWS + COVEY__PAGE_KEYS + 1) * dim + scores) * sizeof(float);
 }
 
 /* The values of a block that a page holds: at `index`, of the scale at `scale`. */

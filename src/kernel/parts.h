@@ -19,10 +19,11 @@
 #define COVEY__KEEP(x) __asm__("" : "+x"(x))
 
 /* Tokens that the packed layout interleaves, and the most that stay plain rows. */
-#define COVEY__GROUP      6
-#define COVEY__PLAIN_MAX  2
-#define COVEY__LANES      16 /* partial sums of a float reduction */
-#define COVEY__SCORE_ROWS 8  /* queries that attention works on together */
+#define COVEY__GROUP          6
+#define COVEY__PLAIN_MAX      2
+#define COVEY__LANES          16 /* partial sums of a float reduction */
+#define COVEY__SCORE_ROWS     32 /* queries that attention works on together, and the least */
+#define COVEY__SCORE_ROWS_MIN 8
 /* A tile's bytes: 32 rows of 1,024 columns, scales and minimums of sub-blocks and of blocks. */
 #define COVEY__TILE_SCRATCH (1024 * 32 + 1024 / 16 * (128 + 64) + 1024 / 32 * (128 + 128))
 /* 32 rows of 512 float columns, and 16 partial sums of 32 rows by 96 tokens. */
@@ -164,6 +165,16 @@ COVEY__INLINE covey__sight covey__sight_of(const covey__attention *a, int32_t to
     if (a->keys) return (covey__sight){0, a->keys};
     bool cut = a->window > 0 && position >= a->window;
     return (covey__sight){cut ? position - a->window + 1 : 0, position + 1};
+}
+
+/* Floats between two queries' scores over so many pages: 16 more than the keys, since rows at a
+ * power of two would share cache sets. */
+COVEY__INLINE size_t covey__score_stride(int32_t pages) {
+    return (size_t)pages * COVEY__PAGE_KEYS + 16;
+}
+/* Queries whose scores over `keys` keys stay in the second cache. */
+COVEY__INLINE int32_t covey__score_rows(int32_t keys) {
+    return keys <= 4096 ? COVEY__SCORE_ROWS : keys <= 8192 ? 16 : COVEY__SCORE_ROWS_MIN;
 }
 
 /* One token's activations as plain rows. */
