@@ -120,6 +120,33 @@ covey_model_render_chat(const covey_model *model, const covey_message *messages,
                         size_t message_count, bool add_generation_prompt, covey_token *tokens,
                         size_t capacity, size_t *token_count, covey_error *error);
 
+/* A conversation with all that chat templates know. JSON is UTF-8, borrowed for the call, and NULL
+ * where there is none; what stands in it never becomes a control token. */
+typedef struct covey_chat {
+    size_t size;
+    const covey_message *messages; /* plain ones; not used where messages_json is given */
+    size_t message_count;
+    /* An array of messages as in OpenAI's API: role, content (a string, null, or parts for
+     * templates that take them), name, tool_calls, tool_call_id, and what else the template reads.
+     * Arguments of calls that are given as text become the objects that they say. */
+    const char *messages_json;
+    size_t messages_json_size;
+    const char *tools_json; /* an array of tools: {"type": "function", "function": {…}} */
+    size_t tools_json_size;
+    const char *variables_json; /* an object of more variables: {"enable_thinking": false} */
+    size_t variables_json_size;
+    bool add_generation_prompt;
+    int64_t now_ms; /* what strftime_now takes for now, in ms since 1970, UTC; -1: the clock */
+} covey_chat;
+#define COVEY_CHAT_INIT                                                                            \
+    { sizeof(covey_chat), NULL, 0, NULL, 0, NULL, 0, NULL, 0, false, -1 }
+
+/* covey_model_render_chat for such a conversation. COVEY_ERROR_FORMAT names the JSON that is wrong,
+ * COVEY_ERROR_INVALID_ARGUMENT says why the template refuses the conversation. */
+COVEY_API COVEY_MUST_USE covey_status covey_model_render_conversation(
+    const covey_model *model, const covey_chat *chat, covey_token *tokens, size_t capacity,
+    size_t *token_count, covey_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -270,26 +270,3 @@ size_t covey_model_token_bytes(const covey_model *model, covey_token token, bool
 bool covey_model_token_is_end(const covey_model *model, covey_token token) {
     return model && covey__tokenizer_is_end(model->tokenizer, token);
 }
-
-covey_status covey_model_render_chat(const covey_model *model, const covey_message *messages,
-                                     size_t message_count, bool add_generation_prompt,
-                                     covey_token *tokens, size_t capacity, size_t *token_count,
-                                     covey_error *error) {
-    size_t count = 0;
-    if (!model || (!messages && message_count > 0) || (!tokens && capacity > 0))
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "model: chat: model, messages and tokens must be given");
-    if (!model->chat) {
-        if (error) *error = model->chat_error;
-        return covey__prefix(error, model->chat_error.status, "model: chat template");
-    }
-    covey__template_input input = COVEY__TEMPLATE_INPUT_INIT;
-    input.messages = messages;
-    input.message_count = message_count;
-    input.add_generation_prompt = add_generation_prompt;
-    input.now_ms = covey__now_ms(model->env);
-    covey_status status = covey__template_encode(model->chat, model->tokenizer, &input, tokens,
-                                                 capacity, &count, error);
-    if (token_count) *token_count = count;
-    return status == COVEY_OK ? status : covey__prefix(error, status, "model: chat template");
-}

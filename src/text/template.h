@@ -28,6 +28,8 @@ typedef struct covey__template_input {
     const covey__json *conversation; /* instead of messages: an array of message objects */
     const covey__json *tools;        /* an array of tool schemas, or NULL for none */
     const covey__json *variables;    /* an object of more variables, or NULL */
+    bool from_api; /* `conversation` is as an API's clients send it: content that is null or absent
+                      is "", and arguments of calls that are JSON text become what they say */
     bool add_generation_prompt;
     covey__text bos, eos; /* texts of those tokens, for bos_token and eos_token */
     int64_t now_ms;       /* for strftime_now, UTC; negative: strftime_now is not defined */

@@ -362,58 +362,6 @@ void covey__template_free(covey__template *compiled) {
     }
 }
 
-static covey_status set_global(covey__render *r, const char *name, covey__value value) {
-    return covey__frame_set(r, r->global, (covey__text){name, strlen(name)}, value);
-}
-
-static covey_status make_messages(covey__render *r, const covey__template_input *input,
-                                  covey__value *out) {
-    if (input->conversation) {
-        return covey__value_from_json(r, input->conversation, out);
-    }
-    covey__value *items = covey__render_alloc(r, input->message_count + 1, sizeof *items);
-    const covey__value role_key = covey__value_text("role", 4, true);
-    const covey__value content_key = covey__value_text("content", 7, true);
-    if (!items) {
-        return covey__render_no_memory(r);
-    }
-    for (size_t i = 0; i < input->message_count; i++) {
-        const covey_message *message = &input->messages[i];
-        covey__value role = covey__value_text(message->role, strlen(message->role), false);
-        covey__value content = covey__value_text(message->content, strlen(message->content), false);
-        COVEY__TRY(covey__dict_new(r, COVEY__VALUE_DICT, &items[i]));
-        COVEY__TRY(covey__dict_set(r, items[i].as.dict, &role_key, &role));
-        COVEY__TRY(covey__dict_set(r, items[i].as.dict, &content_key, &content));
-    }
-    *out = covey__value_list(items, input->message_count);
-    return COVEY_OK;
-}
-
-/* Tools that are not given are not defined, as when Hugging Face is called without. */
-static covey_status set_globals(covey__render *r, const covey__template_input *input) {
-    covey__value value;
-    COVEY__TRY(make_messages(r, input, &value));
-    COVEY__TRY(set_global(r, "messages", value));
-    COVEY__TRY(
-        set_global(r, "add_generation_prompt", covey__value_bool(input->add_generation_prompt)));
-    COVEY__TRY(
-        set_global(r, "bos_token", covey__value_text(input->bos.data, input->bos.size, true)));
-    COVEY__TRY(
-        set_global(r, "eos_token", covey__value_text(input->eos.data, input->eos.size, true)));
-    if (input->tools) {
-        COVEY__TRY(covey__value_from_json(r, input->tools, &value));
-        COVEY__TRY(set_global(r, "tools", value));
-    }
-    if (!input->variables || input->variables->kind != COVEY__JSON_OBJECT) {
-        return COVEY_OK;
-    }
-    for (const covey__json *one = input->variables->child; one; one = one->next) {
-        COVEY__TRY(covey__value_from_json(r, one, &value));
-        COVEY__TRY(covey__frame_set(r, r->global, (covey__text){one->name, one->name_size}, value));
-    }
-    return COVEY_OK;
-}
-
 covey_status covey__template_render(const covey__template *compiled,
                                     const covey__template_input *input, covey__rendered *rendered,
                                     covey_error *error) {
@@ -426,7 +374,7 @@ covey_status covey__template_render(const covey__template *compiled,
     *rendered = (covey__rendered){0};
     covey__buffer_init(&rendered->text, compiled->env, COVEY__TEMPLATE_OUTPUT_MAX);
     covey__arena_init(&r.arena, compiled->env, COVEY__TEMPLATE_MEMORY_MAX);
-    covey_status status = set_globals(&r, input);
+    covey_status status = covey__set_globals(&r, input);
     status = status == COVEY_OK ? covey__run_list(&r, compiled->body->list) : status;
     covey__arena_free(&r.arena);
     return status;

@@ -99,6 +99,10 @@ covey_status covey__render_no_memory(covey__render *render);
 covey_status covey__render_fail(covey__render *render, const char *format, ...) COVEY_PRINTF(2, 3);
 covey_status covey__render_unsupported(covey__render *render, const char *what, covey__text name);
 
+/* template_input.c */
+covey_status covey__set_globals(covey__render *render,
+                                const covey__template_input *input) COVEY_MUST_USE;
+
 covey_status covey__eval(covey__render *render, const covey__node *node,
                          covey__value *out) COVEY_MUST_USE;
 covey_status covey__run_list(covey__render *render, const covey__node *first) COVEY_MUST_USE;

@@ -1,0 +1,83 @@
+/* Conversations to the tokens of a prompt: the public face of the text layer's chat templates. */
+#include "engine/engine.h"
+
+#include <string.h>
+
+/* What a conversation brings as JSON is read into an arena of at most this. */
+#define CHAT_MEMORY_MAX ((size_t)512 << 20)
+
+static covey_status read_part(covey__arena *arena, const char *json, size_t size,
+                              covey__json_kind kind, const char *name, const covey__json **out,
+                              covey_error *error) {
+    if (!json) return COVEY_OK;
+    covey_status status =
+        covey__json_parse(arena, json, size, COVEY__JSON_LIMITS_DEFAULT, out, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, name);
+    if ((*out)->kind != kind)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "%s: expected %s", name,
+                           kind == COVEY__JSON_ARRAY ? "an array" : "an object");
+    return COVEY_OK;
+}
+
+static covey_status read_chat(covey__arena *arena, const covey_chat *chat,
+                              covey__template_input *input, covey_error *error) {
+    covey_status status = read_part(arena, chat->messages_json, chat->messages_json_size,
+                                    COVEY__JSON_ARRAY, "messages", &input->conversation, error);
+    if (status == COVEY_OK)
+        status = read_part(arena, chat->tools_json, chat->tools_json_size, COVEY__JSON_ARRAY,
+                           "tools", &input->tools, error);
+    if (status == COVEY_OK)
+        status = read_part(arena, chat->variables_json, chat->variables_json_size,
+                           COVEY__JSON_OBJECT, "variables", &input->variables, error);
+    return status;
+}
+
+static covey_status render(const covey_model *model, const covey_chat *chat, covey_token *tokens,
+                           size_t capacity, size_t *count, covey_error *error) {
+    covey__template_input input = COVEY__TEMPLATE_INPUT_INIT;
+    covey__arena arena;
+    input.messages = chat->messages;
+    input.message_count = chat->message_count;
+    input.from_api = true;
+    input.add_generation_prompt = chat->add_generation_prompt;
+    input.now_ms = chat->now_ms >= 0 ? chat->now_ms : covey__now_ms(model->env);
+    covey__arena_init(&arena, model->env, CHAT_MEMORY_MAX);
+    covey_status status = read_chat(&arena, chat, &input, error);
+    if (status == COVEY_OK)
+        status = covey__template_encode(model->chat, model->tokenizer, &input, tokens, capacity,
+                                        count, error);
+    covey__arena_free(&arena);
+    return status;
+}
+
+covey_status covey_model_render_conversation(const covey_model *model, const covey_chat *chat,
+                                             covey_token *tokens, size_t capacity,
+                                             size_t *token_count, covey_error *error) {
+    covey_chat full = COVEY_CHAT_INIT;
+    size_t count = 0;
+    if (!model || !chat || (!tokens && capacity > 0))
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "model: chat: model, conversation and tokens must be given");
+    memcpy(&full, chat, chat->size < sizeof full ? chat->size : sizeof full);
+    if (!full.messages && full.message_count > 0)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "model: chat: %zu messages, and none given", full.message_count);
+    if (!model->chat) {
+        if (error) *error = model->chat_error;
+        return covey__prefix(error, model->chat_error.status, "model: chat template");
+    }
+    covey_status status = render(model, &full, tokens, capacity, &count, error);
+    if (token_count) *token_count = count;
+    return status == COVEY_OK ? status : covey__prefix(error, status, "model: chat template");
+}
+
+covey_status covey_model_render_chat(const covey_model *model, const covey_message *messages,
+                                     size_t message_count, bool add_generation_prompt,
+                                     covey_token *tokens, size_t capacity, size_t *token_count,
+                                     covey_error *error) {
+    covey_chat chat = COVEY_CHAT_INIT;
+    chat.messages = messages;
+    chat.message_count = message_count;
+    chat.add_generation_prompt = add_generation_prompt;
+    return covey_model_render_conversation(model, &chat, tokens, capacity, token_count, error);
+}

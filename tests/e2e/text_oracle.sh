@@ -1,0 +1,38 @@
+#!/bin/sh
+# Pre-tokenizers against JavaScript's regular expressions, and chat templates against @huggingface/jinja: the scripts of
+# tests/npm write cases, text_oracle compares. Needs node and npm, and the package from the registry at the first run.
+set -eu
+build=${COVEY_BUILD_DIR:-build/release}
+source=$(cd "${COVEY_SOURCE_DIR:-.}" && pwd)/tests/npm
+oracle=$build/tests/text_oracle
+skip() { echo "skipped: $*"; exit 77; }
+[ -x "$oracle" ] || skip "no $oracle"
+command -v node >/dev/null 2>&1 || skip "no node"
+[ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 18')" = true ] || skip "node is older than 18"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+
+seed=${COVEY_TEST_SEED:-$(date +%j)} # another one each day; it is printed, and a failure repeats with it
+echo "seed $seed"
+node "$source/pretokenizers.mjs" "$seed" 1500 >"$work/cuts.json"
+"$oracle" cut "$work/cuts.json"
+
+# The package lies in the build folder, so that the tree stays clean.
+if ! [ -d "$build/npm/node_modules/@huggingface/jinja" ] ||
+    ! cmp -s "$source/package-lock.json" "$build/npm/package-lock.json"; then
+    command -v npm >/dev/null 2>&1 || skip "no npm"
+    mkdir -p "$build/npm"
+    cp "$source/package.json" "$source/package-lock.json" "$build/npm/"
+    if ! (cd "$build/npm" && npm ci --no-audit --no-fund >"$work/npm.log" 2>&1); then
+        rm -rf "$build/npm"
+        tail -n 5 "$work/npm.log"
+        skip "npm cannot install @huggingface/jinja"
+    fi
+fi
+cp "$source/templates.mjs" "$build/npm/"
+folders=$source/templates
+[ ! -d "${COVEY_SHARED:-}/data/templates" ] || folders="$folders $COVEY_SHARED/data/templates"
+# shellcheck disable=SC2086 # two folders
+node "$build/npm/templates.mjs" "$seed" 200 $folders >"$work/cases.json"
+"$oracle" render "$work/cases.json"
