@@ -8,8 +8,8 @@
  *   hyper.c     numbers out of the metadata  vocabulary.c tokens and chat out of the metadata
  *   tensors.c   tensors by name into layers  architecture.h what these share
  *   workspace.c scratch that passes share    pass*.c      the pass itself
- *   session.c   KV pages, append, truncate   sampling.c   the next token
- *   generate.c  text until something stops it */
+ *   session*.c  pages, prefixes, appends     session_parts.h  what these share
+ *   sampling.c  the next token               generate.c   text until something stops it */
 #ifndef COVEY_ENGINE_ENGINE_H
 #define COVEY_ENGINE_ENGINE_H
 
@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/runtime.h"
 #include "engine/architecture.h"
+#include "engine/session_parts.h"
 #include "gguf/gguf.h"
 #include "kernel/kernel.h"
 #include "text/template.h"
@@ -40,6 +41,11 @@ typedef struct covey__share {
     _Alignas(64) atomic_ullong tiles; /* front << 32 | back */
 } covey__share;
 
+/* Consecutive rows of one run, at most as many as a unit of attention takes. */
+typedef struct covey__block {
+    int32_t run, first, count;
+} covey__block;
+
 /* Scratch of passes, for up to `batch` rows and `context` keys. */
 typedef struct covey__workspace {
     pthread_mutex_t lock; /* over all that follows but `trim` */
@@ -47,17 +53,19 @@ typedef struct covey__workspace {
     int32_t batch;
     int32_t context;
     size_t bytes;
-    void *base;       /* what to free; NULL before the first session and after a trim */
-    float *x;         /* [batch][width]: the residual stream */
-    float *mixed;     /* [batch][width]: what a block adds to it */
-    float *q;         /* [batch][head_count * head_dim] */
-    float *k, *v;     /* [batch][kv_head_count * head_dim] */
-    float *attended;  /* [batch][head_count * head_dim] */
-    float *gate, *up; /* [batch][ffn_width] */
-    float *rope;      /* [rope_count][batch][rope_dims] */
-    float *logits;    /* [COVEY__MANY_MAX][vocabulary_size] */
-    char *inputs;     /* activations */
-    char *threads;    /* thread_bytes each */
+    void *base;           /* what to free; NULL before the first session and after a trim */
+    float *x;             /* [batch][width]: the residual stream */
+    float *mixed;         /* [batch][width]: what a block adds to it */
+    float *q;             /* [batch][head_count * head_dim] */
+    float *k, *v;         /* [batch][kv_head_count * head_dim] */
+    float *attended;      /* [batch][head_count * head_dim] */
+    float *gate, *up;     /* [batch][ffn_width] */
+    float *rope;          /* [rope_count][batch][rope_dims] */
+    float *logits;        /* [COVEY__MANY_MAX][vocabulary_size] */
+    covey_token *tokens;  /* [batch]: of a combined pass */
+    covey__block *blocks; /* [covey__blocks_max(batch)] */
+    char *inputs;         /* activations */
+    char *threads;        /* thread_bytes each */
     size_t thread_bytes;
     covey__share *shares; /* one a thread */
 } covey__workspace;
@@ -90,6 +98,10 @@ struct covey_model {
     int64_t load_ms;
     atomic_int references; /* the caller's and one a session */
     covey__workspace workspace;
+    covey__kv kv;
+    covey__combine combine;
+    bool has_identity; /* given by who opened it */
+    uint8_t identity[32];
 };
 
 void covey__model_hold(covey_model *model);
@@ -117,8 +129,6 @@ void covey__vocabulary_free(covey_model *model);
 
 /* ---- Workspace ---- */
 
-#define COVEY__MANY_MAX 64 /* sessions in one pass; rows of logits that the workspace holds */
-
 uint64_t covey__workspace_bytes(const covey_model *model, int32_t batch, int32_t context);
 /* Makes room for at least so much; keeps what is there when it is enough. */
 covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t context,
@@ -131,39 +141,10 @@ void covey__workspace_close(covey_model *model);
 /* `size` bytes, 64-byte aligned and untouched, so that what is never used costs nothing. */
 void *covey__reserve(const covey__env *env, size_t size, void **base);
 
-/* ---- Sessions ---- */
-
-#define COVEY__STOP_STRINGS_MAX 32   /* stop strings of one generation */
-#define COVEY__TEXT_HELD_MAX    1024 /* bytes of one, and so of text held back for it */
-
-struct covey_session {
-    covey_model *model;
-    int32_t context;
-    int32_t batch;
-    size_t token_count;
-    covey_token *tokens; /* [context] */
-    float *logits;       /* [vocabulary_size] */
-    bool has_logits;
-    int32_t page_count;
-    int32_t pages_ready; /* zeroed once; the others are untouched memory */
-    float **pages;
-    void *pages_base;
-    size_t page_floats;
-    atomic_bool cancelled;
-    struct covey__candidate *candidates; /* [vocabulary_size], for sampling */
-    uint8_t *seen;                       /* a bit a token, all zero between calls */
-    char *text;                          /* [text_capacity], for generation */
-    size_t text_capacity;
-};
-
-/* The tokens held now, borrowed until the session changes. */
-const covey_token *covey__session_tokens(const covey_session *session, size_t *token_count);
-/* Takes the flag back: true once after each covey_session_cancel. */
-bool covey__session_take_cancel(covey_session *session);
-
 /* ---- The pass ---- */
 
-/* Consecutive tokens of one session in a batch. */
+/* Consecutive tokens of one session in a batch. A session may have two runs: rows stand in any
+ * order, so that those whose logits are wanted come last. */
 typedef struct covey__run {
     covey_session *session;
     int32_t first; /* row in the batch */
@@ -177,14 +158,17 @@ typedef struct covey__pass {
     int32_t rows;
     const covey__run *runs;
     int32_t run_count;
-    int32_t logit_first; /* rows whose logits are wanted: none, the last one, or all */
+    int32_t logit_first; /* rows whose logits are wanted: the last logit_rows of the batch */
     int32_t logit_rows;
     float *logits;  /* [logit_rows][vocabulary_size] */
     float *vectors; /* [logit_rows][width]: what the logits would be made of, instead of them */
 } covey__pass;
 
-/* Runs under the workspace's lock, which the caller holds. Sessions change in their pages alone.
- * COVEY_ERROR_CANCELLED when a run's session was cancelled, COVEY_ERROR_NUMERIC names the layer. */
+#define COVEY__RUNS_MAX (2 * COVEY__MANY_MAX)
+
+/* Runs under the workspace's lock, which the caller holds. Sessions change in their pages alone,
+ * which must be theirs to write (covey__pages_prepare). COVEY_ERROR_CANCELLED when every run's
+ * session was cancelled, COVEY_ERROR_NUMERIC names the layer. */
 covey_status covey__pass_run(const covey__pass *pass, covey_error *error) COVEY_MUST_USE;
 
 /* ---- Sampling ---- */
