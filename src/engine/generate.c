@@ -107,7 +107,8 @@ static covey_status run(stream *s, covey_generation_result *result, int64_t star
             result->stop_reason = COVEY_STOP_CANCELLED;
             return COVEY_OK;
         }
-        if (session->token_count >= (size_t)session->context) {
+        if (session->token_count >= (size_t)session->context &&
+            !covey__session_slides(session, 1)) {
             result->stop_reason = COVEY_STOP_CONTEXT;
             break;
         }
@@ -168,7 +169,9 @@ covey_status covey_session_generate(covey_session *session, const covey_generati
     covey_generation_result done = COVEY_GENERATION_RESULT_INIT;
     stream out = {session, &full, text, user, 0};
     covey__fp_state fp = covey__fp_enter();
+    covey__combine_generates(session, true);
     status = run(&out, &done, start, error);
+    covey__combine_generates(session, false);
     covey__fp_leave(fp);
     if (result) {
         done.size = result->size;

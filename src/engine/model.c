@@ -136,11 +136,28 @@ static covey_status load(covey_model *model, const covey_model_source *source, c
 
 static void destroy(covey_model *model) {
     const covey__env *env = model->env;
+    covey__kv_close(model);
+    covey__combine_close(model);
     covey__workspace_close(model);
     covey__vocabulary_free(model);
     covey__arena_free(&model->arena);
     covey__gguf_close(model->gguf);
     covey__free(env, model);
+}
+
+/* What sessions share; all of it, or nothing. */
+static covey_status open_shared(covey_model *model, const covey_model_source *source,
+                                covey_error *error) {
+    covey_status status = covey__workspace_open(model, error);
+    if (status != COVEY_OK) return status;
+    status = covey__combine_open(model, error);
+    if (status == COVEY_OK) {
+        status = covey__kv_open(model, source->idle_kv_bytes_max, error);
+        if (status == COVEY_OK) return COVEY_OK;
+        covey__combine_close(model);
+    }
+    covey__workspace_close(model);
+    return status;
 }
 
 covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *source,
@@ -162,7 +179,9 @@ covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *
     opened->parallel_bytes_min = PARALLEL_BYTES_MIN;
     atomic_init(&opened->references, 1);
     covey__arena_init(&opened->arena, env, MODEL_ARENA_MAX);
-    covey_status status = covey__workspace_open(opened, error);
+    opened->has_identity = full.identity != NULL;
+    if (full.identity) memcpy(opened->identity, full.identity, sizeof opened->identity);
+    covey_status status = open_shared(opened, &full, error);
     if (status != COVEY_OK) {
         covey__free(env, opened);
         return covey__prefix(error, status, "model");

@@ -20,7 +20,7 @@
 #include <string.h>
 
 static const char *const stage_names[COVEY__STAGE_COUNT] = {
-    "the input of attention",        "query, key or value", "attention",
+    "the input of attention",        "query, key or value", "a key or value", "attention",
     "the input of the feed-forward", "the feed-forward",    "the logits"};
 
 /* The row of a token, with what the architecture does to it before the first layer. */
@@ -86,9 +86,10 @@ static void wait_all(const covey__worker *k) {
 static void decide(covey__worker *k) {
     if (k->index != 0) return;
     const covey__pass *pass = k->s->pass;
+    int32_t cancelled = 0;
     for (int32_t i = 0; i < pass->run_count; i++)
-        if (atomic_load_explicit(&pass->runs[i].session->cancelled, memory_order_relaxed))
-            k->s->stop = true;
+        cancelled += atomic_load_explicit(&pass->runs[i].session->cancelled, memory_order_relaxed);
+    if (cancelled == pass->run_count) k->s->stop = true; /* else it goes on for the others */
     if (atomic_load(&k->s->bad) != INT_MAX) k->s->stop = true;
 }
 
@@ -176,7 +177,6 @@ static void job(void *user, int32_t index, int32_t count) {
                        .count = count,
                        .scratch = memory + row_bytes,
                        .row = (float *)(void *)memory};
-    covey__zero_pages(&k);
     embed(&k);
     for (int32_t i = 0; i < s->model->hyper.layer_count; i++)
         if (!run_layer(&k, i)) return;
@@ -216,6 +216,11 @@ static char *set_up_inputs(const covey_model *model, covey__input *inputs, int32
 static covey_status numeric(const covey_model *model, int place, covey_error *error) {
     char name[96];
     int32_t row = 0, layer = place / COVEY__STAGE_COUNT;
+    if (place % COVEY__STAGE_COUNT == COVEY__STAGE_KV)
+        return covey__fail(error, COVEY_ERROR_NUMERIC,
+                           "layer %" PRId32 ": a key or value is beyond what the session's KV type "
+                           "holds; open the session with F32 keys and values",
+                           layer);
     if (covey__tensors_find_non_finite(model, name, sizeof name, &row))
         return covey__fail(error, COVEY_ERROR_NUMERIC,
                            "tensor \"%s\" holds a NaN or an infinity in row %" PRId32
@@ -239,15 +244,16 @@ covey_status covey__pass_run(const covey__pass *pass, covey_error *error) {
     atomic_init(&s.bad, INT_MAX);
     char *rest = set_up_inputs(model, s.whole, pass->rows, w->batch, w->inputs);
     bool one_of_many = pass->logit_rows < pass->rows;
-    if (one_of_many && pass->logit_rows > 0) set_up_inputs(model, s.last, 1, 1, rest);
-    s.all = (covey__window){0, pass->rows, s.whole};
-    s.wanted = (covey__window){pass->logit_first, pass->logit_rows, one_of_many ? s.last : s.whole};
+    if (one_of_many && pass->logit_rows > 0)
+        set_up_inputs(model, s.last, pass->logit_rows, COVEY__MANY_MAX, rest);
+    s.all = (covey__window){.first = 0, .count = pass->rows, .inputs = s.whole};
+    s.wanted = (covey__window){.first = pass->logit_first,
+                               .count = pass->logit_rows,
+                               .inputs = one_of_many ? s.last : s.whole};
+    covey__cut_blocks(pass, &s.all, w->blocks);
+    covey__cut_blocks(pass, &s.wanted, w->blocks + covey__blocks_max(w->batch));
+    atomic_fetch_add(&model->kv.passes, 1);
     run_job(&s);
-    for (int32_t i = 0; i < pass->run_count; i++) {
-        const covey__run *run = &pass->runs[i];
-        int32_t needed = (run->position + run->count + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS;
-        if (needed > run->session->pages_ready) run->session->pages_ready = needed;
-    }
     int place = atomic_load(&s.bad);
     if (place != INT_MAX) return numeric(model, place, error);
     if (s.stop)

@@ -9,6 +9,7 @@
 typedef enum covey__stage {
     COVEY__STAGE_INPUT,
     COVEY__STAGE_QKV,
+    COVEY__STAGE_KV, /* finite, but beyond the session's KV type */
     COVEY__STAGE_ATTENTION,
     COVEY__STAGE_FFN_INPUT,
     COVEY__STAGE_FFN,
@@ -22,6 +23,8 @@ enum { COVEY__INPUT_WIDTH, COVEY__INPUT_QUERY, COVEY__INPUT_FFN, COVEY__INPUT_CO
 typedef struct covey__window {
     int32_t first, count;
     covey__input *inputs; /* [COVEY__INPUT_COUNT] */
+    covey__block *blocks; /* the rows, by runs */
+    int32_t block_count;
 } covey__window;
 
 typedef struct covey__state {
@@ -61,6 +64,8 @@ void covey__share_out(covey__worker *k, int32_t tiles);
 bool covey__next_tiles(covey__worker *k, int32_t rows, int32_t tiles, covey__range *out);
 /* A row's cosines and sines in one of the model's `ropes`. */
 float *covey__rope_row(const covey__state *s, int32_t rope, int32_t row);
+/* Notes the place of what must fail the pass. */
+void covey__note_bad(covey__worker *k, int32_t layer, covey__stage where);
 /* Notes a row that is not finite, and zeroes it. */
 void covey__check_row(covey__worker *k, float *values, size_t count, int32_t layer,
                       covey__stage where);
@@ -95,8 +100,10 @@ void covey__product_gate_up(covey__worker *k, covey__window rows, const covey__g
 
 /* ---- pass_attention.c ---- */
 
-/* Zeroes the pages that are used for the first time. */
-void covey__zero_pages(covey__worker *k);
+/* The most blocks that a window of so many rows has. */
+int32_t covey__blocks_max(int32_t rows);
+/* Cuts the window's rows into blocks of its runs, in `memory`. */
+void covey__cut_blocks(const covey__pass *pass, covey__window *window, covey__block *memory);
 /* Turns queries and keys to their positions, and stores keys and values in the pages. */
 void covey__place(covey__worker *k, int32_t layer, covey__window wanted);
 void covey__attend(covey__worker *k, int32_t layer, covey__window rows);

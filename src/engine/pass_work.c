@@ -73,12 +73,16 @@ float *covey__rope_row(const covey__state *s, int32_t rope, int32_t row) {
     return s->w->rope + at * (size_t)s->model->hyper.rope_dims;
 }
 
-void covey__check_row(covey__worker *k, float *values, size_t count, int32_t layer,
-                      covey__stage where) {
-    if (covey__finite(values, count)) return;
+void covey__note_bad(covey__worker *k, int32_t layer, covey__stage where) {
     int place = layer * COVEY__STAGE_COUNT + (int)where;
     int seen = atomic_load(&k->s->bad);
     while (place < seen && !atomic_compare_exchange_weak(&k->s->bad, &seen, place)) {
     }
+}
+
+void covey__check_row(covey__worker *k, float *values, size_t count, int32_t layer,
+                      covey__stage where) {
+    if (covey__finite(values, count)) return;
+    covey__note_bad(k, layer, where);
     memset(values, 0, count * sizeof *values);
 }

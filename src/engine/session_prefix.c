@@ -174,8 +174,7 @@ static bool publish_page(covey_session *session, int32_t place, int32_t token_co
     const covey_token *tokens = session->tokens + (size_t)place * COVEY__PAGE_KEYS;
     if (page->root) return true;
     int32_t agreed = 0;
-    covey__page *twin =
-        best_child(session->root, parent, tokens, (size_t)token_count, &agreed);
+    covey__page *twin = best_child(session->root, parent, tokens, (size_t)token_count, &agreed);
     if (twin && agreed == token_count) {
         if (token_count < COVEY__PAGE_KEYS) return false;
         covey__page_hold(pool, session->model, twin);

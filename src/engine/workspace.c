@@ -2,7 +2,7 @@
  * the pool computes one pass at a time. It is reserved when a session opens, for as many rows and
  * keys as that session may ask for, and never in the token loop, unless covey_runtime_trim took it
  * away. Its pages are touched only as far as passes use them. */
-#include "engine/engine.h"
+#include "engine/pass.h"
 
 #include <string.h>
 
@@ -37,7 +37,8 @@ static uint64_t thread_bytes(const covey_model *model, int32_t context) {
     return (bytes & ~(uint64_t)63) + ((floats(1, hyper->width) + 127) & ~(uint64_t)63);
 }
 
-/* Bytes of the inputs of products: each width in each kind, for a whole batch and for one row. */
+/* Bytes of the inputs of products: each width in each kind, for a whole batch and for the rows
+ * whose logits are wanted. */
 static uint64_t input_bytes(const covey_model *model, int32_t batch) {
     const covey__hyper *hyper = &model->hyper;
     const int32_t columns[] = {hyper->width, hyper->head_count * hyper->head_dim, hyper->ffn_width};
@@ -47,7 +48,9 @@ static uint64_t input_bytes(const covey_model *model, int32_t batch) {
             if (kind == COVEY__ACT_Q256 && columns[i] % 256 != 0) continue;
             if (kind == COVEY__ACT_Q32 && columns[i] % 32 != 0) continue;
             bytes += (covey__activations_bytes((covey__act)kind, columns[i], batch) + 63) & ~63u;
-            bytes += (covey__activations_bytes((covey__act)kind, columns[i], 1) + 63) & ~63u;
+            bytes +=
+                (covey__activations_bytes((covey__act)kind, columns[i], COVEY__MANY_MAX) + 63) &
+                ~63u;
         }
     return bytes;
 }
@@ -69,6 +72,8 @@ static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context
     w->up = carve(&at, floats(batch, hyper->ffn_width));
     w->rope = carve(&at, floats(batch, (int64_t)model->rope_count * hyper->rope_dims));
     w->logits = carve(&at, floats(COVEY__MANY_MAX, hyper->vocabulary_size));
+    w->tokens = carve(&at, (uint64_t)batch * sizeof *w->tokens);
+    w->blocks = carve(&at, 2 * (uint64_t)covey__blocks_max(batch) * sizeof *w->blocks);
     w->inputs = carve(&at, input_bytes(model, batch));
     w->thread_bytes = thread_bytes(model, context);
     w->threads = carve(&at, w->thread_bytes * (uint64_t)covey__pool_threads(model->pool));
