@@ -1,6 +1,7 @@
 /* covey bench: speed and memory of a model on this device. Tokens are random, as in any run of the
  * same seed; a first round warms up and is not counted; the medians of the others are printed. */
 #include "covey/commands.h"
+#include "covey/context.h"
 
 #include "common/options.h"
 
@@ -21,6 +22,7 @@ typedef struct bench {
     const char *path;
     int prompt, decode, threads, repeats, sessions;
     bool json;
+    covey_kv_type kv;
     covey_model *model;
     covey_model_info info;
     covey_session *open[SESSIONS_MAX];
@@ -101,6 +103,7 @@ static covey_status open_model(bench *b, covey_runtime *runtime, covey_error *er
     covey_model_describe(b->model, &b->info);
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
     options.alone = true; /* every token is computed */
+    options.kv_type = b->kv;
     int room = b->prompt + b->decode + 8;
     options.context_tokens = room > FIRST_TOKENS + 1 ? room : FIRST_TOKENS + 1;
     for (int s = 0; s < b->sessions && status == COVEY_OK; s++)
@@ -153,6 +156,7 @@ static covey_status run_bench(bench *b, covey_runtime *runtime, covey_error *err
 static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
     int64_t prompt = b->prompt, decode = b->decode, threads = 0, repeats = b->repeats,
             sessions = b->sessions;
+    const char *kv = NULL;
     const app_option options[] = {
         {"prompt", 'p', APP_INT, &prompt, "N", "tokens of the prompt, 0 to skip (512)", 0,
          TOKENS_MAX},
@@ -163,6 +167,7 @@ static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
          REPEATS_MAX},
         {"sessions", 's', APP_INT, &sessions, "N",
          "prefilled apart and decoded together, one pass a step (1)", 1, SESSIONS_MAX},
+        {"kv", 0, APP_TEXT, &kv, "TYPE", APP_KV_HELP, 0, 0},
         {"json", 0, APP_FLAG, &b->json, NULL, "print one JSON object", 0, 0},
         {0}};
     const app_command command = {
@@ -175,6 +180,10 @@ static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
         1};
     app_positional words;
     if (!app_options_read(&command, argc, argv, &words, exit_status)) return false;
+    if (!app_read_kv("covey bench", kv, &b->kv)) {
+        *exit_status = APP_EXIT_USAGE;
+        return false;
+    }
     b->path = words.items[0];
     b->prompt = (int)prompt;
     b->decode = (int)decode;

@@ -1,6 +1,7 @@
 /* covey inspect: what a model makes of text and tokens, for comparing engines and checking files.
  */
 #include "covey/commands.h"
+#include "covey/context.h"
 
 #include "common/json_text.h"
 #include "common/options.h"
@@ -18,8 +19,8 @@
 
 static const char usage[] =
     "usage: covey inspect tokens MODEL [--special] < TEXT\n"
-    "       covey inspect logits MODEL OUT [-t THREADS] TOKEN...\n"
-    "       covey inspect perplexity MODEL FILE [--window TOKENS] [-t THREADS]\n"
+    "       covey inspect logits MODEL OUT [-t THREADS] [--kv TYPE] TOKEN...\n"
+    "       covey inspect perplexity MODEL FILE [--window TOKENS] [-t THREADS] [--kv TYPE]\n"
     "       covey inspect embed MODEL TEXT [--pooling NAME] [--raw] [-t THREADS]\n"
     "       covey inspect model MODEL\n"
     "\n"
@@ -44,6 +45,7 @@ typedef struct inspect {
     int64_t threads, window;
     bool special, raw;
     const char *pooling;
+    covey_kv_type kv;
     covey_runtime *runtime;
     covey_model *model;
     covey_model_info info;
@@ -142,6 +144,7 @@ static int inspect_logits(const inspect *in) {
         }
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
     options.context_tokens = in->token_count;
+    options.kv_type = in->kv;
     covey_session *session = NULL;
     covey_status status = covey_session_open(in->model, &options, &session, &error);
     if (status == COVEY_OK)
@@ -206,6 +209,7 @@ static int inspect_perplexity(const inspect *in) {
     if (!tokens) return failed(&error);
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
     options.context_tokens = (int32_t)in->window;
+    options.kv_type = in->kv;
     covey_session *session = NULL;
     window_sum sum = {NULL, 0.0, 0};
     covey_status status = covey_session_open(in->model, &options, &session, &error);
@@ -299,12 +303,14 @@ static const inspect_verb verbs[] = {
 static bool read_options(inspect *in, const inspect_verb *verb, int argc, char **argv,
                          int *exit_status) {
     char name[64];
+    const char *kv = NULL;
     const app_option options[] = {
         {"special", 0, APP_FLAG, &in->special, NULL, "the text of control tokens becomes them", 0,
          0},
         {"window", 'w', APP_INT, &in->window, "N", "tokens of a window (256)", 1, 1 << 20},
         {"pooling", 0, APP_TEXT, &in->pooling, "NAME", "mean, cls, last (the model's own)", 0, 0},
         {"raw", 0, APP_FLAG, &in->raw, NULL, "leave the vector's length as it is", 0, 0},
+        {"kv", 0, APP_TEXT, &kv, "TYPE", APP_KV_HELP, 0, 0},
         {"threads", 't', APP_INT, &in->threads, "N", "threads that compute; 0: one a core (0)", 0,
          256},
         {0}};
@@ -313,6 +319,10 @@ static bool read_options(inspect *in, const inspect_verb *verb, int argc, char *
                                  options, verb->positional_min, verb->positional_max};
     app_positional words;
     if (!app_options_read(&command, argc, argv, &words, exit_status)) return false;
+    if (!app_read_kv(name, kv, &in->kv)) {
+        *exit_status = APP_EXIT_USAGE;
+        return false;
+    }
     for (size_t i = 0; i < words.count && i < 2; i++) in->positional[i] = words.items[i];
     if (words.count > 2) {
         in->tokens = words.items + 2;

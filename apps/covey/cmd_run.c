@@ -317,6 +317,7 @@ int covey_cmd_run(int argc, char **argv) {
          0},
         {"stats", 0, APP_FLAG, &r.stats, NULL, "print time and rates after each answer", 0, 0},
         {"json", 0, APP_FLAG, &r.json, NULL, "print one JSON object for the answer", 0, 0},
+        APP_OPTION_KV(r.context),
         APP_OPTION_THREADS(r.context),
         APP_OPTION_STATE(r.context),
         APP_OPTION_BUILTIN(r.context),
@@ -336,6 +337,7 @@ int covey_cmd_run(int argc, char **argv) {
     static app_positional words;
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
+    if (!app_read_kv("covey run", r.context.kv, &r.context.kv_type)) return APP_EXIT_USAGE;
     status = run_all(&r, &words);
     forget(&r);
     covey_conversation_close(r.conversation);

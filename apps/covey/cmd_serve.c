@@ -182,6 +182,7 @@ int covey_cmd_serve(int argc, char **argv) {
         {"no-token", 0, APP_FLAG, &d.no_token, NULL, "let every program of this machine ask", 0, 0},
         {"app-version", 0, APP_TEXT, &d.context.app_version, "V",
          "of the app, for what ensembles need", 0, 0},
+        APP_OPTION_KV(d.context),
         APP_OPTION_THREADS(d.context),
         APP_OPTION_STATE(d.context),
         APP_OPTION_BUILTIN(d.context),
@@ -207,6 +208,7 @@ int covey_cmd_serve(int argc, char **argv) {
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
     d.model_path = words.count ? words.items[0] : NULL;
+    if (!app_read_kv("covey serve", d.context.kv, &d.context.kv_type)) return APP_EXIT_USAGE;
     status = serve_all(&d);
     app_close(&d.context);
     return status;

@@ -32,6 +32,18 @@ static void log_line(void *user, covey_log_level level, const char *component,
     fprintf(stderr, "%s: %s: %s\n", names[level], component, message);
 }
 
+bool app_read_kv(const char *command, const char *name, covey_kv_type *kv) {
+    static const char *const names[] = {
+        [COVEY_KV_F32] = "f32", [COVEY_KV_F16] = "f16", [COVEY_KV_Q8_0] = "q8_0"};
+    *kv = COVEY_KV_DEFAULT;
+    if (!name) return true;
+    for (int type = COVEY_KV_F32; type <= COVEY_KV_Q8_0; type++)
+        if (strcmp(names[type], name) == 0) *kv = (covey_kv_type)type;
+    if (*kv != COVEY_KV_DEFAULT) return true;
+    fprintf(stderr, "%s: --kv: expected f32, f16 or q8_0, found \"%s\"\n", command, name);
+    return false;
+}
+
 bool app_open_runtime(app_context *context, covey_error *error) {
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     sigset_t before;
@@ -138,10 +150,13 @@ bool app_open_served(app_context *context, const char *path, int32_t conversatio
     memset(served, 0, sizeof *served);
     served->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     if (!context->runtime && !app_open_runtime(context, error)) return false;
+    covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
+    options.conversations_max = conversations_max;
+    options.session.kv_type = context->kv_type;
     covey_status status = open_model(context, path, served, &model, error);
     if (!status)
-        status = covey_backend_local(context->runtime, model, conversations_max, &served->backend,
-                                     error);
+        status =
+            covey_backend_local_with(context->runtime, model, &options, &served->backend, error);
     if (status)
         covey_model_close(model);
     else

@@ -4,6 +4,7 @@
 #define COVEY_APPS_CONTEXT_H
 
 #include <covey/agent.h>
+#include <covey/session.h>
 
 #include <signal.h>
 
@@ -13,8 +14,10 @@ typedef struct app_context {
     const char *state;   /* --state; NULL: $COVEY_STATE, or covey/ in the user's state folder */
     const char *builtin; /* --builtin; NULL: $COVEY_BUILTIN, or none */
     const char *app_version;
+    const char *kv;  /* --kv; NULL: the default */
     int64_t threads; /* 0: one a core */
     bool verbose;
+    covey_kv_type kv_type; /* what `kv` names, read by app_read_kv */
     /* opened */
     covey_runtime *runtime;
     char *state_dir;
@@ -36,11 +39,18 @@ typedef struct app_context {
         "threads", 't', APP_INT, &(c).threads, "N",                                                \
             "threads that compute; 0: one a core (default 0)", 0, 256                              \
     }
+#define APP_KV_HELP                                                                                \
+    "how keys and values are kept: f32, f16 or q8_0; less memory, other last bits (f16)"
+#define APP_OPTION_KV(c)                                                                           \
+    { "kv", 0, APP_TEXT, &(c).kv, "TYPE", APP_KV_HELP, 0, 0 }
 #define APP_OPTION_VERBOSE(c)                                                                      \
     { "verbose", 'v', APP_FLAG, &(c).verbose, NULL, "say what the library logs", 0, 0 }
 
 /* Says what went wrong; returns the exit status for it. */
 int app_failed(const app_context *context, const covey_error *error);
+
+/* A name of a KV type, or NULL for the default; false after a message. */
+bool app_read_kv(const char *command, const char *name, covey_kv_type *kv);
 
 bool app_open_runtime(app_context *context, covey_error *error);
 /* The state folder's path, made if need be; false with a message in `error`. */

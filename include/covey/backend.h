@@ -97,6 +97,21 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_local(covey_runtime *runtime
                                                           covey_backend **backend,
                                                           covey_error *error);
 
+/* What the conversations of a local backend are opened with. */
+typedef struct covey_local_options {
+    size_t size;
+    int32_t conversations_max;     /* at once; 0: 4 */
+    covey_session_options session; /* its context_tokens give way to covey_conversation_open's */
+} covey_local_options;
+#define COVEY_LOCAL_OPTIONS_INIT                                                                   \
+    { sizeof(covey_local_options), 0, COVEY_SESSION_OPTIONS_INIT }
+/* The same with options; NULL is allowed. */
+COVEY_API COVEY_MUST_USE covey_status covey_backend_local_with(covey_runtime *runtime,
+                                                               covey_model *take_model,
+                                                               const covey_local_options *options,
+                                                               covey_backend **backend,
+                                                               covey_error *error);
+
 /* One more reference for another owner, and the end of one. */
 COVEY_API void covey_backend_retain(covey_backend *backend);
 COVEY_API void covey_backend_release(covey_backend *backend);

@@ -62,6 +62,26 @@ static covey_status parse_logits(covey__arena *arena, const covey__json *node, c
     return COVEY_OK;
 }
 
+static const char *const kv_names[] = {
+    [COVEY_KV_F32] = "f32", [COVEY_KV_F16] = "f16", [COVEY_KV_Q8_0] = "q8_0"};
+
+/* Probes of before there was a choice were recorded with F32, and do not say so. */
+static covey_status parse_kv(const covey__json *node, const char *path, covey__bits_probe *probe,
+                             covey_error *error) {
+    const char *name = NULL;
+    probe->kv = COVEY_KV_F32;
+    if (covey__json_get(node, "kv") == NULL) return COVEY_OK;
+    covey_status status = covey__json_string(node, "kv", path, &name, error);
+    if (status != COVEY_OK) return status;
+    for (int type = COVEY_KV_F32; type <= COVEY_KV_Q8_0; type++)
+        if (strcmp(kv_names[type], name) == 0) {
+            probe->kv = (covey_kv_type)type;
+            return COVEY_OK;
+        }
+    return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                       "%s: expected \"f32\", \"f16\" or \"q8_0\", found \"%.40s\"", path, name);
+}
+
 static covey_status parse_bits(covey__arena *arena, const covey__json *node, size_t number,
                                covey__bits_probe *probe, covey_error *error) {
     char path[COVEY__FIELD_PATH_SIZE];
@@ -74,6 +94,9 @@ static covey_status parse_bits(covey__arena *arena, const covey__json *node, siz
             covey__json_i64(node, "arithmetic_version", path, 1, INT32_MAX, &arithmetic, error);
     if (status != COVEY_OK) return status;
     probe->arithmetic_version = (int32_t)arithmetic;
+    covey__field_path(path, "bits[%zu].kv", number);
+    status = parse_kv(node, path, probe, error);
+    if (status != COVEY_OK) return status;
     covey__field_path(path, "bits[%zu].prompt", number);
     status = parse_tokens(arena, node, "prompt", path, &probe->prompt, &probe->prompt_count, error);
     if (status != COVEY_OK) return status;
@@ -249,6 +272,7 @@ static void write_bits(covey__json_writer *writer, const covey__bits_probe *prob
     covey__json_begin_object(writer);
     covey__json_member_string(writer, "name", probe->name);
     covey__json_member_i64(writer, "arithmetic_version", probe->arithmetic_version);
+    if (probe->kv != COVEY_KV_F32) covey__json_member_string(writer, "kv", kv_names[probe->kv]);
     write_tokens(writer, "prompt", probe->prompt, probe->prompt_count);
     write_tokens(writer, "tokens", probe->tokens, probe->token_count);
     covey__json_name(writer, "logits_sha256");

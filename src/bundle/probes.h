@@ -3,7 +3,7 @@
 #ifndef COVEY_BUNDLE_PROBES_H
 #define COVEY_BUNDLE_PROBES_H
 
-#include <covey/model.h>
+#include <covey/session.h>
 
 #include "base/arena.h"
 #include "base/buffer.h"
@@ -14,6 +14,7 @@
 typedef struct covey__bits_probe {
     const char *name;
     int32_t arithmetic_version;
+    covey_kv_type kv; /* of the session: F32 where the file does not say */
     const covey_token *prompt;
     size_t prompt_count;
     const covey_token *tokens;   /* drawn greedily after the prompt */

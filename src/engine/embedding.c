@@ -18,8 +18,9 @@ typedef struct embedder {
     bool raw;
     int32_t batch;      /* rows of one pass */
     covey_session room; /* pages, and what else a pass wants of a session */
-    float *rows;        /* [batch][width]: the vectors of a pass */
-    double *sums;       /* [width] */
+    void *pages_base;
+    float *rows;  /* [batch][width]: the vectors of a pass */
+    double *sums; /* [width] */
 } embedder;
 
 /* ---- Memory ---- */
@@ -34,25 +35,25 @@ static covey_status make_room(embedder *e, size_t tokens_max, covey_error *error
     block *= (size_t)hyper->layer_count * (size_t)hyper->kv_head_count;
     room->model = e->model;
     room->context = (int32_t)tokens_max;
+    room->kv = COVEY__KV_F32;
     room->page_count = (int32_t)pages;
-    room->page_floats = block / sizeof(float);
     atomic_init(&room->cancelled, false);
     room->pages = covey__calloc(env, pages, sizeof *room->pages);
-    char *first = covey__mul_size(block, pages, &bytes)
-                      ? covey__reserve(env, bytes, &room->pages_base)
-                      : NULL;
+    char *first =
+        covey__mul_size(block, pages, &bytes) ? covey__reserve(env, bytes, &e->pages_base) : NULL;
     e->rows = covey__calloc(env, (size_t)e->batch, (size_t)hyper->width * sizeof(float));
     e->sums = covey__calloc(env, (size_t)hyper->width, sizeof *e->sums);
     if (!room->pages || !first || !e->rows || !e->sums)
         return covey__no_memory(error, "a text's keys and values", bytes);
-    for (size_t p = 0; p < pages; p++) room->pages[p] = (float *)(void *)(first + p * block);
+    memset(first, 0, bytes);
+    for (size_t p = 0; p < pages; p++) room->pages[p] = first + p * block;
     return COVEY_OK;
 }
 
 static void free_room(embedder *e) {
     const covey__env *env = e->model->env;
     covey__free(env, e->room.pages);
-    covey__free(env, e->room.pages_base);
+    covey__free(env, e->pages_base);
     covey__free(env, e->rows);
     covey__free(env, e->sums);
 }

@@ -199,8 +199,9 @@ covey_status covey__kv_join(covey_session *session, covey_error *error) {
     int64_t places = (int64_t)pool->places + session->page_count;
     bool fits = root && places + pool->idle <= INT32_MAX;
     if (fits && !grow(model, pool, places + pool->idle)) {
+        bool had_idle = pool->idle > 0;
         while (pool->oldest) evict(pool, model);
-        fits = grow(model, pool, places);
+        fits = had_idle && grow(model, pool, places);
     }
     if (fits) {
         pool->places = (int32_t)places;

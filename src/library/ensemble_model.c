@@ -40,6 +40,7 @@ covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **m
     if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
     source.path = path;
+    source.identity = component->sha256; /* what saved sessions are bound to */
     covey_status status = covey_model_open(runtime, &source, model, error);
     covey__free(covey__runtime_env(runtime), path);
     if (status == COVEY_OK) {

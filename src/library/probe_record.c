@@ -83,13 +83,12 @@ static covey_status record_one(covey__probes *probes, covey_model *model, int32_
     bool from_task = number % 2 == 1 && probes->task_count > 0;
     covey_status status = from_task ? task_prompt(probes, model, number, probe, error)
                                     : even_prompt(probes, &info, number, probe, error);
-    if (status == COVEY_OK)
-        status = covey__bits_compute(model, probe->prompt, probe->prompt_count, TOKENS_DRAWN, error,
-                                     keep, &r);
     probe->arithmetic_version = info.arithmetic_version;
+    probe->kv = COVEY_KV_F16; /* what sessions have that do not choose */
     probe->tokens = r.tokens;
     probe->logits = (const uint8_t(*)[32])r.logits;
     probe->token_count = TOKENS_DRAWN;
+    if (status == COVEY_OK) status = covey__bits_compute(model, probe, error, keep, &r);
     return status;
 }
 

@@ -43,18 +43,20 @@ static void hash_logits(const float *logits, size_t count, uint8_t digest[32]) {
 #endif
 }
 
-covey_status covey__bits_compute(covey_model *model, const covey_token *prompt, size_t prompt_count,
-                                 size_t token_count, covey_error *error, covey__bits_fn each,
-                                 void *user) {
+covey_status covey__bits_compute(covey_model *model, const covey__bits_probe *probe,
+                                 covey_error *error, covey__bits_fn each, void *user) {
+    size_t prompt_count = probe->prompt_count, token_count = probe->token_count;
     covey_session *session = NULL;
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
     covey_sampling greedy = COVEY_SAMPLING_INIT;
     if (prompt_count + token_count > INT32_MAX)
         return covey__fail(error, COVEY_ERROR_LIMIT, "the probe has too many tokens");
     options.context_tokens = (int32_t)(prompt_count + token_count);
+    options.kv_type = probe->kv;
+    options.alone = true; /* it is to show what this device computes */
     covey_status status = covey_session_open(model, &options, &session, error);
     if (status != COVEY_OK) return status;
-    status = covey_session_append(session, prompt, prompt_count, error);
+    status = covey_session_append(session, probe->prompt, prompt_count, error);
     for (size_t i = 0; status == COVEY_OK && i < token_count; i++) {
         covey_token token;
         uint8_t digest[32];
@@ -138,8 +140,7 @@ static covey_status run_bits(prober *p, const covey__bits_probe *probe, covey_er
     covey_model_describe(p->model, &info);
     covey_status status = check_tokens(probe, &info, &failure);
     if (status == COVEY_OK)
-        status = covey__bits_compute(p->model, probe->prompt, probe->prompt_count,
-                                     probe->token_count, &failure, check_token, &check);
+        status = covey__bits_compute(p->model, probe, &failure, check_token, &check);
     p->result->bits_count++;
     if (status == COVEY_ERROR_NO_MEMORY || status == COVEY_ERROR_CANCELLED) {
         if (error != NULL) *error = failure;

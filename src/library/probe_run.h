@@ -7,13 +7,13 @@
 
 #include "bundle/probes.h"
 
-/* Computes a bits probe's tokens and digests on `model` from its prompt. `tokens` and `logits` have
- * room for `token_count`. `each` may be NULL; it is asked after every token and may stop by
- * returning anything but COVEY_OK. */
+/* Computes a bits probe's tokens and digests on `model` from its KV type and prompt, in a session
+ * that takes nothing over from others. `each` may be NULL; it is asked after every token and may
+ * stop by returning anything but COVEY_OK. */
 typedef covey_status (*covey__bits_fn)(void *user, size_t index, covey_token token,
                                        const uint8_t logits[32]);
-covey_status covey__bits_compute(covey_model *model, const covey_token *prompt, size_t prompt_count,
-                                 size_t token_count, covey_error *error, covey__bits_fn each,
+covey_status covey__bits_compute(covey_model *model, const covey__bits_probe *probe,
+                                 covey_error *error, covey__bits_fn each,
                                  void *user) COVEY_MUST_USE;
 
 /* Records `count` bits probes into the set, whose other parts are there already. */

@@ -18,6 +18,7 @@ typedef struct local_backend {
     covey_model *model;
     covey_model_info info;
     int32_t conversations_max;
+    covey_session_options session; /* what conversations are opened with */
     atomic_int conversation_count;
 } local_backend;
 
@@ -99,7 +100,7 @@ static covey_status local_open(void *user, int32_t context_tokens, void **conver
                            "backend: all %d conversations are in use; close one or try again",
                            (int)local->conversations_max);
     }
-    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    covey_session_options options = local->session;
     options.context_tokens = context_tokens;
     if (options.context_tokens <= 0) {
         options.context_tokens = local->info.context_tokens_max;
@@ -133,7 +134,7 @@ static covey_status append_prompt(local_conversation *talk, size_t count, size_t
     covey_status status = covey_session_truncate(talk->session, same, error);
     if (!status)
         status = covey_session_append(talk->session, talk->prompt + same, count - same, error);
-    *reused = same;
+    *reused = same + covey_session_reused_count(talk->session);
     return status;
 }
 
@@ -186,10 +187,19 @@ static void local_destroy(void *user) {
     covey__free(local->env, local);
 }
 
-covey_status covey_backend_local(covey_runtime *runtime, covey_model *take_model,
-                                 int32_t conversations_max, covey_backend **backend,
-                                 covey_error *error) {
+static covey_session_options full_session(const covey_session_options *given) {
+    covey_session_options full = COVEY_SESSION_OPTIONS_INIT;
+    memcpy(&full, given, given->size < sizeof full ? given->size : sizeof full);
+    full.size = sizeof full;
+    return full;
+}
+
+covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_model,
+                                      const covey_local_options *options, covey_backend **backend,
+                                      covey_error *error) {
     *backend = NULL;
+    covey_local_options full = COVEY_LOCAL_OPTIONS_INIT;
+    if (options) memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
     const covey__env *env = covey__runtime_env(runtime);
     local_backend *local = covey__calloc(env, 1, sizeof *local);
     if (!local) return covey__no_memory(error, "a backend", sizeof *local);
@@ -198,12 +208,21 @@ covey_status covey_backend_local(covey_runtime *runtime, covey_model *take_model
     local->model = take_model;
     local->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(take_model, &local->info);
+    local->session = full_session(&full.session);
     local->conversations_max =
-        conversations_max > 0 ? conversations_max : COVEY__CONVERSATIONS_DEFAULT;
+        full.conversations_max > 0 ? full.conversations_max : COVEY__CONVERSATIONS_DEFAULT;
     covey_backend_table table = {sizeof table,       local,        local_available, local_report,
                                  local_count_tokens, local_open,   local_close,     local_generate,
                                  local_cancel,       local_destroy};
     covey_status status = covey_backend_new(runtime, &table, backend, error);
     if (status) covey__free(env, local);
     return status;
+}
+
+covey_status covey_backend_local(covey_runtime *runtime, covey_model *take_model,
+                                 int32_t conversations_max, covey_backend **backend,
+                                 covey_error *error) {
+    covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
+    options.conversations_max = conversations_max;
+    return covey_backend_local_with(runtime, take_model, &options, backend, error);
 }
