@@ -70,9 +70,21 @@ static void ask(covey_conversation *talk, const covey_message *messages, size_t 
     must(covey_conversation_generate(talk, &request, &out->answer, &error, hear, out), &error);
 }
 
+/* Its conversations take nothing over from each other. */
+static covey_backend *make_alone(void) {
+    covey_error error = {0};
+    covey_backend *backend = NULL;
+    covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
+    options.session.alone = true;
+    must(covey_backend_local_with(runtime, open_model(runtime, in_folder("small.gguf")), &options,
+                                  &backend, &error),
+         &error);
+    return backend;
+}
+
 static void test_reuse_changes_nothing(void **state) {
     (void)state;
-    covey_backend *backend = make(2);
+    covey_backend *backend = make(2), *lone = make_alone();
     covey_conversation *kept = talk_on(backend, 0), *fresh = NULL;
     static const covey_message turns[] = {{"user", "tell me of the sea"},
                                           {"assistant", "it is wide"},
@@ -92,14 +104,20 @@ static void test_reuse_changes_nothing(void **state) {
     assert_string_equal(again.text, other.text);
     const heard *kept_heard[] = {&first, &second, &other};
     for (int i = 0; i < 3; i++) {
-        heard alone;
-        fresh = talk_on(backend, 0);
+        heard alone, shared;
+        fresh = talk_on(lone, 0);
         ask(fresh, i == 2 ? turns + 3 : turns, i == 1 ? 3 : 1, 8, &alone);
         assert_int_equal(alone.answer.reused_token_count, 0);
         assert_int_equal(alone.answer.prompt_token_count, kept_heard[i]->answer.prompt_token_count);
         assert_string_equal(alone.text, kept_heard[i]->text);
         covey_conversation_close(fresh);
+        fresh = talk_on(backend, 0); /* another conversation computed what it begins with */
+        ask(fresh, i == 2 ? turns + 3 : turns, i == 1 ? 3 : 1, 8, &shared);
+        assert_true(shared.answer.reused_token_count > 0);
+        assert_string_equal(shared.text, alone.text);
+        covey_conversation_close(fresh);
     }
+    covey_backend_release(lone);
     covey_conversation_close(kept);
     covey_backend_release(backend);
 }
