@@ -63,10 +63,10 @@ static covey_status choose_isa(const char *asked, covey__isa *isa, covey_error *
         return COVEY_OK;
     }
     char shown[64];
-    return covey__fail(
-        error, COVEY_ERROR_INVALID_ARGUMENT,
-        "%s: expected \"scalar\", \"avx2\", \"avx-vnni\" or \"avx512\", found \"%s\"", from,
-        covey__printable(asked, strlen(asked), shown, sizeof shown));
+    return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                       "%s: expected \"scalar\", \"avx2\", \"avx-vnni\", \"avx512\", \"sse4.1\", "
+                       "\"neon\", \"neon-dotprod\", \"neon-i8mm\" or \"wasm\", found \"%s\"",
+                       from, covey__printable(asked, strlen(asked), shown, sizeof shown));
 }
 
 /* What the options lend, into `runtime`; `env` pointers come last, since they point inside. */

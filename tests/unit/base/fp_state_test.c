@@ -43,12 +43,30 @@ static void subnormals_survive(void **state) {
     assert_int_equal(after & 0x8040, 0x8040);
     assert_true(flushed == 0.0f);
 }
+#elif defined(__aarch64__)
+static void subnormals_survive(void **state) {
+    (void)state;
+    uint64_t before, after;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | 1u << 24)); /* flush to zero */
+    covey__fp_state saved = covey__fp_enter();
+    volatile float smallest = FLT_MIN;
+    volatile float half = smallest / 2;
+    float back = half * 2;
+    covey__fp_leave(saved);
+    __asm__ volatile("mrs %0, fpcr" : "=r"(after));
+    volatile float flushed = smallest / 2;
+    __asm__ volatile("msr fpcr, %0" : : "r"(before));
+    assert_true(back == FLT_MIN);
+    assert_int_equal(after & 1u << 24, 1u << 24);
+    assert_true(flushed == 0.0f);
+}
 #endif
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounding_is_set_and_restored),
-#if defined(__SSE__)
+#if defined(__SSE__) || defined(__aarch64__)
         cmocka_unit_test(subnormals_survive),
 #endif
     };
