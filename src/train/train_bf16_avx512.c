@@ -4,7 +4,7 @@
  * instruction multiplies and adds both. The blocking is that of train_multiply.c. */
 #include "train/train_kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
 
@@ -196,14 +196,4 @@ bool covey__train_has_bf16(void) {
 }
 
 #pragma GCC pop_options
-#else
-void covey__train_multiply_bf16(const covey__train_product *product, float *memory) {
-    (void)product, (void)memory;
-}
-size_t covey__train_bf16_scratch(void) {
-    return 0;
-}
-bool covey__train_has_bf16(void) {
-    return false;
-}
 #endif
