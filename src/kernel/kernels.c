@@ -179,6 +179,6 @@ const covey__kernels *covey__kernels_get(covey__isa isa) {
     if (isa == COVEY__ISA_AVX_VNNI) return &avxvnni_kernels;
     if (isa == COVEY__ISA_AVX2) return &avx2_kernels;
 #endif
-    (void)isa;
-    return &scalar_kernels;
+    const covey__kernels *narrow = covey__kernels_v128(isa);
+    return narrow != NULL ? narrow : &scalar_kernels;
 }

@@ -241,6 +241,14 @@ COVEY__DECLARE_VECTOR(scalar)
 COVEY__DECLARE_VECTOR(avx2)
 COVEY__DECLARE_VECTOR(avx512)
 
+COVEY__DECLARE_VECTOR(sse41)
+COVEY__DECLARE_VECTOR(neon)
+COVEY__DECLARE_VECTOR(wasm)
+extern const covey__product_ops covey__product_ops_neon_dotprod[COVEY__OP_COUNT];
+extern const covey__product_ops covey__product_ops_neon_i8mm[COVEY__OP_COUNT];
+/* The tables of kernels_v128.c; NULL for other sets. */
+const covey__kernels *covey__kernels_v128(covey__isa isa);
+
 #define COVEY__DECLARE_MATVEC(type, isa)                                                           \
     void covey__matvec_##type##_##isa(const covey__weights *w, const covey__act_row *a,            \
                                       int32_t r0, int32_t r1, const uint8_t *next, float *out);
@@ -273,5 +281,15 @@ COVEY__DECLARE_PRODUCTS(avx2)
 COVEY__DECLARE_PRODUCTS(avxvnni) /* the products of one token and of floats are those of AVX2 */
 COVEY__DECLARE_PRODUCTS(avx512)
 extern const covey__product_ops covey__product_ops_avxvnni[COVEY__OP_COUNT];
+
+/* Sets of 128 bits keep their quantized products to themselves. */
+#define COVEY__DECLARE_FLOATS(isa)                                                                 \
+    COVEY__DECLARE_MATVEC(f32, isa)                                                                \
+    COVEY__DECLARE_MATVEC(f16, isa)                                                                \
+    COVEY__DECLARE_MATVEC(bf16, isa)                                                               \
+    COVEY__DECLARE_MATMUL(float, isa)
+COVEY__DECLARE_FLOATS(sse41)
+COVEY__DECLARE_FLOATS(neon)
+COVEY__DECLARE_FLOATS(wasm)
 
 #endif

@@ -1,9 +1,9 @@
 /* Products over tiles in vectors of 128 bits. A type's part is unpacking alone: 8 rows at a time
- * into a tile in the layout that the set's integer product wants (v128_*.h), 32 rows by some hundred
- * columns, so that tile and activations stay in the first cache. Where tiles hold words, the scales
- * of sub-blocks are multiplied into them; where they hold bytes, scales multiply the sums. What
- * multiplies a tile depends on the kind alone: blocks of 32 or 256, sub-blocks, minima. Between two
- * stretches of columns the outputs hold the accumulators, which changes no bit. */
+ * into a tile in the layout that the set's integer product wants (v128_*.h), 32 rows by some
+ * hundred columns, so that tile and activations stay in the first cache. Where tiles hold words,
+ * the scales of sub-blocks are multiplied into them; where they hold bytes, scales multiply the
+ * sums. What multiplies a tile depends on the kind alone: blocks of 32 or 256, sub-blocks, minima.
+ * Between two stretches of columns the outputs hold the accumulators, which changes no bit. */
 #ifndef COVEY_KERNEL_TILE_V128_H
 #define COVEY_KERNEL_TILE_V128_H
 
@@ -38,17 +38,24 @@ typedef struct covey__cut {
 typedef struct covey__stretch {
     const int8_t *q;
     const float *d;
-    const int32_t *bias;   /* kinds with blocks of 32 and minima: -8 times sums by 32 */
-    const int16_t *sums;   /* kinds with blocks of 256 and minima: of the first token */
-    size_t sums_stride;    /* to the next token */
+    const int32_t *bias; /* kinds with blocks of 32 and minima: -8 times sums by 32 */
+    const int16_t *sums; /* kinds with blocks of 256 and minima: of the first token */
+    size_t sums_stride;  /* to the next token */
     float *out;
     size_t out_stride;
     int32_t columns, rows, tokens; /* rows and tokens that are there */
     bool first;                    /* else the accumulators are continued from `out` */
 } covey__stretch;
 
-typedef enum kind { SCALE_32, MIN_32, SCALE_16_OF_256, SCALE_32_OF_256, MIN_16_OF_256,
-    MIN_32_OF_256, KINDS } kind;
+typedef enum kind {
+    SCALE_32,
+    MIN_32,
+    SCALE_16_OF_256,
+    SCALE_32_OF_256,
+    MIN_16_OF_256,
+    MIN_32_OF_256,
+    KINDS
+} kind;
 
 COVEY__INLINE kind kind_of(const int op) {
     if (covey__op_block(op) == 32) return covey__op_mins(op) ? MIN_32 : SCALE_32;
@@ -69,8 +76,7 @@ COVEY__INLINE void put_scales(const int op, const uint8_t *const p[8], size_t at
         covey__store_b16(scales[i], s);
         covey__store_b16(each, m);
         if (covey__op_mins(op))
-            for (int j = 0; j < count; j++)
-                mins[b * 128 + covey__min_place(j, i)] = each[j];
+            for (int j = 0; j < count; j++) mins[b * 128 + covey__min_place(j, i)] = each[j];
     }
     for (int j = 0; j < count && !COVEY__TILE_WORDS; j++) {
         covey__i4 *each = to[b * count + j];
@@ -92,10 +98,10 @@ COVEY__INLINE void put_levels(const int op, covey__b16 w[2][8], const int8_t sca
         covey__h8 words[8];
         COVEY__UNROLL
         for (int i = 0; i < 8; i++) {
-            words[i] = half % 2 ? covey__high_words(w[half / 2][i]) : covey__low_words(w[half / 2][i]);
+            words[i] =
+                half % 2 ? covey__high_words(w[half / 2][i]) : covey__low_words(w[half / 2][i]);
             if (covey__op_block(op) == 256)
-                words[i] = words[i] *
-                           scales[i][covey__op_sub(op) == 16 ? 2 * j + half / 2 : j];
+                words[i] = words[i] * scales[i][covey__op_sub(op) == 16 ? 2 * j + half / 2 : j];
         }
         covey__tile_put(to + 128 * half, words);
     }
@@ -124,8 +130,7 @@ COVEY__INLINE void unpack_tile(const int op, const covey__cut *cut, covey__tile 
                 if (covey__op_mins(op))
                     covey__store_f4(row, covey__scales4(p + 4 * half, at + d + 2));
             }
-            if (block == 256)
-                put_scales(op, p, at, b, scales, tile->scales[e], tile->mins[e]);
+            if (block == 256) put_scales(op, p, at, b, scales, tile->scales[e], tile->mins[e]);
             COVEY__UNROLL
             for (int j = 0; j < block / 32; j++, to += 32 * 8 * TILE_CELL) {
                 covey__b16 w[2][8], each[2];
@@ -143,8 +148,9 @@ COVEY__INLINE void unpack_tile(const int op, const covey__cut *cut, covey__tile 
 /* ---- Multiplying -------------------------------------------------------------------------- */
 
 /* The integer sums of a block of 256 with scales beside the tile. */
-COVEY__INLINE void dot_scaled(const uint8_t *w, const int8_t *q, const covey__i4 (*scales)[SCALES_LANES],
-                              const int sub, covey__i4 *total, const int tokens) {
+COVEY__INLINE void dot_scaled(const uint8_t *w, const int8_t *q,
+                              const covey__i4 (*scales)[SCALES_LANES], const int sub,
+                              covey__i4 *total, const int tokens) {
     COVEY__UNROLL
     for (int i = 0; i < 2 * tokens; i++) total[i] = (covey__i4){0};
     for (int j = 0; j < 256 / sub; j++, w += 8 * sub, q += sub * COVEY__GROUP) {
@@ -153,7 +159,8 @@ COVEY__INLINE void dot_scaled(const uint8_t *w, const int8_t *q, const covey__i4
         for (int i = 0; i < 2 * tokens; i++) x[i] = (covey__i4){0};
         covey__tile_dot(x, w, q, sub, tokens);
         COVEY__UNROLL
-        for (int i = 0; i < 2 * tokens; i++) total[i] = total[i] + x[i] * scales[j][i % SCALES_LANES];
+        for (int i = 0; i < 2 * tokens; i++)
+            total[i] = total[i] + x[i] * scales[j][i % SCALES_LANES];
     }
 }
 
@@ -183,15 +190,19 @@ COVEY__INLINE void multiply(const kind k, const covey__tile *tile, const covey__
             covey__tile_dot(x, w, q, block, tokens);
         }
         covey__tile_lanes(x, tokens);
-        covey__f4 d[2] = {covey__load_f4(tile->d[b] + 8 * e), covey__load_f4(tile->d[b] + 8 * e + 4)};
-        covey__f4 m[2] = {covey__load_f4(tile->m[b] + 8 * e), covey__load_f4(tile->m[b] + 8 * e + 4)};
+        covey__f4 d[2] = {covey__load_f4(tile->d[b] + 8 * e),
+                          covey__load_f4(tile->d[b] + 8 * e + 4)};
+        covey__f4 m[2] = {covey__load_f4(tile->m[b] + 8 * e),
+                          covey__load_f4(tile->m[b] + 8 * e + 4)};
         COVEY__UNROLL
         for (int t = 0; t < tokens; t++) {
             covey__i4 msum[2];
             float asum = k == MIN_32 ? (float)(s->bias[b * COVEY__GROUP + t] / -8) : 0.0f;
             if (k == MIN_16_OF_256 || k == MIN_32_OF_256)
                 covey__min_dot(msum, tile->mins[e] + b * 128,
-                               s->sums + (size_t)(t < s->tokens ? t : 0) * s->sums_stride + b * (256 / sub), 256 / sub);
+                               s->sums + (size_t)(t < s->tokens ? t : 0) * s->sums_stride +
+                                   b * (256 / sub),
+                               256 / sub);
             COVEY__UNROLL
             for (int h = 0; h < 2; h++) {
                 covey__f4 isum = covey__to_f4(x[2 * t + h]);

@@ -193,7 +193,8 @@ COVEY__INLINE const uint8_t *covey__ahead(const covey__weights *w, int32_t r, in
 COVEY__INLINE covey__i4 covey__sum_lanes4(const covey__i4 z[4]) {
     covey__i4 ab = covey__zip_low(z[0], z[1]) + covey__zip_high(z[0], z[1]);
     covey__i4 cd = covey__zip_low(z[2], z[3]) + covey__zip_high(z[2], z[3]);
-    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) +
+           __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
 }
 
 /* Transposes 4 rows of 4 dwords. */

@@ -149,7 +149,8 @@ COVEY__INLINE void covey__tile_put(uint8_t *to, const covey__b16 rows[8]) {
 #define COVEY__DOT(t, from, lane)                                                                  \
     if ((t) < tokens) {                                                                            \
         acc[2 * (t)] = (covey__i4)vdotq_laneq_s32((int32x4_t)acc[2 * (t)], w0, from, lane);        \
-        acc[2 * (t) + 1] = (covey__i4)vdotq_laneq_s32((int32x4_t)acc[2 * (t) + 1], w1, from, lane); \
+        acc[2 * (t) + 1] =                                                                         \
+            (covey__i4)vdotq_laneq_s32((int32x4_t)acc[2 * (t) + 1], w1, from, lane);               \
     }
 
 /* acc[2 * t + half] takes the products of 8 rows and token t over `columns` columns; rows are in
@@ -199,8 +200,8 @@ COVEY__INLINE void covey__tile_put(uint8_t *to, const covey__h8 rows[8]) {
     if ((t) < tokens) {                                                                            \
         acc[2 * (t)] = (covey__i4)vmlal_laneq_s16((int32x4_t)acc[2 * (t)], vget_low_s16(rows),     \
                                                   a[(t) / 2], lane);                               \
-        acc[2 * (t) + 1] = (covey__i4)vmlal_high_laneq_s16((int32x4_t)acc[2 * (t) + 1], rows,      \
-                                                           a[(t) / 2], lane);                      \
+        acc[2 * (t) + 1] =                                                                         \
+            (covey__i4)vmlal_high_laneq_s16((int32x4_t)acc[2 * (t) + 1], rows, a[(t) / 2], lane);  \
     }
 #define COVEY__COLUMN(c)                                                                           \
     {                                                                                              \

@@ -1,0 +1,5 @@
+/* Products of quantized weights with NEON and its matrix products of bytes: products_v128.h for
+ * this set. */
+#include "kernel/products_v128.h"
+
+PRODUCT_TABLE(neon_i8mm, neon)
