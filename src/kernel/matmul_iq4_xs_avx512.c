@@ -3,7 +3,8 @@
 #include "kernel/unpack_k_avx512.h"
 
 /* Two sub-blocks of 16 bytes, each low nibbles, then high ones. */
-COVEY__INLINE __m512i chunk(const uint8_t *block, int c) {
+COVEY__INLINE __m512i chunk(const uint8_t *block, const int8_t scales[16], int c) {
+    (void)scales;
     const __m512i order = _mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3);
     const __m512i shift = _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4);
     __m512i both = _mm512_castsi256_si512(covey__load256(block + 8 + 32 * c));

@@ -1,7 +1,8 @@
 /* Q4_K times many tokens, AVX-512 VNNI: unpacking for tile_avx512.h. */
 #include "kernel/unpack_k_avx512.h"
 
-COVEY__INLINE __m512i chunk(const uint8_t *block, int c) {
+COVEY__INLINE __m512i chunk(const uint8_t *block, const int8_t scales[16], int c) {
+    (void)scales;
     __m512i both = covey__twice256(block + 16 + 32 * c);
     return _mm512_and_si512(_mm512_srlv_epi16(both, covey__counts16(0, 4)), _mm512_set1_epi8(15));
 }

@@ -1,7 +1,8 @@
 /* Q6_K times many tokens, AVX-512 VNNI: unpacking for tile_avx512.h. Levels are 32 too much. */
 #include "kernel/unpack_k_avx512.h"
 
-COVEY__INLINE __m512i chunk(const uint8_t *block, int c) {
+COVEY__INLINE __m512i chunk(const uint8_t *block, const int8_t scales[16], int c) {
+    (void)scales;
     __m512i first, second;
     covey__q6_k_half(block + 64 * (c / 2), block + 128 + 32 * (c / 2), &first, &second);
     return c % 2 ? second : first;

@@ -123,6 +123,39 @@ COVEY__INLINE void finish256(const covey__tile *tile, const stretch *s, int32_t 
     }
 }
 
+/* -127 times a token's sum over a block, from the sums by 32. */
+COVEY__INLINE __m512i whole_bias(const int16_t *sums32) {
+    __m128i x = _mm_madd_epi16(covey__load128(sums32), _mm_set1_epi16(-127));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    return _mm512_broadcastd_epi32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1)));
+}
+
+/* Blocks of 256 whose bytes have their scales in them. */
+COVEY__INLINE void multiply_whole(const covey__tile *tile, const stretch *s, const int tokens,
+                                  const bool mins) {
+    __m512 f[COVEY__GROUP][2];
+    get(s, f, tokens);
+    const int8_t *q = s->q;
+    const uint8_t *w = tile->q;
+    for (int32_t b = 0; b < s->columns / 256; b++) {
+        __m512i sum[COVEY__GROUP][2];
+        start(sum, NULL, tokens);
+        COVEY__UNROLL
+        for (int t = 0; t < tokens && !mins; t++) {
+            size_t token = (size_t)(t < s->tokens ? t : 0);
+            sum[t][0] = sum[t][1] = whole_bias(s->sums + token * s->sums_stride + 8 * b);
+        }
+        for (int j = 0; j < 8; j++) {
+            dots(w, q, sum, 8, tokens);
+            w += 32 * 32;
+            q += 32 * COVEY__GROUP;
+        }
+        finish256(tile, s, b, 0, sum, f, tokens, 16, mins);
+        finish256(tile, s, b, 1, sum, f, tokens, 16, mins);
+    }
+    put(s, f, tokens);
+}
+
 /* Blocks of 256 with sub-blocks of `sub` columns. */
 COVEY__INLINE void multiply256(const covey__tile *tile, const stretch *s, const int tokens,
                                const int sub, const bool mins) {
@@ -168,8 +201,9 @@ MULTIPLIES(scale, multiply32, false)
 MULTIPLIES(min, multiply32, true)
 MULTIPLIES(sub16, multiply256, 16, false)
 MULTIPLIES(sub32, multiply256, 32, false)
-MULTIPLIES(sub16_min, multiply256, 16, true)
 MULTIPLIES(sub32_min, multiply256, 32, true)
+MULTIPLIES(whole, multiply_whole, false)
+MULTIPLIES(whole_min, multiply_whole, true)
 
 typedef struct way {
     multiply_fn multiply[COVEY__GROUP / 2]; /* for 2, 4 and 6 tokens */
@@ -179,12 +213,10 @@ typedef struct way {
 #define WAY(name, block, sub)                                                                      \
     { {name##_2, name##_4, name##_6}, (block), (sub) }
 static const way ways[] = {
-    [COVEY__TILE_SCALE] = WAY(scale, 32, 32),
-    [COVEY__TILE_MIN] = WAY(min, 32, 32),
-    [COVEY__TILE_SUB16] = WAY(sub16, 256, 16),
-    [COVEY__TILE_SUB32] = WAY(sub32, 256, 32),
-    [COVEY__TILE_SUB16_MIN] = WAY(sub16_min, 256, 16),
-    [COVEY__TILE_SUB32_MIN] = WAY(sub32_min, 256, 32),
+    [COVEY__TILE_SCALE] = WAY(scale, 32, 32),          [COVEY__TILE_MIN] = WAY(min, 32, 32),
+    [COVEY__TILE_SUB16] = WAY(sub16, 256, 16),         [COVEY__TILE_SUB32] = WAY(sub32, 256, 32),
+    [COVEY__TILE_SUB32_MIN] = WAY(sub32_min, 256, 32), [COVEY__TILE_WHOLE] = WAY(whole, 256, 32),
+    [COVEY__TILE_WHOLE_MIN] = WAY(whole_min, 256, 16),
 };
 
 /* All token groups against one tile. */

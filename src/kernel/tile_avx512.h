@@ -36,8 +36,9 @@ typedef enum covey__tile_kind {
     COVEY__TILE_MIN,       /* blocks of 32 with a scale and a minimum */
     COVEY__TILE_SUB16,     /* blocks of 256: 16 sub-blocks with scales */
     COVEY__TILE_SUB32,     /* 8 sub-blocks with scales */
-    COVEY__TILE_SUB16_MIN, /* 16 sub-blocks with scales and minimums */
-    COVEY__TILE_SUB32_MIN
+    COVEY__TILE_SUB32_MIN, /* 8 sub-blocks with scales and minimums */
+    COVEY__TILE_WHOLE,     /* 256 with the sub-blocks' scales in the bytes, 127 too much */
+    COVEY__TILE_WHOLE_MIN  /* the same, exact, and minimums for each 16 */
 } covey__tile_kind;
 
 /* Rows [r0, r1) for all tokens. `bias`: which of the activations' two takes back what the tile's

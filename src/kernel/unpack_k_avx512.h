@@ -11,6 +11,7 @@ typedef struct covey__tile_place {
     int32_t *sub;
     int16_t *mins;
     float *d, *m;
+    int8_t (*bytes)[16]; /* for the chunks: 16 scales of each row, where a type asks for them */
 } covey__tile_place;
 
 /* 16 rows' dwords, z[k] holding rows 4k to 4k + 3 in its lanes: out[c] is dword c of all rows. */
@@ -75,8 +76,24 @@ COVEY__INLINE void covey__put_six_bits(const uint8_t *const p[16], size_t at,
     covey__put_halves(by_row[0], to.d, to.m);
 }
 
+/* 64 levels (0 to 7) of four sub-blocks of 16, from number 4c on, to (level - zero) * scale + plus:
+ * looked up in a table of eight products for each sub-block. */
+COVEY__INLINE __m512i covey__scale_levels(__m512i levels, const int8_t scales[16], int c,
+                                          const int16_t zero, const int16_t plus) {
+    const __m512i level = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m512i lane =
+        _mm512_setr_epi32(0, 0, 0, 0, 0x10001, 0x10001, 0x10001, 0x10001, 0x20002, 0x20002, 0x20002,
+                          0x20002, 0x30003, 0x30003, 0x30003, 0x30003);
+    __m512i all = _mm512_castsi256_si512(_mm256_cvtepi8_epi16(covey__load128(scales)));
+    __m512i index = _mm512_add_epi16(lane, _mm512_set1_epi16((int16_t)(4 * c)));
+    __m512i table = _mm512_mullo_epi16(_mm512_permutexvar_epi16(index, all),
+                                       _mm512_sub_epi16(level, _mm512_set1_epi16(zero)));
+    table = _mm512_add_epi16(table, _mm512_set1_epi16(plus));
+    return _mm512_shuffle_epi8(_mm512_packus_epi16(table, table), levels);
+}
+
 /* Columns 64c to 64c + 63 of a block, as unsigned bytes. */
-typedef __m512i (*covey__k_chunk_fn)(const uint8_t *block, int c);
+typedef __m512i (*covey__k_chunk_fn)(const uint8_t *block, const int8_t scales[16], int c);
 typedef void (*covey__k_scales_fn)(const uint8_t *const p[16], size_t at, covey__tile_place to);
 
 COVEY__INLINE void covey__unpack_k(const covey__cut *cut, covey__tile *tile, const size_t bytes,
@@ -87,10 +104,11 @@ COVEY__INLINE void covey__unpack_k(const covey__cut *cut, covey__tile *tile, con
         covey__rows(cut->w, cut->r + 16 * half, cut->end, (size_t)cut->k0 / 256 * bytes, p, 16);
         for (int32_t b = 0; b < cut->columns / 256; b++) {
             size_t at = (size_t)b * bytes;
+            int8_t bytes16[16][16];
             uint8_t *to = tile->q + (size_t)b * 8192 + (size_t)half * 64;
-            covey__tile_place place = {tile->sub + b * subs * 32 + half * 16,
-                                       tile->mins + b * subs * 32 + half * 32,
-                                       tile->d + b * 32 + half * 16, tile->m + b * 32 + half * 16};
+            covey__tile_place place = {
+                tile->sub + b * subs * 32 + half * 16, tile->mins + b * subs * 32 + half * 32,
+                tile->d + b * 32 + half * 16, tile->m + b * 32 + half * 16, bytes16};
             scales(p, at, place);
             COVEY__UNROLL
             for (int c = 0; c < 4; c++) {
@@ -99,7 +117,7 @@ COVEY__INLINE void covey__unpack_k(const covey__cut *cut, covey__tile *tile, con
                 for (int i = 0; i < 16; i++) {
                     const uint8_t *next = p[i] + at + cut->ahead + bytes / 4 * (size_t)c;
                     _mm_prefetch((const char *)next, _MM_HINT_T1);
-                    z[i] = chunk(p[i] + at, c);
+                    z[i] = chunk(p[i] + at, bytes16[i], c);
                 }
                 covey__transpose16(z, to + 2048 * c, 128);
             }
