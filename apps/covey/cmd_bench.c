@@ -19,7 +19,7 @@
 #define TOKENS_MAX   (1 << 20)
 
 typedef struct bench {
-    const char *path;
+    const char *path, *isa;
     int prompt, decode, threads, repeats, sessions;
     bool json;
     covey_kv_type kv;
@@ -168,6 +168,8 @@ static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
         {"sessions", 's', APP_INT, &sessions, "N",
          "prefilled apart and decoded together, one pass a step (1)", 1, SESSIONS_MAX},
         {"kv", 0, APP_TEXT, &kv, "TYPE", APP_KV_HELP, 0, 0},
+        {"isa", 0, APP_TEXT, &b->isa, "NAME", "scalar, avx2, avx-vnni or avx512; default: the best",
+         0, 0},
         {"json", 0, APP_FLAG, &b->json, NULL, "print one JSON object", 0, 0},
         {0}};
     const app_command command = {
@@ -200,6 +202,7 @@ int covey_cmd_bench(int argc, char **argv) {
     covey_error error = {.message = ""};
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     options.threads = b.threads;
+    options.isa = b.isa;
     covey_runtime *runtime = NULL;
     if (covey_runtime_open(&options, &runtime, &error) != COVEY_OK) return failed(&error);
     size_t room = (size_t)(b.prompt > b.sessions ? b.prompt : b.sessions);
