@@ -109,6 +109,27 @@ COVEY__INLINE __m256 covey__scales8(const uint8_t *const p[8], size_t at) {
     return _mm256_cvtph_ps(_mm_insert_epi16(h, covey__load_u16(p[7] + at), 7));
 }
 
+/* Two half-precision numbers, one after the other, at byte `at` of 8 rows. */
+COVEY__INLINE void covey__scales8x2(const uint8_t *const p[8], size_t at, __m256 *first,
+                                    __m256 *second) {
+    const __m128i apart = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    __m128i h[8];
+    COVEY__UNROLL
+    for (int i = 0; i < 8; i++) {
+        int32_t both;
+        memcpy(&both, p[i] + at, 4);
+        h[i] = _mm_cvtsi32_si128(both);
+    }
+    __m128i low =
+        _mm_unpacklo_epi64(_mm_unpacklo_epi32(h[0], h[1]), _mm_unpacklo_epi32(h[2], h[3]));
+    __m128i high =
+        _mm_unpacklo_epi64(_mm_unpacklo_epi32(h[4], h[5]), _mm_unpacklo_epi32(h[6], h[7]));
+    low = _mm_shuffle_epi8(low, apart);
+    high = _mm_shuffle_epi8(high, apart);
+    *first = _mm256_cvtph_ps(_mm_unpacklo_epi64(low, high));
+    *second = _mm256_cvtph_ps(_mm_unpackhi_epi64(low, high));
+}
+
 /* Rows r, r + 1, ... of a matrix; rows from `end` on are its last one again, so that a tile is
  * always full and nothing beyond the matrix is read. */
 COVEY__INLINE void covey__rows(const covey__weights *w, int32_t r, int32_t end, size_t at,
@@ -139,6 +160,17 @@ COVEY__INLINE __m256i covey__sum_rows8(const __m256i z[8]) {
     __m256i b = covey__sum_lanes4(z[4], z[5], z[6], z[7]);
     return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
                             _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+/* Rows of 4 dwords, i and i + 4 in the halves of r[i]: dword c of all 8 rows goes to `out` +
+ * c * stride bytes. */
+COVEY__INLINE void covey__transpose4(const __m256i r[4], uint8_t *out, size_t stride) {
+    __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
+    __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_unpacklo_epi64(a, c));
+    _mm256_storeu_si256((__m256i *)(void *)(out + stride), _mm256_unpackhi_epi64(a, c));
+    _mm256_storeu_si256((__m256i *)(void *)(out + 2 * stride), _mm256_unpacklo_epi64(b, d));
+    _mm256_storeu_si256((__m256i *)(void *)(out + 3 * stride), _mm256_unpackhi_epi64(b, d));
 }
 
 /* Transposes 8 rows of 8 dwords: dword c of all rows goes to `out` + c * stride bytes. */

@@ -75,11 +75,13 @@ COVEY__INLINE void matvec(const covey__weights *w, const covey__act_row *a, int3
                 z[i] =
                     block_sums(p[i] + at, a->q + 256 * b, sums, &m[i], half, scales, sub, excess);
             }
-            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(covey__sum_rows8(z)),
-                                     covey__scales8(p, at + d_at));
-            if (excess == MINIMA)
-                y = _mm256_sub_ps(y, _mm256_mul_ps(_mm256_cvtepi32_ps(covey__sum_rows8(m)),
-                                                   covey__scales8(p, at + d_at + 2)));
+            __m256 y = _mm256_cvtepi32_ps(covey__sum_rows8(z)), d, dmin;
+            if (excess == MINIMA) {
+                covey__scales8x2(p, at + d_at, &d, &dmin);
+                __m256 over = _mm256_cvtepi32_ps(covey__sum_rows8(m));
+                y = _mm256_sub_ps(_mm256_mul_ps(y, d), _mm256_mul_ps(over, dmin));
+            } else
+                y = _mm256_mul_ps(y, covey__scales8(p, at + d_at));
             acc = _mm256_add_ps(acc, _mm256_mul_ps(y, _mm256_set1_ps(a->d[b])));
         }
         covey__put8(out + r, r1 - r, acc);

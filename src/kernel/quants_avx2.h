@@ -8,49 +8,66 @@
 #include "kernel/blocks.h"
 #include "kernel/lanes_avx2.h"
 
-/* ---- Blocks of 32 ------------------------------------------------------------------------------
+/* ---- Blocks of 32: two rows' at once ------------------------------------------------------------
+ * u[0] holds levels 0 to 15 of one row and of the other, u[1] levels 16 to 31.
  */
 
-/* 16 bytes' low nibbles, then their high ones. */
-COVEY__INLINE __m256i covey__nibbles(const uint8_t *q) {
-    __m128i both = covey__load128(q);
-    __m256i v = _mm256_inserti128_si256(_mm256_castsi128_si256(both), _mm_srli_epi16(both, 4), 1);
-    return _mm256_and_si256(v, _mm256_set1_epi8(15));
+/* 16 bytes of each row. */
+COVEY__INLINE __m256i covey__both(const uint8_t *w0, const uint8_t *w1) {
+    __m256i v = _mm256_castsi128_si256(covey__load128(w0));
+    return _mm256_inserti128_si256(v, covey__load128(w1), 1);
 }
 
-/* The weights that 32 nibbles stand for. */
+COVEY__INLINE void covey__nibbles(__m256i both, __m256i u[2]) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    u[0] = _mm256_and_si256(both, nibble);
+    u[1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+}
+
+/* The weights that nibbles stand for. */
 COVEY__INLINE __m256i covey__book(__m256i nibbles) {
     __m256i book = _mm256_broadcastsi128_si256(covey__load128(covey__codebook));
     return _mm256_shuffle_epi8(book, nibbles);
 }
 
-/* Bit i of four bytes to byte i, as 16 or 0. */
-COVEY__INLINE __m256i covey__fifth_bits(const uint8_t *high) {
-    const __m256i byte = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2,
-                                          2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+/* Adds 16 where bit i of a row's four bytes is set to level i. */
+COVEY__INLINE void covey__fifth_bits(const uint8_t *high0, const uint8_t *high1, __m256i u[2]) {
+    const __m256i byte = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0,
+                                          0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
     const __m256i bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
-    __m256i v = _mm256_shuffle_epi8(covey__spread32(high), byte);
-    v = _mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit);
-    return _mm256_and_si256(v, _mm256_set1_epi8(16));
+    const __m256i fifth = _mm256_set1_epi8(16), two = _mm256_set1_epi8(2);
+    __m256i both = _mm256_inserti128_si256(covey__spread32(high0),
+                                           _mm256_castsi256_si128(covey__spread32(high1)), 1);
+    COVEY__UNROLL
+    for (int i = 0; i < 2; i++) {
+        __m256i v = _mm256_shuffle_epi8(both, i ? _mm256_add_epi8(byte, two) : byte);
+        v = _mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit);
+        u[i] = _mm256_or_si256(u[i], _mm256_and_si256(v, fifth));
+    }
 }
 
-COVEY__INLINE __m256i covey__levels_q8_0(const uint8_t *w) {
-    return covey__load256(w + 2);
+COVEY__INLINE void covey__levels_q8_0(const uint8_t *w0, const uint8_t *w1, __m256i u[2]) {
+    u[0] = covey__both(w0 + 2, w1 + 2);
+    u[1] = covey__both(w0 + 18, w1 + 18);
 }
-COVEY__INLINE __m256i covey__levels_q4_0(const uint8_t *w) {
-    return covey__nibbles(w + 2);
+COVEY__INLINE void covey__levels_q4_0(const uint8_t *w0, const uint8_t *w1, __m256i u[2]) {
+    covey__nibbles(covey__both(w0 + 2, w1 + 2), u);
 }
-COVEY__INLINE __m256i covey__levels_q4_1(const uint8_t *w) {
-    return covey__nibbles(w + 4);
+COVEY__INLINE void covey__levels_q4_1(const uint8_t *w0, const uint8_t *w1, __m256i u[2]) {
+    covey__nibbles(covey__both(w0 + 4, w1 + 4), u);
 }
-COVEY__INLINE __m256i covey__levels_q5_0(const uint8_t *w) {
-    return _mm256_or_si256(covey__nibbles(w + 6), covey__fifth_bits(w + 2));
+COVEY__INLINE void covey__levels_q5_0(const uint8_t *w0, const uint8_t *w1, __m256i u[2]) {
+    covey__nibbles(covey__both(w0 + 6, w1 + 6), u);
+    covey__fifth_bits(w0 + 2, w1 + 2, u);
 }
-COVEY__INLINE __m256i covey__levels_q5_1(const uint8_t *w) {
-    return _mm256_or_si256(covey__nibbles(w + 8), covey__fifth_bits(w + 4));
+COVEY__INLINE void covey__levels_q5_1(const uint8_t *w0, const uint8_t *w1, __m256i u[2]) {
+    covey__nibbles(covey__both(w0 + 8, w1 + 8), u);
+    covey__fifth_bits(w0 + 4, w1 + 4, u);
 }
-COVEY__INLINE __m256i covey__levels_iq4_nl(const uint8_t *w) {
-    return covey__book(covey__nibbles(w + 2));
+COVEY__INLINE void covey__levels_iq4_nl(const uint8_t *w0, const uint8_t *w1, __m256i u[2]) {
+    covey__nibbles(covey__both(w0 + 2, w1 + 2), u);
+    u[0] = covey__book(u[0]);
+    u[1] = covey__book(u[1]);
 }
 
 /* ---- Blocks of 256: a half of 128 levels, in four registers of 32 ------------------------------
@@ -119,7 +136,12 @@ COVEY__INLINE void covey__half_q6_k(const uint8_t *w, int half, __m256i u[4]) {
 
 COVEY__INLINE void covey__half_iq4_xs(const uint8_t *w, int half, __m256i u[4]) {
     COVEY__UNROLL
-    for (int j = 0; j < 4; j++) u[j] = covey__book(covey__nibbles(w + 8 + 64 * half + 16 * j));
+    for (int j = 0; j < 4; j++) {
+        __m128i both = covey__load128(w + 8 + 64 * half + 16 * j);
+        __m256i v = _mm256_castsi128_si256(both);
+        v = _mm256_inserti128_si256(v, _mm_srli_epi16(both, 4), 1);
+        u[j] = covey__book(_mm256_and_si256(v, _mm256_set1_epi8(15)));
+    }
 }
 
 /* ---- Blocks of 256: scales of sub-blocks, and what multiplies the activations' sums: the minima,
@@ -156,12 +178,14 @@ COVEY__INLINE covey__scales covey__scales_q6_k(const uint8_t *w) {
 
 /* 8 scales and 8 minima of six bits in 12 bytes. */
 COVEY__INLINE covey__scales covey__scales_q4_k(const uint8_t *w) {
-    uint32_t v[3];
-    memcpy(v, w + 4, 12);
-    uint32_t scale = (v[2] & 0x0f0f0f0fu) | (v[0] >> 2 & 0x30303030u);
-    uint32_t min = (v[2] >> 4 & 0x0f0f0f0fu) | (v[1] >> 2 & 0x30303030u);
-    uint64_t scales = (v[0] & 0x3f3f3f3fu) | (uint64_t)scale << 32;
-    uint64_t minima = (v[1] & 0x3f3f3f3fu) | (uint64_t)min << 32;
+    uint32_t a, b, c;
+    memcpy(&a, w + 4, 4);
+    memcpy(&b, w + 8, 4);
+    memcpy(&c, w + 12, 4);
+    uint32_t scale = (c & 0x0f0f0f0fu) | (a >> 2 & 0x30303030u);
+    uint32_t min = (c >> 4 & 0x0f0f0f0fu) | (b >> 2 & 0x30303030u);
+    uint64_t scales = (a & 0x3f3f3f3fu) | (uint64_t)scale << 32;
+    uint64_t minima = (b & 0x3f3f3f3fu) | (uint64_t)min << 32;
     __m128i s = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((int64_t)scales));
     __m128i m = _mm_cvtepu8_epi16(_mm_cvtsi64_si128((int64_t)minima));
     return (covey__scales){_mm256_broadcastsi128_si256(s), _mm256_zextsi128_si256(m)};
@@ -185,7 +209,7 @@ COVEY__INLINE covey__scales covey__scales_iq4_xs(const uint8_t *w) {
     return (covey__scales){_mm256_broadcastsi128_si256(s), _mm256_zextsi128_si256(s)};
 }
 
-typedef __m256i (*covey__levels_fn)(const uint8_t *w);
+typedef void (*covey__levels_fn)(const uint8_t *w0, const uint8_t *w1, __m256i u[2]);
 typedef void (*covey__half_fn)(const uint8_t *w, int half, __m256i u[4]);
 typedef covey__scales (*covey__scales_fn)(const uint8_t *w);
 

@@ -18,12 +18,10 @@ static void all_tokens(const covey__tile_ops *ops, const covey__product *p, cove
             s.sums = (ops->sub == 16 ? a->sums16 : a->sums32) + (size_t)t * s.sums_stride +
                      k0 / (size_t)ops->sub;
         s.out = p->out + (size_t)t * p->out_stride + cut->r;
-        count = left >= COVEY__GROUP ? COVEY__GROUP : left >= 3 ? 3 : left;
-        covey__tile_fn multiply = count == 6   ? ops->six
-                                  : count == 3 ? ops->three
-                                  : count == 2 ? ops->two
-                                               : ops->one;
-        multiply(tile, &s);
+        bool six = left >= COVEY__GROUP && ops->six;
+        count = six ? COVEY__GROUP : left < 3 ? left : 3;
+        s.tokens = count;
+        (six ? ops->six : ops->three)(tile, &s);
     }
 }
 

@@ -24,7 +24,8 @@ typedef struct covey__tile {
 } covey__tile;
 _Static_assert(sizeof(covey__tile) <= COVEY__TILE_SCRATCH, "scratch");
 
-/* A stretch of up to 6 tokens' activations, and where its outputs go. */
+/* A stretch of up to 6 tokens' activations, and where its outputs go. Of fewer than a product takes
+ * the others' activations are whatever the group holds there, and their outputs are not stored. */
 typedef struct covey__stretch {
     const int8_t *q;
     const float *d;
@@ -33,7 +34,7 @@ typedef struct covey__stretch {
     size_t sums_stride;
     float *out;
     size_t out_stride;
-    int32_t columns, rows;
+    int32_t columns, rows, tokens;
     bool first; /* else the accumulators are continued from `out` */
 } covey__stretch;
 
@@ -48,9 +49,9 @@ typedef struct covey__cut {
 typedef void (*covey__tile_unpack_fn)(const covey__cut *cut, covey__tile *tile);
 typedef void (*covey__tile_fn)(const covey__tile *tile, const covey__stretch *s);
 
-/* The product of one shape of blocks, by the number of tokens: 1, 2, 3 or 6. */
+/* The product of one shape of blocks, for up to 3 tokens and for 6 (NULL: twice 3). */
 typedef struct covey__tile_ops {
-    covey__tile_fn one, two, three, six;
+    covey__tile_fn three, six;
     int32_t sub; /* columns a sub-block of K types; 0: blocks of 32 with one scale */
 } covey__tile_ops;
 

@@ -87,6 +87,14 @@ COVEY__INLINE void dots_scaled(const uint8_t *w, const int8_t *q, const int16_t 
     }
 }
 
+#define SHAPE_32(shape, fit, excess)                                                               \
+    SHAPE_FN_32(shape, 3, fit, excess)                                                             \
+    SHAPE_FN_32(shape, 6, fit, excess)                                                             \
+    static const covey__tile_ops shape = {shape##_3, shape##_6, 0};
+#define SHAPE_256(shape, fit, excess, sub)                                                         \
+    SHAPE_FN_256(shape, 3, fit, excess, sub)                                                       \
+    static const covey__tile_ops shape = {shape##_3, NULL, sub};
+
 SHAPE_32(byte_32, FIT_WIDE, WIDE_EXCESS)
 SHAPE_32(nibble_32, 8, 3)
 SHAPE_32(five_32, 4, 4)

@@ -27,18 +27,17 @@ COVEY__INLINE void dots(const uint8_t *w, const int8_t *q, ints x, const int ste
 COVEY__INLINE void dots_scaled(const uint8_t *w, const int8_t *q, const int16_t *s, ints x,
                                const int steps, const int fit, const int tokens);
 
-COVEY__INLINE void accumulators_get(const covey__stretch *s, floats f, const int tokens) {
-    COVEY__UNROLL
-    for (int t = 0; t < tokens; t++) {
+static COVEY__NOINLINE void accumulators_get(const covey__stretch *s, floats f) {
+    for (int t = 0; t < COVEY__TILE_TOKENS; t++) {
         const float *out = s->out + (size_t)t * s->out_stride;
-        f[t][0] = s->first ? _mm256_setzero_ps() : covey__get8(out, s->rows);
-        f[t][1] = s->first ? _mm256_setzero_ps() : covey__get8(out + 8, s->rows - 8);
+        bool zero = s->first || t >= s->tokens;
+        f[t][0] = zero ? _mm256_setzero_ps() : covey__get8(out, s->rows);
+        f[t][1] = zero ? _mm256_setzero_ps() : covey__get8(out + 8, s->rows - 8);
     }
 }
 
-COVEY__INLINE void accumulators_put(const covey__stretch *s, floats f, const int tokens) {
-    COVEY__UNROLL
-    for (int t = 0; t < tokens; t++) {
+static COVEY__NOINLINE void accumulators_put(const covey__stretch *s, floats f) {
+    for (int t = 0; t < s->tokens; t++) {
         float *out = s->out + (size_t)t * s->out_stride;
         covey__put8(out, s->rows, f[t][0]);
         covey__put8(out + 8, s->rows - 8, f[t][1]);
@@ -60,7 +59,7 @@ COVEY__INLINE __m256 step_32(__m256i x, __m256 dw, __m256 m, float da, int32_t b
 COVEY__INLINE void multiply_32(const covey__tile *tile, const covey__stretch *s, const int fit,
                                const int excess, const int tokens) {
     floats f;
-    accumulators_get(s, f, tokens);
+    accumulators_get(s, f);
     const int8_t *q = s->q;
     const float *d = s->d;
     const int32_t *bias = s->bias;
@@ -87,93 +86,79 @@ COVEY__INLINE void multiply_32(const covey__tile *tile, const covey__stretch *s,
         d += COVEY__GROUP;
         bias += COVEY__GROUP;
     }
-    accumulators_put(s, f, tokens);
+    accumulators_put(s, f);
 }
 
-/* The sum over a block's sub-blocks of `pairs` times the activations' sums. */
-COVEY__INLINE __m256i over_sums(const int16_t *pairs, const int16_t *sums, const int count) {
-    __m256i total = _mm256_setzero_si256();
-    COVEY__UNROLL
-    for (int j = 0; j < count; j++) {
-        __m256i p = covey__load256(pairs + 32 * j);
-        total = _mm256_add_epi32(total, _mm256_madd_epi16(p, covey__spread32(sums + 2 * j)));
+/* The float steps of block b of 256, whose scaled integer sums are x:
+ *
+ *   f = f + (float(x) * dw) * da                          or with minima
+ *   f = f + (float(x) * dw - float(over) * m) * da
+ *
+ * `over` is the sum over sub-blocks of the tile's `pairs` times the activations' sums. */
+static COVEY__NOINLINE void steps_256(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                                      const int32_t subs, const int excess, const ints x,
+                                      floats f) {
+    const float *da = s->d + b * COVEY__GROUP;
+    for (int half = 0; half < 2; half++) {
+        __m256 dw = _mm256_loadu_ps(tile->d + 16 * b + 8 * half);
+        __m256 m = _mm256_loadu_ps(tile->m + 16 * b + 8 * half);
+        const int16_t *pairs = tile->pairs + b * subs * 16 + 16 * half;
+        for (int32_t t = 0; t < s->tokens; t++) {
+            const int16_t *sums = s->sums + (size_t)t * s->sums_stride + subs * b;
+            __m256i over = _mm256_setzero_si256(), isum = x[t][half];
+            for (int32_t j = 0; j < subs; j += 2) {
+                __m256i p = covey__load256(pairs + 16 * j);
+                over = _mm256_add_epi32(over, _mm256_madd_epi16(p, covey__spread32(sums + j)));
+            }
+            if (excess >= 0)
+                isum = _mm256_sub_epi32(isum, _mm256_sll_epi32(over, _mm_cvtsi32_si128(excess)));
+            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(isum), dw);
+            if (excess == MINIMA) y = _mm256_sub_ps(y, _mm256_mul_ps(_mm256_cvtepi32_ps(over), m));
+            y = _mm256_mul_ps(y, _mm256_set1_ps(da[t]));
+            f[t][half] = _mm256_add_ps(f[t][half], y);
+        }
     }
-    return total;
-}
-
-/* The float step of a block of 256: (float(x) * dw) * da, or with minima
- * (float(x) * dw - float(sum) * m) * da. `sum`: of `pairs` over the activations' sums. */
-COVEY__INLINE __m256 step_256(__m256i x, __m256i sum, __m256 dw, __m256 m, float da,
-                              const int excess) {
-    if (excess >= 0) x = _mm256_sub_epi32(x, _mm256_slli_epi32(sum, excess));
-    __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(x), dw);
-    if (excess == MINIMA) y = _mm256_sub_ps(y, _mm256_mul_ps(_mm256_cvtepi32_ps(sum), m));
-    return _mm256_mul_ps(y, _mm256_set1_ps(da));
 }
 
 /* Blocks of 256 in sub-blocks of `sub` columns. */
 COVEY__INLINE void multiply_256(const covey__tile *tile, const covey__stretch *s, const int fit,
                                 const int excess, const int sub, const int tokens) {
-    const int subs = 256 / sub;
     floats f;
-    accumulators_get(s, f, tokens);
+    accumulators_get(s, f);
     const int8_t *q = s->q;
-    const float *d = s->d;
+    const uint8_t *w = tile->q;
+    const int16_t *scales = tile->sub;
     for (int32_t b = 0; b < s->columns / 256; b++) {
-        const uint8_t *w = tile->q + (size_t)b * 4096;
-        const int16_t *scales = tile->sub + b * subs * 32;
-        ints x;
+        ints x, sums;
         COVEY__UNROLL
         for (int t = 0; t < tokens; t++) x[t][0] = x[t][1] = _mm256_setzero_si256();
-        for (int j = 0; j < subs; j++) {
+        for (int j = 0; j < 256 / sub; j++) {
             dots_scaled(w, q, scales, x, sub / 4, fit, tokens);
             w += sub * 16;
             q += sub * COVEY__GROUP;
             scales += 32;
         }
         COVEY__UNROLL
-        for (int half = 0; half < 2; half++) {
-            __m256 dw = _mm256_loadu_ps(tile->d + 16 * b + 8 * half);
-            __m256 m = _mm256_loadu_ps(tile->m + 16 * b + 8 * half);
-            const int16_t *pairs = tile->pairs + b * subs * 16 + 16 * half;
-            COVEY__UNROLL
-            for (int t = 0; t < tokens; t++) {
-                const int16_t *sums = s->sums + (size_t)t * s->sums_stride + subs * b;
-                __m256i sum = _mm256_setzero_si256();
-                if (excess != NO_EXCESS) sum = over_sums(pairs, sums, subs / 2);
-                __m256 y = step_256(x[t][half], sum, dw, m, d[t], excess);
-                f[t][half] = _mm256_add_ps(f[t][half], y);
-            }
+        for (int t = 0; t < tokens; t++) {
+            sums[t][0] = x[t][0];
+            sums[t][1] = x[t][1];
         }
-        d += COVEY__GROUP;
+        steps_256(tile, s, b, 256 / sub, excess, (const __m256i(*)[2])sums, f);
     }
-    accumulators_put(s, f, tokens);
+    accumulators_put(s, f);
 }
 
-/* A shape's functions and their table, `shape`. */
+/* A shape's functions and their table, `shape`: for 3 tokens alone, or for 6 too. */
 #define SHAPE_FN_32(shape, tokens, fit, excess)                                                    \
     static COVEY__NOINLINE void shape##_##tokens(const covey__tile *tile,                          \
                                                  const covey__stretch *s) {                        \
         multiply_32(tile, s, fit, excess, tokens);                                                 \
     }
-#define SHAPE_32(shape, fit, excess)                                                               \
-    SHAPE_FN_32(shape, 1, fit, excess)                                                             \
-    SHAPE_FN_32(shape, 2, fit, excess)                                                             \
-    SHAPE_FN_32(shape, 3, fit, excess)                                                             \
-    SHAPE_FN_32(shape, 6, fit, excess)                                                             \
-    static const covey__tile_ops shape = {shape##_1, shape##_2, shape##_3, shape##_6, 0};
-
 #define SHAPE_FN_256(shape, tokens, fit, excess, sub)                                              \
     static COVEY__NOINLINE void shape##_##tokens(const covey__tile *tile,                          \
                                                  const covey__stretch *s) {                        \
         multiply_256(tile, s, fit, excess, sub, tokens);                                           \
     }
-#define SHAPE_256(shape, fit, excess, sub)                                                         \
-    SHAPE_FN_256(shape, 1, fit, excess, sub)                                                       \
-    SHAPE_FN_256(shape, 2, fit, excess, sub)                                                       \
-    SHAPE_FN_256(shape, 3, fit, excess, sub)                                                       \
-    SHAPE_FN_256(shape, 6, fit, excess, sub)                                                       \
-    static const covey__tile_ops shape = {shape##_1, shape##_2, shape##_3, shape##_6, sub};
 
 #define MATMUL(type, isa, shape)                                                                   \
     void covey__matmul_##type##_##isa(const covey__product *p, int32_t r0, int32_t r1,             \

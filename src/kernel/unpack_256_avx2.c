@@ -2,36 +2,22 @@
 #include "kernel/quants_avx2.h"
 #include "kernel/tile_avx2.h"
 
-/* 8 rows of 4 dwords: dword c of all rows goes to `out` + c * 64 bytes. */
-COVEY__INLINE void transpose4(const __m128i r[8], uint8_t *out) {
-    __m256i v[4];
-    COVEY__UNROLL
-    for (int i = 0; i < 4; i++)
-        v[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(r[i]), r[i + 4], 1);
-    __m256i a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
-    __m256i c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_unpacklo_epi64(a, c));
-    _mm256_storeu_si256((__m256i *)(void *)(out + 64), _mm256_unpackhi_epi64(a, c));
-    _mm256_storeu_si256((__m256i *)(void *)(out + 128), _mm256_unpacklo_epi64(b, d));
-    _mm256_storeu_si256((__m256i *)(void *)(out + 192), _mm256_unpackhi_epi64(b, d));
-}
-
 /* 8 rows' scales of a block with 8 sub-blocks. */
-COVEY__INLINE void put_scales_8(const covey__scales s[8], int16_t *sub, int16_t *pairs) {
-    __m256i z[8];
-    __m128i m[8];
+static COVEY__NOINLINE void put_scales_8(const covey__scales s[8], int16_t *sub, int16_t *pairs) {
+    __m256i z[8], m[4];
     COVEY__UNROLL
     for (int i = 0; i < 8; i++) {
         __m256i order = _mm256_permute4x64_epi64(s[i].scale, 0x50);
         z[i] = _mm256_unpacklo_epi16(order, order);
-        m[i] = _mm256_castsi256_si128(s[i].other);
     }
+    COVEY__UNROLL
+    for (int i = 0; i < 4; i++) m[i] = _mm256_permute2x128_si256(s[i].other, s[i + 4].other, 0x20);
     covey__transpose8(z, (uint8_t *)sub, 64);
-    transpose4(m, (uint8_t *)pairs);
+    covey__transpose4(m, (uint8_t *)pairs, 64);
 }
 
 /* And with 16. */
-COVEY__INLINE void put_scales_16(const covey__scales s[8], int16_t *sub, int16_t *pairs) {
+static COVEY__NOINLINE void put_scales_16(const covey__scales s[8], int16_t *sub, int16_t *pairs) {
     __m256i z[8];
     for (int half = 0; half < 2; half++) {
         COVEY__UNROLL
@@ -85,9 +71,13 @@ COVEY__INLINE void unpack(const covey__cut *cut, covey__tile *tile, const size_t
                 put_scales_8(s, sub_to, pairs_to);
             else
                 put_scales_16(s, sub_to, pairs_to);
-            _mm256_storeu_ps(tile->d + 16 * b + 8 * side, covey__scales8(p, at + d_at));
+            __m256 d, m = _mm256_setzero_ps();
             if (minima)
-                _mm256_storeu_ps(tile->m + 16 * b + 8 * side, covey__scales8(p, at + d_at + 2));
+                covey__scales8x2(p, at + d_at, &d, &m);
+            else
+                d = covey__scales8(p, at + d_at);
+            _mm256_storeu_ps(tile->d + 16 * b + 8 * side, d);
+            if (minima) _mm256_storeu_ps(tile->m + 16 * b + 8 * side, m);
         }
     }
 }

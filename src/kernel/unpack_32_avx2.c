@@ -11,16 +11,26 @@ COVEY__INLINE void unpack(const covey__cut *cut, covey__tile *tile, const size_t
         covey__rows(cut->w, cut->r + 8 * half, cut->end, (size_t)cut->k0 / 32 * bytes, p, 8);
         for (int32_t b = 0; b < cut->columns / 32; b++) {
             size_t at = (size_t)b * bytes;
-            __m256i z[8];
+            uint8_t *to = tile->q + (size_t)b * 512 + (size_t)half * 32;
+            __m256i low[4], high[4];
             COVEY__UNROLL
-            for (int i = 0; i < 8; i++) {
+            for (int i = 0; i < 4; i++) {
                 _mm_prefetch((const char *)p[i] + at + cut->ahead, _MM_HINT_T1);
-                z[i] = levels(p[i] + at);
-                if (flip) z[i] = _mm256_xor_si256(z[i], sign);
+                _mm_prefetch((const char *)p[i + 4] + at + cut->ahead, _MM_HINT_T1);
+                __m256i u[2];
+                levels(p[i] + at, p[i + 4] + at, u);
+                low[i] = flip ? _mm256_xor_si256(u[0], sign) : u[0];
+                high[i] = flip ? _mm256_xor_si256(u[1], sign) : u[1];
             }
-            covey__transpose8(z, tile->q + (size_t)b * 512 + (size_t)half * 32, 64);
-            _mm256_storeu_ps(tile->d + 16 * b + 8 * half, covey__scales8(p, at));
-            if (minimum) _mm256_storeu_ps(tile->m + 16 * b + 8 * half, covey__scales8(p, at + 2));
+            covey__transpose4(low, to, 64);
+            covey__transpose4(high, to + 256, 64);
+            __m256 d, m = _mm256_setzero_ps();
+            if (minimum)
+                covey__scales8x2(p, at, &d, &m);
+            else
+                d = covey__scales8(p, at);
+            _mm256_storeu_ps(tile->d + 16 * b + 8 * half, d);
+            if (minimum) _mm256_storeu_ps(tile->m + 16 * b + 8 * half, m);
         }
     }
 }
