@@ -62,14 +62,16 @@ static inline void *case_alloc(size_t size) {
 
 /* The SIMD instruction sets that this CPU runs; says which tests are left out. */
 static inline int case_sets(covey__isa sets[COVEY__ISA_COUNT]) {
+    static bool said = false;
     int count = 0;
     for (covey__isa each = COVEY__ISA_SCALAR + 1; each < COVEY__ISA_COUNT; each++) {
         if (covey__cpu_has(each))
             sets[count++] = each;
-        else
+        else if (!said)
             print_message("this CPU has no %s: its path is not tested here\n",
                           covey__isa_name(each));
     }
+    said = true;
     return count;
 }
 

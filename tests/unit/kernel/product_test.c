@@ -98,6 +98,44 @@ static void sets_agree_on_large_shapes(void **state) {
     }
 }
 
+/* Weights and activations at the ends of their ranges, where narrow sums would run over. */
+static void extremes_fit(void **state) {
+    (void)state;
+    uint64_t seed = 314159265u;
+    static const uint8_t patterns[] = {0x00, 0xff, 0x7f, 0x80, 0x0f, 0xf0, 0x3f};
+    const int32_t rows = 17, columns = 512, tokens = 7;
+    const size_t stride = (size_t)rows + 3;
+    covey__isa sets[COVEY__ISA_COUNT];
+    int count = case_sets(sets);
+    float *x = malloc((size_t)(columns * tokens) * sizeof *x);
+    for (int32_t i = 0; i < columns * tokens; i++) /* all the same sign, or by turns */
+        x[i] = i / columns % 2 && i % 2 ? -1.0f : i / columns % 3 ? 1.0f : -1.0f;
+    for (size_t t = 3; t < CASE_TYPES; t++) {
+        covey__weights w;
+        uint8_t *data = case_weights(&seed, case_types[t], rows, columns, &w);
+        case_halves halves = case_halves_of(case_types[t]);
+        for (size_t n = 0; n < sizeof patterns; n++) {
+            memset(data, patterns[n], w.row_bytes * (size_t)rows);
+            for (size_t at = halves.at; at < w.row_bytes * (size_t)rows; at += halves.bytes)
+                for (size_t i = 0; i < halves.count; i++)
+                    memcpy(data + at + 2 * i, &(uint16_t){0x3c00}, 2); /* 1 */
+            for (int32_t size = 1; size <= tokens; size += tokens - 1) {
+                float *want = run(COVEY__ISA_SCALAR, &w, x, size, rows);
+                for (int s = 0; s < count; s++) {
+                    float *got = run(sets[s], &w, x, size, rows);
+                    for (int32_t i = 0; i < size; i++)
+                        assert_same_bits(want + (size_t)i * stride, got + (size_t)i * stride,
+                                         (size_t)rows, covey__isa_name(sets[s]));
+                    free(got);
+                }
+                free(want);
+            }
+        }
+        free(data);
+    }
+    free(x);
+}
+
 /* A token alone, among others in any place, and in a plain or packed layout. */
 static void batch_does_not_matter(void **state) {
     (void)state;
@@ -291,6 +329,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sets_agree),
         cmocka_unit_test(sets_agree_on_large_shapes),
+        cmocka_unit_test(extremes_fit),
         cmocka_unit_test(batch_does_not_matter),
         cmocka_unit_test(special_inputs_show),
         cmocka_unit_test(activations_agree),
