@@ -19,14 +19,15 @@
 
 static const char usage[] =
     "usage: covey inspect tokens MODEL [--special] < TEXT\n"
-    "       covey inspect logits MODEL OUT [-t THREADS] [--kv TYPE] TOKEN...\n"
+    "       covey inspect logits MODEL OUT [--all] [-t THREADS] [--kv TYPE] TOKEN...\n"
     "       covey inspect perplexity MODEL FILE [--window TOKENS] [-t THREADS] [--kv TYPE]\n"
     "       covey inspect embed MODEL TEXT [--pooling NAME] [--raw] [-t THREADS]\n"
     "       covey inspect model MODEL\n"
     "\n"
     "tokens      reads text on standard input and prints token ids on one line, without BOS;\n"
     "            --special makes control tokens of their text\n"
-    "logits      writes the logits after the last token as raw little-endian float32\n"
+    "logits      writes the logits after the last token as raw little-endian float32; with\n"
+    "            --all those after each token\n"
     "perplexity  prints JSON: windows that do not overlap, each after BOS, all positions (256)\n"
     "embed       prints the vector of a text, one number a line; --pooling mean, cls or last in\n"
     "            place of the model's own; --raw leaves its length, which else becomes 1\n"
@@ -43,7 +44,7 @@ typedef struct inspect {
     char **tokens;             /* of logits, borrowed from argv */
     int token_count;
     int64_t threads, window;
-    bool special, raw;
+    bool special, raw, all;
     const char *pooling;
     covey_kv_type kv;
     covey_runtime *runtime;
@@ -118,8 +119,7 @@ static int inspect_tokens(const inspect *in) {
     return 0;
 }
 
-static int write_floats(const char *path, const float *values, size_t count) {
-    FILE *file = fopen(path, "wb");
+static bool put_floats(FILE *file, const float *values, size_t count) {
     bool ok = file != NULL;
     for (size_t i = 0; i < count && ok; i++) {
         uint32_t bits;
@@ -128,9 +128,23 @@ static int write_floats(const char *path, const float *values, size_t count) {
                                   (unsigned char)(bits >> 16), (unsigned char)(bits >> 24)};
         ok = fwrite(bytes, 1, 4, file) == 4;
     }
-    if (file && fclose(file) != 0) ok = false;
-    if (!ok) fprintf(stderr, "covey inspect: cannot write %s: %s\n", path, strerror(errno));
-    return ok ? 0 : 1;
+    return ok;
+}
+
+static covey_status put_row(void *user, size_t index, const float *logits, size_t logit_count) {
+    (void)index;
+    return put_floats(user, logits, logit_count) ? COVEY_OK : COVEY_ERROR_IO;
+}
+
+/* The logits of the session that `tokens` are put into, as they are asked for. */
+static covey_status write_logits(const inspect *in, covey_session *session,
+                                 const covey_token *tokens, FILE *file, covey_error *error) {
+    size_t count = (size_t)in->token_count, logit_count = 0;
+    if (in->all) return covey_session_append_each(session, tokens, count, error, put_row, file);
+    covey_status status = covey_session_append(session, tokens, count, error);
+    if (status != COVEY_OK) return status;
+    const float *logits = covey_session_logits(session, &logit_count);
+    return put_floats(file, logits, logit_count) ? COVEY_OK : COVEY_ERROR_IO;
 }
 
 static int inspect_logits(const inspect *in) {
@@ -147,14 +161,14 @@ static int inspect_logits(const inspect *in) {
     options.kv_type = in->kv;
     covey_session *session = NULL;
     covey_status status = covey_session_open(in->model, &options, &session, &error);
-    if (status == COVEY_OK)
-        status = covey_session_append(session, tokens, (size_t)in->token_count, &error);
-    size_t count = 0;
-    const float *logits = status == COVEY_OK ? covey_session_logits(session, &count) : NULL;
-    int result = logits ? write_floats(in->positional[1], logits, count) : failed(&error);
+    FILE *file = status == COVEY_OK ? fopen(in->positional[1], "wb") : NULL;
+    if (file) status = write_logits(in, session, tokens, file, &error);
+    bool written = file && fclose(file) == 0 && status != COVEY_ERROR_IO;
     covey_session_close(session);
     free(tokens);
-    return result;
+    if (status != COVEY_OK && status != COVEY_ERROR_IO) return failed(&error);
+    if (!written) fprintf(stderr, "covey inspect: cannot write %s\n", in->positional[1]);
+    return written ? 0 : 1;
 }
 
 typedef struct window_sum {
@@ -305,6 +319,7 @@ static bool read_options(inspect *in, const inspect_verb *verb, int argc, char *
     char name[64];
     const char *kv = NULL;
     const app_option options[] = {
+        {"all", 0, APP_FLAG, &in->all, NULL, "the logits after each token", 0, 0},
         {"special", 0, APP_FLAG, &in->special, NULL, "the text of control tokens becomes them", 0,
          0},
         {"window", 'w', APP_INT, &in->window, "N", "tokens of a window (256)", 1, 1 << 20},
