@@ -94,7 +94,7 @@ char *covey__arena_strndup(covey__arena *arena, const char *text, size_t size) {
 covey_status covey__arena_fail(const covey__arena *arena, size_t size, covey_error *error,
                                const char *what) {
     if (!beyond_cap(arena, size)) return covey__no_memory(error, what, size);
-    int64_t bound = arena->bytes_max > INT64_MAX ? INT64_MAX : (int64_t)arena->bytes_max;
+    int64_t bound = (uint64_t)arena->bytes_max > INT64_MAX ? INT64_MAX : (int64_t)arena->bytes_max;
     return covey__fail_sizes(error, COVEY_ERROR_LIMIT, bound, (int64_t)arena->bytes,
                              "%s: would take more than the limit of %zu bytes of memory", what,
                              arena->bytes_max);

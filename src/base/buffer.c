@@ -101,7 +101,7 @@ covey_status covey__buffer_check(const covey__buffer *buffer, covey_error *error
     if (buffer->status == COVEY_OK) return COVEY_OK;
     if (buffer->status == COVEY_ERROR_NO_MEMORY)
         return covey__no_memory(error, what, buffer->capacity);
-    int64_t bound = buffer->size_max > INT64_MAX ? INT64_MAX : (int64_t)buffer->size_max;
+    int64_t bound = (uint64_t)buffer->size_max > INT64_MAX ? INT64_MAX : (int64_t)buffer->size_max;
     return covey__fail_sizes(error, buffer->status, bound, (int64_t)buffer->size,
                              "%s: would be larger than the limit of %zu bytes", what,
                              buffer->size_max);

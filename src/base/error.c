@@ -143,7 +143,7 @@ covey_status covey__prefix(covey_error *error, covey_status status, const char *
 
 covey_status(covey__no_memory)(covey_error *error, const char *what, size_t bytes) {
     return covey__fail_sizes(error, COVEY_ERROR_NO_MEMORY, 0,
-                             bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes,
+                             (uint64_t)bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes,
                              "%s: no memory for %zu bytes", what, bytes);
 }
 

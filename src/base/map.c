@@ -36,8 +36,10 @@ static covey_status map_range(const covey__env *env, int descriptor, const char 
     map->size = (size_t)length;
     map->end = offset + length;
     /* Without a descriptor left, the map works all the same; only a shrinking file goes unseen. */
+#if defined(F_DUPFD_CLOEXEC)
     map->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
     map->has_descriptor = map->descriptor >= 0;
+#endif
     return COVEY_OK;
 }
 
