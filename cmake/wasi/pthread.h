@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <time.h>
 
 typedef int pthread_t;
 typedef int pthread_mutex_t;
 typedef int pthread_cond_t;
 typedef int pthread_rwlock_t;
 typedef int pthread_once_t;
+typedef int pthread_condattr_t;
 
 #define PTHREAD_MUTEX_INITIALIZER  0
 #define PTHREAD_COND_INITIALIZER   0
@@ -29,6 +31,8 @@ COVEY_WASI_NOTHING(pthread_mutex_destroy, pthread_mutex_t)
 COVEY_WASI_NOTHING(pthread_cond_signal, pthread_cond_t)
 COVEY_WASI_NOTHING(pthread_cond_broadcast, pthread_cond_t)
 COVEY_WASI_NOTHING(pthread_cond_destroy, pthread_cond_t)
+COVEY_WASI_NOTHING(pthread_condattr_init, pthread_condattr_t)
+COVEY_WASI_NOTHING(pthread_condattr_destroy, pthread_condattr_t)
 COVEY_WASI_NOTHING(pthread_rwlock_rdlock, pthread_rwlock_t)
 COVEY_WASI_NOTHING(pthread_rwlock_wrlock, pthread_rwlock_t)
 COVEY_WASI_NOTHING(pthread_rwlock_unlock, pthread_rwlock_t)
@@ -53,6 +57,12 @@ static inline int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *
     (void)condition, (void)mutex;
     __builtin_trap(); /* nobody could ever signal it */
 }
+static inline int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
+                                         const struct timespec *until) {
+    (void)condition, (void)mutex, (void)until;
+    return ETIMEDOUT;
+}
+#define pthread_condattr_setclock(attributes, clock) ((void)(attributes), (void)(clock), 0)
 static inline int pthread_create(pthread_t *thread, const void *attributes,
                                  void *(*run)(void *argument), void *argument) {
     (void)thread, (void)attributes, (void)run, (void)argument;

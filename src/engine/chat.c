@@ -12,7 +12,7 @@ static covey_status read_part(covey__arena *arena, const char *json, size_t size
     if (!json) return COVEY_OK;
     covey_status status =
         covey__json_parse(arena, json, size, COVEY__JSON_LIMITS_DEFAULT, out, error);
-    if (status != COVEY_OK) return covey__prefix(error, status, name);
+    if (status != COVEY_OK) return covey__prefix(error, status, "%s", name);
     if ((*out)->kind != kind)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "%s: expected %s", name,
                            kind == COVEY__JSON_ARRAY ? "an array" : "an object");

@@ -13,7 +13,6 @@
 
 typedef float quad __attribute__((vector_size(16)));
 typedef float quad_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t quad_index __attribute__((vector_size(16)));
 
 static inline size_t least(size_t a, size_t b) {
     return a < b ? a : b;
@@ -51,14 +50,14 @@ static void pack_plain(const float *b, size_t ldb, size_t depth, size_t n, size_
 static inline void transpose_quad(const float *b, size_t ldb, float *out, size_t nr) {
     quad r0 = *(const quad_unaligned *)b, r1 = *(const quad_unaligned *)(b + ldb);
     quad r2 = *(const quad_unaligned *)(b + 2 * ldb), r3 = *(const quad_unaligned *)(b + 3 * ldb);
-    quad t0 = __builtin_shuffle(r0, r1, (quad_index){0, 4, 1, 5});
-    quad t1 = __builtin_shuffle(r2, r3, (quad_index){0, 4, 1, 5});
-    quad t2 = __builtin_shuffle(r0, r1, (quad_index){2, 6, 3, 7});
-    quad t3 = __builtin_shuffle(r2, r3, (quad_index){2, 6, 3, 7});
-    *(quad_unaligned *)out = __builtin_shuffle(t0, t1, (quad_index){0, 1, 4, 5});
-    *(quad_unaligned *)(out + nr) = __builtin_shuffle(t0, t1, (quad_index){2, 3, 6, 7});
-    *(quad_unaligned *)(out + 2 * nr) = __builtin_shuffle(t2, t3, (quad_index){0, 1, 4, 5});
-    *(quad_unaligned *)(out + 3 * nr) = __builtin_shuffle(t2, t3, (quad_index){2, 3, 6, 7});
+    quad t0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+    quad t1 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+    quad t2 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+    quad t3 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+    *(quad_unaligned *)out = __builtin_shufflevector(t0, t1, 0, 1, 4, 5);
+    *(quad_unaligned *)(out + nr) = __builtin_shufflevector(t0, t1, 2, 3, 6, 7);
+    *(quad_unaligned *)(out + 2 * nr) = __builtin_shufflevector(t2, t3, 0, 1, 4, 5);
+    *(quad_unaligned *)(out + 3 * nr) = __builtin_shufflevector(t2, t3, 2, 3, 6, 7);
 }
 
 /* One panel of a B that is stored with its columns as rows. */
