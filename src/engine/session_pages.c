@@ -233,8 +233,9 @@ void covey__kv_leave(covey_session *session) {
     model->kv.sessions--;
     session->root->sessions--;
     session->root = NULL;
-    give_back(model, pool);
     drop_empty_roots(model, pool);
+    for (int i = 0; i < COVEY__KV_TYPES; i++) /* the budget may have moved others, too */
+        give_back(model, &model->kv.pools[i]);
     pthread_mutex_unlock(&model->kv.lock);
 }
 
