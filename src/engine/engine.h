@@ -59,7 +59,7 @@ typedef struct covey__workspace {
     float *q;             /* [batch][head_count * head_dim] */
     float *k, *v;         /* [batch][kv_head_count * head_dim] */
     float *attended;      /* [batch][head_count * head_dim] */
-    float *gate, *up;     /* [batch][ffn_width] */
+    float *gate, *up;     /* [batch][ffn_width]: in the memory of the four above */
     float *rope;          /* [rope_count][batch][rope_dims] */
     float *logits;        /* [COVEY__MANY_MAX][vocabulary_size] */
     covey_token *tokens;  /* [batch]: of a combined pass */

@@ -64,12 +64,14 @@ static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context
     carver at = {base, 0};
     w->x = carve(&at, floats(batch, hyper->width));
     w->mixed = carve(&at, floats(batch, hyper->width));
+    carver other = at; /* attention's rows are done with before the feed-forward's begin */
     w->q = carve(&at, floats(batch, query));
     w->k = carve(&at, floats(batch, kv));
     w->v = carve(&at, floats(batch, kv));
     w->attended = carve(&at, floats(batch, query));
-    w->gate = carve(&at, floats(batch, hyper->ffn_width));
-    w->up = carve(&at, floats(batch, hyper->ffn_width));
+    w->gate = carve(&other, floats(batch, hyper->ffn_width));
+    w->up = carve(&other, floats(batch, hyper->ffn_width));
+    if (other.at > at.at) at = other;
     w->rope = carve(&at, floats(batch, (int64_t)model->rope_count * hyper->rope_dims));
     w->logits = carve(&at, floats(COVEY__MANY_MAX, hyper->vocabulary_size));
     w->tokens = carve(&at, (uint64_t)batch * sizeof *w->tokens);
