@@ -209,6 +209,20 @@ static void fork_slot(player *p, slot *from, slot *to) {
     check_slot(p, to, "fork");
 }
 
+/* To a file, and back in its place, or into another slot. */
+static void save_slot(player *p, slot *s) {
+    covey_error error = {.message = ""};
+    covey_session_options options = s->options;
+    must(covey_session_save(s->session, p->path, &error), &error);
+    if (draw(p, 2)) append_slot(p, s); /* the file holds what was before */
+    covey_session_close(s->session);
+    options.kv_type = COVEY_KV_DEFAULT; /* the file's */
+    must(covey_session_restore(p->model, &options, p->path, &s->session, &error), &error);
+    const covey_token *tokens = covey__session_tokens(s->session, &s->count);
+    memcpy(s->tokens, tokens, s->count * sizeof *tokens);
+    check_slot(p, s, "restore");
+}
+
 static void play_slot(player *p, slot *s) {
     slot *other = &p->slots[draw(p, (uint32_t)p->slot_count)];
     if (!s->session) {
@@ -231,8 +245,8 @@ static void play_slot(player *p, slot *s) {
         close_slot(s);
     else if (choice < 94)
         covey_runtime_trim(p->model->runtime);
-    else if (choice < 100)
-        append_slot(p, s);
+    else
+        save_slot(p, s);
 }
 
 static void *play(void *user) {
