@@ -24,7 +24,9 @@ static covey_model *open_with(const char *chat_template) {
     return open_model(runtime, path);
 }
 
-/* The bytes of the prompt without BOS and the space of SentencePiece; the number of end tokens. */
+/* The bytes of the prompt without its spaces, which SentencePiece adds to; the number of end
+ * tokens.
+ */
 static size_t rendered(const covey_model *model, const covey_chat *chat, char *out, size_t room) {
     covey_error error = {.message = ""};
     covey_token tokens[1024];
@@ -35,7 +37,15 @@ static size_t rendered(const covey_model *model, const covey_chat *chat, char *o
         size += covey_model_token_bytes(model, tokens[i], false, out + size, room - size);
         assert_true(size < room);
     }
-    out[size] = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (memcmp(out + i, "\xE2\x96\x81", i + 3 <= size ? 3 : 1) == 0 && i + 3 <= size) {
+            i += 2;
+        } else if (out[i] != ' ') {
+            out[kept++] = out[i];
+        }
+    }
+    out[kept] = 0;
     return ends;
 }
 
@@ -67,9 +77,9 @@ static void test_everything_given(void **state) {
     chat.now_ms = 1770000000000;
     char out[2048];
     assert_int_equal(rendered(model, &chat, out, sizeof out), 3);
-    assert_non_null(strstr(out, "{\"type\": \"function\", \"function\": {\"name\": \"</s>\"}}"
-                                "[user:a</s>][assistant:!c1 f(42)!c2 g][tool:ok=c1]"
-                                "2026-02-02 quick go"));
+    assert_non_null(strstr(out, "{\"type\":\"function\",\"function\":{\"name\":\"</s>\"}}"
+                                "[user:a</s>][assistant:!c1f(42)!c2g][tool:ok=c1]"
+                                "2026-02-02quickgo"));
     /* Without any of it; the clock is the runtime's. */
     covey_message plain = {"user", "b"};
     covey_chat small = COVEY_CHAT_INIT;
