@@ -47,3 +47,10 @@ void covey__c_format_double(double value, char out[COVEY__C_DOUBLE_SIZE]) {
     }
     leave_c_locale(state);
 }
+
+int covey__c_format(const char *format, double value, char *out, size_t size) {
+    switched state = enter_c_locale();
+    int written = snprintf(out, size, format, value);
+    leave_c_locale(state);
+    return written;
+}

@@ -45,6 +45,8 @@ static covey_status loop_attribute(covey__render *r, const covey__loop *loop, co
         {"revindex0", covey__value_integer(count - index - 1)},
         {"previtem", index > 0 ? loop->items[index - 1] : covey__value_undefined()},
         {"nextitem", index + 1 < count ? loop->items[index + 1] : covey__value_undefined()},
+        {"depth", covey__value_integer((int64_t)loop->depth + 1)},
+        {"depth0", covey__value_integer((int64_t)loop->depth)},
     };
     for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) {
         if (covey__text_is(name, attributes[i].name)) {
@@ -77,32 +79,37 @@ covey_status covey__value_attribute(covey__render *r, const covey__value *value,
     return COVEY_OK;
 }
 
+covey_status covey__value_item(covey__render *r, const covey__value *of, const covey__value *index,
+                               covey__value *out) {
+    if (covey__is_string(index)) {
+        return covey__value_attribute(r, of, index, out);
+    }
+    *out = covey__value_undefined();
+    if (of->kind == COVEY__VALUE_UNDEFINED) {
+        return covey__render_fail(r, "an element is asked of an undefined value");
+    }
+    if (index->kind != COVEY__VALUE_INTEGER) {
+        return COVEY_OK;
+    }
+    if (covey__is_string(of)) {
+        return covey__string_at(r, of, index->as.integer, out);
+    }
+    if (of->kind == COVEY__VALUE_LIST) {
+        int64_t count = (int64_t)of->as.list.count;
+        int64_t at = index->as.integer + (index->as.integer < 0 ? count : 0);
+        if (at >= 0 && at < count) {
+            *out = of->as.list.items[at];
+        }
+    }
+    return COVEY_OK;
+}
+
 static covey_status eval_item(covey__render *r, const covey__node *node, covey__value *out) {
     covey__value of, index;
     COVEY__TRY(covey__eval(r, node->a, &of));
     COVEY__TRY(covey__eval(r, node->b, &index));
     r->line = node->line;
-    if (covey__is_string(&index)) {
-        return covey__value_attribute(r, &of, &index, out);
-    }
-    *out = covey__value_undefined();
-    if (of.kind == COVEY__VALUE_UNDEFINED) {
-        return covey__render_fail(r, "an element is asked of an undefined value");
-    }
-    if (index.kind != COVEY__VALUE_INTEGER) {
-        return COVEY_OK;
-    }
-    if (covey__is_string(&of)) {
-        return covey__string_at(r, &of, index.as.integer, out);
-    }
-    if (of.kind == COVEY__VALUE_LIST) {
-        int64_t count = (int64_t)of.as.list.count;
-        int64_t at = index.as.integer + (index.as.integer < 0 ? count : 0);
-        if (at >= 0 && at < count) {
-            *out = of.as.list.items[at];
-        }
-    }
-    return COVEY_OK;
+    return covey__value_item(r, &of, &index, out);
 }
 
 static covey_status eval_slice(covey__render *r, const covey__node *node, covey__value *out) {
@@ -129,60 +136,219 @@ const covey__value *covey__argument(const covey__arguments *arguments, size_t in
     return NULL;
 }
 
+covey__value covey__argument_key(const covey__arguments *arguments, size_t index) {
+    covey__text name = arguments->names[index];
+    return covey__value_text(name.data, name.size, !arguments->foreign[index]);
+}
+
+static covey_status add_argument(covey__render *r, covey__arguments *arguments, covey__text name,
+                                 bool foreign, const covey__value *value) {
+    if (arguments->count == COVEY__ARGUMENTS_MAX) {
+        return covey__render_fail(r, "more than %d arguments", COVEY__ARGUMENTS_MAX);
+    }
+    if (name.size == 0 && arguments->positional_count < arguments->count) {
+        return covey__render_fail(r, "an argument without a name follows one with a name");
+    }
+    arguments->values[arguments->count] = *value;
+    arguments->names[arguments->count] = name;
+    arguments->foreign[arguments->count] = foreign;
+    arguments->count++;
+    arguments->positional_count += name.size == 0;
+    return COVEY_OK;
+}
+
+/* *list and **mapping. */
+static covey_status spread_argument(covey__render *r, covey__arguments *arguments, bool names,
+                                    const covey__value *value) {
+    const covey__value *items;
+    size_t count;
+    if (!names) {
+        COVEY__TRY(covey__value_items(r, value, &items, &count));
+        for (size_t i = 0; i < count; i++) {
+            COVEY__TRY(add_argument(r, arguments, (covey__text){"", 0}, false, &items[i]));
+        }
+        return COVEY_OK;
+    }
+    if (value->kind != COVEY__VALUE_DICT) {
+        return covey__render_fail(r, "** takes a mapping, not %s", covey__value_kind_name(value));
+    }
+    for (size_t i = 0; i < value->as.dict->count; i++) {
+        const covey__dict_entry *entry = &value->as.dict->entries[i];
+        covey__text name = {entry->key.as.string.data, entry->key.as.string.size};
+        if (name.size > 0) {
+            COVEY__TRY(add_argument(r, arguments, name, true, &entry->value));
+        }
+    }
+    return COVEY_OK;
+}
+
 covey_status covey__eval_arguments(covey__render *r, const covey__node *first,
                                    covey__arguments *arguments) {
     arguments->count = 0;
     arguments->positional_count = 0;
     for (const covey__node *node = first; node; node = node->next) {
+        covey__value value;
         bool named = node->kind == COVEY__NODE_KEYWORD;
-        if (arguments->count == COVEY__ARGUMENTS_MAX) {
-            return covey__render_fail(r, "more than %d arguments", COVEY__ARGUMENTS_MAX);
-        }
-        if (!named && arguments->positional_count < arguments->count) {
-            return covey__render_fail(r, "an argument without a name follows one with a name");
-        }
-        COVEY__TRY(covey__eval(r, named ? node->a : node, &arguments->values[arguments->count]));
-        arguments->names[arguments->count] = named ? node->text : (covey__text){"", 0};
-        arguments->count++;
-        arguments->positional_count += !named;
+        bool names = node->kind == COVEY__NODE_SPREAD_NAMES;
+        bool spread = names || node->kind == COVEY__NODE_SPREAD;
+        COVEY__TRY(covey__eval(r, named || spread ? node->a : node, &value));
+        COVEY__TRY(spread ? spread_argument(r, arguments, names, &value)
+                          : add_argument(r, arguments, named ? node->text : (covey__text){"", 0},
+                                         false, &value));
     }
     return COVEY_OK;
 }
 
-/* A macro sees the template's own variables and its parameters, and gives what it prints. */
-static covey_status call_macro(covey__render *r, const covey__node *macro,
-                               const covey__arguments *arguments, covey__value *out) {
-    covey__frame frame = {.outer = r->global}, *caller = r->frame;
+/* An argument of a macro by place or name; marks it as taken. */
+static const covey__value *take_argument(const covey__arguments *arguments, size_t index,
+                                         covey__text name, bool taken[COVEY__ARGUMENTS_MAX]) {
+    if (index < arguments->positional_count) {
+        taken[index] = true;
+        return &arguments->values[index];
+    }
+    for (size_t i = arguments->positional_count; i < arguments->count; i++) {
+        if (arguments->names[i].size == name.size &&
+            memcmp(arguments->names[i].data, name.data, name.size) == 0) {
+            taken[i] = true;
+            return &arguments->values[i];
+        }
+    }
+    return NULL;
+}
+
+/* What no parameter took: `varargs` and `kwargs`, and what a call block gives, `caller`. */
+static covey_status bind_rest(covey__render *r, const covey__arguments *arguments,
+                              const bool taken[COVEY__ARGUMENTS_MAX], const covey__value *caller,
+                              covey__frame *frame) {
+    covey__value names, *more = covey__render_alloc(r, COVEY__ARGUMENTS_MAX, sizeof *more);
+    size_t count = 0;
+    if (!more) {
+        return covey__render_no_memory(r);
+    }
+    COVEY__TRY(covey__dict_new(r, COVEY__VALUE_DICT, &names));
+    for (size_t i = 0; i < arguments->count; i++) {
+        covey__value key = covey__argument_key(arguments, i);
+        if (!taken[i] && i < arguments->positional_count) {
+            more[count++] = arguments->values[i];
+        } else if (!taken[i]) {
+            COVEY__TRY(covey__dict_set(r, names.as.dict, &key, &arguments->values[i]));
+        }
+    }
+    COVEY__TRY(
+        covey__frame_set(r, frame, (covey__text){"varargs", 7}, covey__value_tuple(more, count)));
+    COVEY__TRY(covey__frame_set(r, frame, (covey__text){"kwargs", 6}, names));
+    return covey__frame_set(r, frame, (covey__text){"caller", 6}, *caller);
+}
+
+/* Whether a call block is open yet: its frame is on the C stack, and a template may keep caller. */
+static bool is_open(const covey__render *r, const covey__frame *frame) {
+    const covey__caller *caller = r->callers;
+    while (caller && caller->frame != frame) {
+        caller = caller->outer;
+    }
+    return caller != NULL;
+}
+
+covey_status covey__call_macro(covey__render *r, const covey__value *called,
+                               const covey__arguments *arguments, const covey__value *caller,
+                               covey__value *out) {
+    const covey__node *macro = called->as.macro.node;
+    covey__frame *scope = called->as.macro.frame;
+    bool taken[COVEY__ARGUMENTS_MAX] = {false};
     size_t index = 0;
+    if (scope && !is_open(r, scope)) {
+        return covey__render_fail(r, "caller() is called after its block has ended");
+    }
+    covey__frame frame = {.outer = scope ? scope : r->global}, *before = r->frame;
     COVEY__TRY(covey__render_enter(r));
     for (const covey__node *p = macro->b->list; p; p = p->next, index++) {
-        char name[64];
-        size_t size = p->text.size < sizeof name ? p->text.size : sizeof name - 1;
-        memcpy(name, p->text.data, size);
-        name[size] = 0;
-        const covey__value *given = covey__argument(arguments, index, name);
-        covey__value value = given ? *given : covey__value_undefined();
-        if (!given && p->a) {
-            COVEY__TRY(covey__eval(r, p->a, &value));
-        }
-        COVEY__TRY(covey__frame_set(r, &frame, p->text, value));
+        const covey__value *given = take_argument(arguments, index, p->text, taken);
+        COVEY__TRY(covey__frame_set(r, &frame, p->text, given ? *given : covey__value_undefined()));
+    }
+    if (!scope) {
+        COVEY__TRY(bind_rest(r, arguments, taken, caller, &frame));
     }
     r->frame = &frame;
-    covey_status status = covey__run_captured(r, macro->list, out);
-    r->frame = caller;
+    covey_status status = COVEY_OK;
+    index = 0;
+    for (const covey__node *p = macro->b->list; p && status == COVEY_OK; p = p->next, index++) {
+        covey__value value;
+        if (p->a && !take_argument(arguments, index, p->text, taken)) {
+            status = covey__eval(r, p->a, &value);
+            status = status == COVEY_OK ? covey__frame_set(r, &frame, p->text, value) : status;
+        }
+    }
+    size_t loop_depth = r->loop_depth;
+    r->loop_depth = 0;
+    status = status == COVEY_OK ? covey__run_captured(r, macro->list, out) : status;
+    r->loop_depth = loop_depth;
+    r->frame = before;
     r->depth--;
     return status;
 }
 
-static covey_status eval_call(covey__render *r, const covey__node *node, covey__value *out) {
+/* .append(x) and .extend(xs) of a list that a name or an attribute holds: that then holds the
+ * longer list. Other names of the same list do not see it, unlike in Python. */
+static covey_status grow_list(covey__render *r, const covey__node *node, const covey__value *list,
+                              const covey__arguments *arguments, covey__value *out) {
+    covey__value added, longer, of;
+    const covey__value *given = covey__argument(arguments, 0, "");
+    if (!given) {
+        return covey__render_fail(r, ".%.*s() lacks an argument", (int)node->a->text.size,
+                                  node->a->text.data);
+    }
+    added = covey__text_is(node->a->text, "append") ? covey__value_list(given, 1) : *given;
+    COVEY__TRY(covey__apply_operator(r, (covey__text){"+", 1}, list, &added, &longer));
+    *out = covey__value_none();
+    const covey__node *place = node->a->a;
+    if (place->kind == COVEY__NODE_ATTRIBUTE) {
+        covey__value key = covey__value_text(place->text.data, place->text.size, true);
+        COVEY__TRY(covey__eval(r, place->a, &of));
+        if (covey__is_dict(&of)) {
+            return covey__dict_set(r, of.as.dict, &key, &longer);
+        }
+    }
+    for (covey__frame *frame = r->frame; place->kind == COVEY__NODE_NAME && frame;
+         frame = frame->outer) {
+        for (size_t i = frame->count; i > 0; i--) {
+            covey__variable *variable = &frame->variables[i - 1];
+            if (variable->name.size == place->text.size &&
+                memcmp(variable->name.data, place->text.data, place->text.size) == 0) {
+                variable->value = longer;
+                return COVEY_OK;
+            }
+        }
+    }
+    return covey__render_unsupported(r, "on a list without a name, the method", node->a->text);
+}
+
+/* A method, or a macro or function that an attribute holds. */
+static covey_status call_attribute(covey__render *r, const covey__node *node, covey__value *out) {
+    covey__arguments arguments;
+    covey__value self, held = covey__value_undefined(), none = covey__value_undefined();
+    covey__text name = node->a->text;
+    COVEY__TRY(covey__eval(r, node->a->a, &self));
+    COVEY__TRY(covey__eval_arguments(r, node->list, &arguments));
+    r->line = node->line;
+    if (covey__is_dict(&self)) {
+        const covey__value *found = covey__dict_get(self.as.dict, name.data, name.size);
+        held = found ? *found : held;
+    }
+    if (held.kind == COVEY__VALUE_MACRO) {
+        return covey__call_macro(r, &held, &arguments, &none, out);
+    }
+    if (self.kind == COVEY__VALUE_LIST &&
+        (covey__text_is(name, "append") || covey__text_is(name, "extend"))) {
+        return grow_list(r, node, &self, &arguments, out);
+    }
+    return covey__call_method(r, name, &self, &arguments, out);
+}
+
+/* `caller`: what a call block gives, or undefined. */
+static covey_status call_value(covey__render *r, const covey__node *node,
+                               const covey__value *caller, covey__value *out) {
     covey__arguments arguments;
     covey__value called;
-    if (node->a->kind == COVEY__NODE_ATTRIBUTE) {
-        COVEY__TRY(covey__eval(r, node->a->a, &called));
-        COVEY__TRY(covey__eval_arguments(r, node->list, &arguments));
-        r->line = node->line;
-        return covey__call_method(r, node->a->text, &called, &arguments, out);
-    }
     COVEY__TRY(covey__eval(r, node->a, &called));
     COVEY__TRY(covey__eval_arguments(r, node->list, &arguments));
     r->line = node->line;
@@ -190,9 +356,19 @@ static covey_status eval_call(covey__render *r, const covey__node *node, covey__
         return covey__call_function(r, called.as.function, &arguments, out);
     }
     if (called.kind == COVEY__VALUE_MACRO) {
-        return call_macro(r, called.as.macro, &arguments, out);
+        return covey__call_macro(r, &called, &arguments, caller, out);
+    }
+    const covey__value *over = covey__argument(&arguments, 0, "");
+    if (called.kind == COVEY__VALUE_LOOP && called.as.loop->node && over) {
+        return covey__run_loop_captured(r, called.as.loop->node, over, out);
     }
     return covey__render_unsupported(r, "the function", node->text);
+}
+
+covey_status covey__eval_call(covey__render *r, const covey__node *node, const covey__value *caller,
+                              covey__value *out) {
+    return node->a->kind == COVEY__NODE_ATTRIBUTE ? call_attribute(r, node, out)
+                                                  : call_value(r, node, caller, out);
 }
 
 static covey_status eval_applied(covey__render *r, const covey__node *node, covey__value *out) {
@@ -219,7 +395,7 @@ static covey_status eval_list(covey__render *r, const covey__node *node, covey__
     if (!items) {
         return covey__render_no_memory(r);
     }
-    *out = covey__value_list(items, count);
+    *out = node->integer ? covey__value_tuple(items, count) : covey__value_list(items, count);
     for (const covey__node *element = node->list; element; element = element->next) {
         COVEY__TRY(covey__eval(r, element, items++));
     }
@@ -312,7 +488,11 @@ static covey_status eval_kind(covey__render *r, const covey__node *node, covey__
     case COVEY__NODE_SLICE:
         return eval_slice(r, node, out);
     case COVEY__NODE_CALL:
-        return eval_call(r, node, out);
+        value = covey__value_undefined();
+        return covey__eval_call(r, node, &value, out);
+    case COVEY__NODE_CAPTURED:
+        *out = r->captured;
+        return COVEY_OK;
     case COVEY__NODE_FILTER:
     case COVEY__NODE_TEST:
         return eval_applied(r, node, out);

@@ -1,5 +1,5 @@
 /* Expressions to trees, by Jinja's precedence: choice, or, and, not, comparisons, + and -, ~, then
- * * / // %, signs, and last what is written behind a value: attributes, items, calls, filters,
+ * * / // %, **, signs, and last what is written behind a value: attributes, items, calls, filters,
  * tests. Depth is counted on the way down, so that no template exhausts the stack, and on the way
  * up, because a long chain such as a + b + … makes a deep tree without nesting. */
 #include "text/template_tree.h"
@@ -103,10 +103,15 @@ static covey_status parse_elements(covey__parser *p, const char *close, bool key
         bool named = keywords && p->at->kind == COVEY__LEX_NAME &&
                      p->at[1].kind == COVEY__LEX_OPERATOR && covey__text_is(p->at[1].text, "=");
         covey__text name = p->at->text;
+        bool spread = keywords && covey__parser_skip(p, COVEY__LEX_OPERATOR, "*");
+        bool names = keywords && covey__parser_skip(p, COVEY__LEX_OPERATOR, "**");
         p->at += named ? 2 : 0;
         COVEY__TRY(covey__parse_expression(p, &element));
-        if (named) {
-            COVEY__TRY(node_of(p, COVEY__NODE_KEYWORD, name, element, NULL, &element));
+        if (named || spread || names) {
+            covey__node_kind kind = named    ? COVEY__NODE_KEYWORD
+                                    : spread ? COVEY__NODE_SPREAD
+                                             : COVEY__NODE_SPREAD_NAMES;
+            COVEY__TRY(node_of(p, kind, name, element, NULL, &element));
         }
         *last = element;
         last = &element->next;
@@ -138,6 +143,7 @@ static covey_status parse_dict(covey__parser *p, covey__node *node) {
 
 /* ( expression ) is the expression; with a comma inside, or empty, it is a list. */
 static covey_status parse_parentheses(covey__parser *p, covey__node *node, covey__node **out) {
+    node->integer = true; /* a tuple */
     if (covey__parser_skip(p, COVEY__LEX_OPERATOR, ")")) {
         return COVEY_OK;
     }
@@ -325,9 +331,9 @@ static covey_status parse_test(covey__parser *p, covey__node **node) {
     return negated ? node_of(p, COVEY__NODE_NOT, name, test, NULL, node) : COVEY_OK;
 }
 
-static covey_status parse_filters(covey__parser *p, covey__node **node) {
-    for (;;) {
-        if (covey__parser_skip(p, COVEY__LEX_OPERATOR, "|")) {
+covey_status covey__parse_filters(covey__parser *p, bool first, covey__node **node) {
+    for (;; first = false) {
+        if (first || covey__parser_skip(p, COVEY__LEX_OPERATOR, "|")) {
             covey__text name = p->at->text;
             COVEY__TRY(covey__parser_expect(p, COVEY__LEX_NAME, NULL));
             COVEY__TRY(node_of(p, COVEY__NODE_FILTER, name, *node, NULL, node));
@@ -364,14 +370,14 @@ static covey_status parse_unary(covey__parser *p, bool filters, covey__node **ou
         COVEY__TRY(parse_primary(p, out));
         COVEY__TRY(parse_postfix(p, out));
     }
-    return filters ? parse_filters(p, out) : COVEY_OK;
+    return filters ? covey__parse_filters(p, false, out) : COVEY_OK;
 }
 
-/* One level of operators that bind alike, from the left; `level` 3 is a signed value. */
+/* One level of operators that bind alike, from the left; `level` 4 is a signed value. */
 static covey_status parse_level(covey__parser *p, int level, covey__node **out) {
-    static const char *const signs[3][5] = {
-        {"+", "-", NULL}, {"~", NULL}, {"*", "/", "//", "%", NULL}};
-    if (level == 3) {
+    static const char *const signs[4][5] = {
+        {"+", "-", NULL}, {"~", NULL}, {"*", "/", "//", "%", NULL}, {"**", NULL}};
+    if (level == 4) {
         return parse_unary(p, true, out);
     }
     COVEY__TRY(parse_level(p, level + 1, out));
@@ -495,6 +501,7 @@ covey_status covey__parse_tuple(covey__parser *p, covey__node **out) {
     covey__node *list;
     COVEY__TRY(covey__node_new(p, COVEY__NODE_LIST, &list));
     list->list = *out;
+    list->integer = true; /* a tuple */
     covey__node *last = *out;
     while (covey__parser_skip(p, COVEY__LEX_OPERATOR, ",") &&
            !covey__parser_is(p, COVEY__LEX_BLOCK_END, NULL) &&

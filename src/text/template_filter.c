@@ -1,13 +1,10 @@
 /* Filters and tests, by name. They are looked up when they are reached: a template that uses an
  * unknown one in a branch for tools still serves plain conversations. */
-#include "text/template_value.h"
+#include "text/template_filter.h"
 
 #include <string.h>
 
-typedef covey_status (*filter_fn)(covey__render *r, covey__text name, const covey__value *value,
-                                  const covey__arguments *arguments, covey__value *out);
-
-static covey_status need_string(covey__render *r, covey__text name, const covey__value *value) {
+covey_status covey__need_string(covey__render *r, covey__text name, const covey__value *value) {
     if (covey__is_string(value)) {
         return COVEY_OK;
     }
@@ -15,7 +12,7 @@ static covey_status need_string(covey__render *r, covey__text name, const covey_
                               covey__value_kind_name(value));
 }
 
-static covey_status need_argument(covey__render *r, covey__text name,
+covey_status covey__need_argument(covey__render *r, covey__text name,
                                   const covey__value *argument) {
     if (argument) {
         return COVEY_OK;
@@ -26,7 +23,7 @@ static covey_status need_argument(covey__render *r, covey__text name,
 /* The name of a filter or test as a value: only the template may say it, which also keeps messages
  * out of errors. */
 static covey_status need_name(covey__render *r, covey__text name, const covey__value *value) {
-    COVEY__TRY(need_string(r, name, value));
+    COVEY__TRY(covey__need_string(r, name, value));
     if (value->trusted && !value->as.string.spans) {
         return COVEY_OK;
     }
@@ -34,8 +31,7 @@ static covey_status need_name(covey__render *r, covey__text name, const covey__v
                               (int)name.size, name.data);
 }
 
-/* A new list of room for `count`. */
-static covey_status new_list(covey__render *r, size_t count, covey__value **items) {
+covey_status covey__new_list(covey__render *r, size_t count, covey__value **items) {
     COVEY__TRY(covey__render_step(r, count * sizeof **items));
     *items = covey__render_alloc(r, count + 1, sizeof **items);
     return *items ? COVEY_OK : covey__render_no_memory(r);
@@ -46,30 +42,58 @@ static covey_status filter_trim(covey__render *r, covey__text name, const covey_
     const covey__value *what = covey__argument(arguments, 0, "chars");
     covey__value text;
     if (what) {
-        COVEY__TRY(need_string(r, name, what));
+        COVEY__TRY(covey__need_string(r, name, what));
     }
     COVEY__TRY(covey__value_print(r, value, &text)); /* Jinja turns values into text first */
     return covey__string_strip(r, &text, what, COVEY__SIDE_BOTH, out);
 }
 
+/* Two strings: what stands between elements, and between a name and its value. */
+static covey_status read_separators(covey__render *r, const covey__value *pair,
+                                    covey__json_style *style) {
+    covey__text *parts[2] = {&style->between, &style->colon};
+    bool two = pair->kind == COVEY__VALUE_LIST && pair->as.list.count == 2;
+    for (size_t i = 0; i < 2; i++) {
+        if (!two || !covey__is_string(&pair->as.list.items[i])) {
+            return covey__render_fail(r, "\"tojson\" takes two strings as separators");
+        }
+        *parts[i] = (covey__text){pair->as.list.items[i].as.string.data,
+                                  pair->as.list.items[i].as.string.size};
+    }
+    return COVEY_OK;
+}
+
+/* tojson(ensure_ascii=false, indent=none, separators=none, sort_keys=false), as Hugging Face has
+ * it. */
 static covey_status filter_tojson(covey__render *r, covey__text name, const covey__value *value,
                                   const covey__arguments *arguments, covey__value *out) {
-    const covey__value *indent = covey__argument(arguments, 99, "indent");
+    static const char *const known[] = {"ensure_ascii", "indent", "separators", "sort_keys"};
+    const covey__value *options[4];
+    covey__json_style style = {-1, {", ", 2}, {": ", 2}, false, false};
     (void)name;
-    int64_t width = -1;
-    for (size_t i = 0; i < arguments->count; i++) {
-        covey__text option = arguments->names[i];
-        if (!covey__text_is(option, "indent") && !covey__text_is(option, "ensure_ascii")) {
-            return covey__render_unsupported(r, "for \"tojson\", the argument", option);
+    for (size_t i = arguments->positional_count; i < arguments->count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < 4; k++) {
+            found = found || covey__text_is(arguments->names[i], known[k]);
         }
-        if (covey__text_is(option, "ensure_ascii") && covey__value_is_true(&arguments->values[i])) {
-            return covey__render_unsupported(r, "for \"tojson\", the argument", option);
+        if (!found) {
+            covey__text shown = arguments->foreign[i] ? (covey__text){"", 0} : arguments->names[i];
+            return covey__render_unsupported(r, "for \"tojson\", the argument", shown);
         }
     }
-    if (indent && indent->kind == COVEY__VALUE_INTEGER) {
-        width = indent->as.integer;
+    for (size_t k = 0; k < 4; k++) {
+        options[k] = covey__argument(arguments, k, known[k]);
     }
-    return covey__value_to_json(r, value, width, out);
+    style.ascii = options[0] && covey__value_is_true(options[0]);
+    style.sorted = options[3] && covey__value_is_true(options[3]);
+    if (options[1] && options[1]->kind == COVEY__VALUE_INTEGER) {
+        style.indent = options[1]->as.integer;
+        style.between = (covey__text){",", 1};
+    }
+    if (options[2] && options[2]->kind != COVEY__VALUE_NONE) {
+        COVEY__TRY(read_separators(r, options[2], &style));
+    }
+    return covey__value_to_json(r, value, &style, out);
 }
 
 static covey_status filter_length(covey__render *r, covey__text name, const covey__value *value,
@@ -86,7 +110,7 @@ static covey_status filter_case(covey__render *r, covey__text name, const covey_
                                 const covey__arguments *arguments, covey__value *out) {
     covey__string_case to = covey__text_is(name, "upper")   ? COVEY__CASE_UPPER
                             : covey__text_is(name, "lower") ? COVEY__CASE_LOWER
-                            : covey__text_is(name, "title") ? COVEY__CASE_TITLE
+                            : covey__text_is(name, "title") ? COVEY__CASE_WORDS
                                                             : COVEY__CASE_CAPITALIZE;
     covey__value text;
     (void)arguments;
@@ -112,19 +136,21 @@ static covey_status filter_join(covey__render *r, covey__text name, const covey_
     const covey__value *items;
     covey__value *parts;
     size_t count, used = 0;
-    if (covey__argument(arguments, 1, "attribute")) {
-        return covey__render_unsupported(r, "with an attribute, the filter", name);
-    }
+    const covey__value *attribute = covey__argument(arguments, 1, "attribute");
     if (separator) {
-        COVEY__TRY(need_string(r, name, separator));
+        COVEY__TRY(covey__need_string(r, name, separator));
     }
     COVEY__TRY(covey__value_items(r, value, &items, &count));
-    COVEY__TRY(new_list(r, 2 * count, &parts));
+    COVEY__TRY(covey__new_list(r, 2 * count, &parts));
     for (size_t i = 0; i < count; i++) {
         if (separator && i > 0) {
             parts[used++] = *separator;
         }
-        COVEY__TRY(covey__value_print(r, &items[i], &parts[used++]));
+        covey__value item = items[i];
+        if (attribute) {
+            COVEY__TRY(covey__value_path(r, &items[i], attribute, &item));
+        }
+        COVEY__TRY(covey__value_print(r, &item, &parts[used++]));
     }
     return covey__string_join(r, parts, used, out);
 }
@@ -176,31 +202,65 @@ static covey_status filter_safe(covey__render *r, covey__text name, const covey_
     return COVEY_OK;
 }
 
-/* int and float: text that is no number is 0, as in Jinja. */
+/* Digits of a base, with a sign and the base's prefix; false when it is something else or beyond 64
+ * bits. */
+static bool read_integer(const char *text, size_t size, int64_t base, int64_t *out) {
+    size_t at = size > 0 && (text[0] == '-' || text[0] == '+');
+    bool negative = at > 0 && text[0] == '-';
+    char prefix = base == 16 ? 'x' : base == 8 ? 'o' : base == 2 ? 'b' : 0;
+    if (prefix && size > at + 2 && text[at] == '0' && (text[at + 1] | 32) == prefix) {
+        at += 2;
+    }
+    bool good = at < size;
+    for (*out = 0; good && at < size; at++) {
+        char c = text[at];
+        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' ? (c | 32) - 'a' + 10 : 99;
+        good = digit < base && !__builtin_mul_overflow(*out, base, out) &&
+               !__builtin_add_overflow(*out, negative ? -digit : digit, out);
+    }
+    return good;
+}
+
+static bool read_float(const char *text, size_t size, double *out) {
+    char digits[64];
+    bool any = false, good = size > 0 && size < sizeof digits;
+    for (size_t i = 0; good && i < size; i++) {
+        good = memchr("0123456789.-+eE", text[i], 15) != NULL;
+        any = any || (text[i] >= '0' && text[i] <= '9');
+        good = good && (!strchr("-+", text[i]) || i == 0 || (text[i - 1] | 32) == 'e');
+    }
+    if (good && any) {
+        memcpy(digits, text, size);
+        digits[size] = 0;
+        covey__json json = {.kind = COVEY__JSON_NUMBER, .text = digits, .size = size};
+        *out = covey__json_to_f64(&json);
+    }
+    return good && any;
+}
+
+/* int(default=0, base=10) and float(default=0.0): what is no number is the default. */
 static covey_status filter_number(covey__render *r, covey__text name, const covey__value *value,
                                   const covey__arguments *arguments, covey__value *out) {
-    bool whole = covey__text_is(name, "int");
+    bool whole = covey__text_is(name, "int"), found = covey__is_number(value);
+    const covey__value *otherwise = covey__argument(arguments, 0, "default");
+    const covey__value *base = covey__argument(arguments, 1, "base");
     covey__value trimmed = *value;
-    double number = 0.0;
-    (void)arguments;
+    int64_t integer;
+    double number = found ? covey__value_number(value) : 0.0;
     if (covey__is_string(value)) {
-        char digits[64];
         COVEY__TRY(covey__string_strip(r, value, NULL, COVEY__SIDE_BOTH, &trimmed));
+        const char *text = trimmed.as.string.data;
         size_t size = trimmed.as.string.size;
-        bool number_like = size > 0 && size < sizeof digits;
-        for (size_t i = 0; number_like && i < size; i++) {
-            number_like = memchr("0123456789.-+eE", trimmed.as.string.data[i], 15) != NULL;
+        int64_t of = base && base->kind == COVEY__VALUE_INTEGER ? base->as.integer : 10;
+        if (whole && of >= 2 && of <= 36 && read_integer(text, size, of, &integer)) {
+            *out = covey__value_integer(integer);
+            return COVEY_OK;
         }
-        if (number_like) {
-            memcpy(digits, trimmed.as.string.data, size);
-            digits[size] = 0;
-            covey__json json = {.kind = COVEY__JSON_NUMBER, .text = digits, .size = size};
-            number = covey__json_to_f64(&json);
-        }
-    } else if (covey__is_number(value)) {
-        number = covey__value_number(value);
+        found = read_float(text, size, &number);
     }
-    if (whole && value->kind == COVEY__VALUE_INTEGER) {
+    if (!found) {
+        *out = otherwise ? *otherwise : whole ? covey__value_integer(0) : covey__value_float(0.0);
+    } else if (whole && value->kind == COVEY__VALUE_INTEGER) {
         *out = *value;
     } else if (whole) {
         bool fits = number > -9.2e18 && number < 9.2e18;
@@ -216,11 +276,11 @@ static covey_status filter_replace(covey__render *r, covey__text name, const cov
     const covey__value *old = covey__argument(arguments, 0, "old");
     const covey__value *with = covey__argument(arguments, 1, "new");
     const covey__value *count = covey__argument(arguments, 2, "count");
-    COVEY__TRY(need_argument(r, name, old));
-    COVEY__TRY(need_argument(r, name, with));
-    COVEY__TRY(need_string(r, name, value));
-    COVEY__TRY(need_string(r, name, old));
-    COVEY__TRY(need_string(r, name, with));
+    COVEY__TRY(covey__need_argument(r, name, old));
+    COVEY__TRY(covey__need_argument(r, name, with));
+    COVEY__TRY(covey__need_string(r, name, value));
+    COVEY__TRY(covey__need_string(r, name, old));
+    COVEY__TRY(covey__need_string(r, name, with));
     int64_t count_max = count && count->kind == COVEY__VALUE_INTEGER ? count->as.integer : -1;
     return covey__string_replace(r, value, old, with, count_max, out);
 }
@@ -238,13 +298,13 @@ static covey_status filter_items(covey__render *r, covey__text name, const covey
     }
     const covey__dict *dict = value->as.dict;
     covey__value *pairs;
-    COVEY__TRY(new_list(r, dict->count, &pairs));
+    COVEY__TRY(covey__new_list(r, dict->count, &pairs));
     for (size_t i = 0; i < dict->count; i++) {
         covey__value *pair;
-        COVEY__TRY(new_list(r, 2, &pair));
+        COVEY__TRY(covey__new_list(r, 2, &pair));
         pair[0] = dict->entries[i].key;
         pair[1] = dict->entries[i].value;
-        pairs[i] = covey__value_list(pair, 2);
+        pairs[i] = covey__value_tuple(pair, 2);
     }
     *out = covey__value_list(pairs, dict->count);
     return COVEY_OK;
@@ -261,8 +321,8 @@ static covey_status filter_select(covey__render *r, covey__text name, const cove
     covey__value *kept;
     size_t count, used = 0;
     if (by_attribute) {
-        COVEY__TRY(need_argument(r, name, attribute));
-        COVEY__TRY(need_string(r, name, attribute));
+        COVEY__TRY(covey__need_argument(r, name, attribute));
+        COVEY__TRY(covey__need_string(r, name, attribute));
     }
     if (test) {
         COVEY__TRY(need_name(r, name, test));
@@ -272,12 +332,12 @@ static covey_status filter_select(covey__render *r, covey__text name, const cove
     }
     rest.positional_count = rest.count;
     COVEY__TRY(covey__value_items(r, value, &items, &count));
-    COVEY__TRY(new_list(r, count, &kept));
+    COVEY__TRY(covey__new_list(r, count, &kept));
     for (size_t i = 0; i < count; i++) {
         covey__value tested = items[i];
         bool holds;
         if (attribute) {
-            COVEY__TRY(covey__value_attribute(r, &items[i], attribute, &tested));
+            COVEY__TRY(covey__value_path(r, &items[i], attribute, &tested));
         }
         holds = covey__value_is_true(&tested);
         if (test) {
@@ -296,22 +356,26 @@ static covey_status filter_select(covey__render *r, covey__text name, const cove
 static covey_status filter_map(covey__render *r, covey__text name, const covey__value *value,
                                const covey__arguments *arguments, covey__value *out) {
     const covey__value *attribute = covey__argument(arguments, 99, "attribute");
+    const covey__value *otherwise = covey__argument(arguments, 99, "default");
     const covey__value *filter = covey__argument(arguments, 0, "");
     const covey__value *items;
     covey__arguments rest = {.count = 0};
     covey__value *mapped;
     size_t count;
-    COVEY__TRY(need_argument(r, name, attribute ? attribute : filter));
+    COVEY__TRY(covey__need_argument(r, name, attribute ? attribute : filter));
     COVEY__TRY(need_name(r, name, attribute ? attribute : filter));
     for (size_t i = 1; i < arguments->positional_count; i++) {
         rest.values[rest.count++] = arguments->values[i];
     }
     rest.positional_count = rest.count;
     COVEY__TRY(covey__value_items(r, value, &items, &count));
-    COVEY__TRY(new_list(r, count, &mapped));
+    COVEY__TRY(covey__new_list(r, count, &mapped));
     for (size_t i = 0; i < count; i++) {
         if (attribute) {
-            COVEY__TRY(covey__value_attribute(r, &items[i], attribute, &mapped[i]));
+            COVEY__TRY(covey__value_path(r, &items[i], attribute, &mapped[i]));
+            if (otherwise && mapped[i].kind == COVEY__VALUE_UNDEFINED) {
+                mapped[i] = *otherwise;
+            }
             continue;
         }
         covey__text filter_name = {filter->as.string.data, filter->as.string.size};
@@ -327,7 +391,7 @@ covey_status covey__apply_filter(covey__render *r, covey__text name, const covey
                                  const covey__arguments *arguments, covey__value *out) {
     static const struct {
         const char *name;
-        filter_fn apply;
+        covey__filter_fn apply;
     } filters[] = {
         {"trim", filter_trim},         {"tojson", filter_tojson},   {"length", filter_length},
         {"count", filter_length},      {"upper", filter_case},      {"lower", filter_case},
@@ -344,7 +408,10 @@ covey_status covey__apply_filter(covey__render *r, covey__text name, const covey
             return filters[i].apply(r, name, value, arguments, out);
         }
     }
-    return covey__render_unsupported(r, "the filter", name);
+    covey__filter_fn found = covey__find_list_filter(name);
+    found = found ? found : covey__find_text_filter(name);
+    return found ? found(r, name, value, arguments, out)
+                 : covey__render_unsupported(r, "the filter", name);
 }
 
 /* ---- tests ---- */
@@ -371,7 +438,8 @@ static int simple_test(covey__text name, const covey__value *value) {
         {"boolean", kind == COVEY__VALUE_BOOL},
         {"true", kind == COVEY__VALUE_BOOL && value->as.boolean},
         {"false", kind == COVEY__VALUE_BOOL && !value->as.boolean},
-        {"callable", kind == COVEY__VALUE_MACRO || kind == COVEY__VALUE_FUNCTION},
+        {"callable",
+         kind == COVEY__VALUE_MACRO || kind == COVEY__VALUE_FUNCTION || kind == COVEY__VALUE_LOOP},
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         if (covey__text_is(name, tests[i].name)) {
@@ -386,7 +454,7 @@ static covey_status number_test(covey__render *r, covey__text name, const covey_
     int64_t by = 2;
     if (covey__text_is(name, "divisibleby")) {
         const covey__value *argument = covey__argument(arguments, 0, "num");
-        COVEY__TRY(need_argument(r, name, argument));
+        COVEY__TRY(covey__need_argument(r, name, argument));
         by = argument->kind == COVEY__VALUE_INTEGER ? argument->as.integer : 0;
     }
     if (value->kind != COVEY__VALUE_INTEGER || by == 0 || by == -1) {
@@ -394,6 +462,19 @@ static covey_status number_test(covey__render *r, covey__text name, const covey_
                                   name.data);
     }
     *out = (value->as.integer % by == 0) != covey__text_is(name, "odd");
+    return COVEY_OK;
+}
+
+/* Whether a string has letters with a case, all of them of this one. */
+static covey_status case_test(covey__render *r, covey__text name, const covey__value *value,
+                              bool *out) {
+    covey__value text, upper, lower;
+    COVEY__TRY(covey__value_print(r, value, &text));
+    COVEY__TRY(covey__string_case_of(r, &text, COVEY__CASE_UPPER, &upper));
+    COVEY__TRY(covey__string_case_of(r, &text, COVEY__CASE_LOWER, &lower));
+    bool is_upper = covey__value_order(&text, &upper) == 0;
+    bool is_lower = covey__value_order(&text, &lower) == 0;
+    *out = covey__text_is(name, "upper") ? is_upper && !is_lower : is_lower && !is_upper;
     return COVEY_OK;
 }
 
@@ -415,12 +496,15 @@ covey_status covey__apply_test(covey__render *r, covey__text name, const covey__
         covey__text_is(name, "divisibleby")) {
         return number_test(r, name, value, arguments, out);
     }
+    if (covey__text_is(name, "upper") || covey__text_is(name, "lower")) {
+        return case_test(r, name, value, out);
+    }
     for (size_t i = 0; i < sizeof comparisons / sizeof *comparisons; i++) {
         if (covey__text_is(name, comparisons[i].name)) {
             const covey__value *other = covey__argument(arguments, 0, "other");
             covey__text sign = {comparisons[i].sign, strlen(comparisons[i].sign)};
             covey__value result;
-            COVEY__TRY(need_argument(r, name, other));
+            COVEY__TRY(covey__need_argument(r, name, other));
             COVEY__TRY(covey__apply_operator(r, sign, value, other, &result));
             *out = covey__value_is_true(&result);
             return COVEY_OK;

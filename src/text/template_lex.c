@@ -267,6 +267,17 @@ static covey_status lex_number(lexer *l) {
             at++;
         }
     }
+    size_t digits = at + 1; /* of an exponent */
+    if (digits < l->size && (l->text[digits] == '+' || l->text[digits] == '-')) {
+        digits++;
+    }
+    if (at < l->size && (l->text[at] | 32) == 'e' && digits < l->size &&
+        is_digit(l->text[digits])) {
+        kind = COVEY__LEX_FLOAT;
+        for (at = digits; at < l->size && is_digit(l->text[at]);) {
+            at++;
+        }
+    }
     if (at < l->size && (is_name_start(l->text[at]))) {
         return covey__template_unsupported(l->error, l->line, "the number",
                                            (covey__text){l->text + l->at, at + 1 - l->at});

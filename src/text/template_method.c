@@ -1,11 +1,9 @@
-/* Methods of strings and mappings, as Python has them, and the functions that every template can
- * call: namespace, range, raise_exception, strftime_now. */
+/* Methods of strings, mappings, lists and loops, as Python has them. */
 #include "text/template_value.h"
 
 #include <string.h>
-#include <time.h>
 
-enum { RANGE_MAX = 100000 };
+enum { PARTS_MAX = 1024, WIDTH_MAX = 1000 };
 
 static covey_status string_argument(covey__render *r, covey__text name,
                                     const covey__value *argument) {
@@ -96,20 +94,213 @@ static covey_status method_case(covey__render *r, covey__text name, const covey_
     return covey__string_case_of(r, self, to, out);
 }
 
-/* In characters, as Python counts; -1 when it is not there. */
+/* The byte at which `part` last begins, or -1. */
+static int64_t find_last(const covey__value *self, const covey__value *part) {
+    int64_t last = -1;
+    for (int64_t at = covey__string_find(self, part, 0); at >= 0;
+         at = (size_t)at < self->as.string.size ? covey__string_find(self, part, (size_t)at + 1)
+                                                : -1) {
+        last = at;
+    }
+    return last;
+}
+
+/* find, rfind, index: in characters, as Python counts; -1 when it is not there. */
 static covey_status method_find(covey__render *r, covey__text name, const covey__value *self,
                                 const covey__arguments *arguments, covey__value *out) {
     const covey__value *part = covey__argument(arguments, 0, "");
     int64_t length = -1;
     COVEY__TRY(string_argument(r, name, part));
-    COVEY__TRY(covey__render_step(r, self->as.string.size));
-    int64_t at = covey__string_find(self, part, 0);
+    COVEY__TRY(covey__render_step(r, 8 * self->as.string.size));
+    int64_t at = name.data[0] == 'r' ? find_last(self, part) : covey__string_find(self, part, 0);
     if (at >= 0) {
         covey__value before = covey__value_text(self->as.string.data, (size_t)at, true);
         COVEY__TRY(covey__value_length(r, &before, &length));
+    } else if (name.data[0] == 'i') {
+        return covey__render_fail(r, ".index() does not find its argument");
     }
     *out = covey__value_integer(length);
     return COVEY_OK;
+}
+
+static covey_status method_count(covey__render *r, covey__text name, const covey__value *self,
+                                 const covey__arguments *arguments, covey__value *out) {
+    const covey__value *part = covey__argument(arguments, 0, "");
+    int64_t count = 0;
+    COVEY__TRY(string_argument(r, name, part));
+    COVEY__TRY(covey__render_step(r, self->as.string.size));
+    if (part->as.string.size == 0) {
+        COVEY__TRY(covey__value_length(r, self, &count));
+        *out = covey__value_integer(count + 1);
+        return COVEY_OK;
+    }
+    for (int64_t at = covey__string_find(self, part, 0); at >= 0;
+         at = covey__string_find(self, part, (size_t)at + part->as.string.size)) {
+        count++;
+    }
+    *out = covey__value_integer(count);
+    return COVEY_OK;
+}
+
+/* rsplit(sep, maxsplit): as split, but the last splits are made where not all are. */
+static covey_status method_rsplit(covey__render *r, covey__text name, const covey__value *self,
+                                  const covey__arguments *arguments, covey__value *out) {
+    const covey__value *separator = covey__argument(arguments, 0, "sep");
+    int64_t most = count_argument(arguments, 1, "maxsplit");
+    covey__value all, first;
+    bool given = separator && separator->kind != COVEY__VALUE_NONE;
+    if (given) {
+        COVEY__TRY(string_argument(r, name, separator));
+    }
+    COVEY__TRY(covey__string_split(r, self, given ? separator : NULL, -1, &all));
+    size_t count = all.as.list.count;
+    if (most < 0 || count <= (size_t)most + 1) {
+        *out = all;
+        return COVEY_OK;
+    }
+    if (!given) {
+        return covey__render_unsupported(r, "at white space, the method", name);
+    }
+    size_t joined = count - (size_t)most;
+    covey__value *parts = covey__render_alloc(r, 2 * joined + (size_t)most + 1, sizeof *parts);
+    if (!parts) {
+        return covey__render_no_memory(r);
+    }
+    for (size_t i = 0; i < joined; i++) {
+        parts[2 * i] = all.as.list.items[i];
+        parts[2 * i + 1] = *separator;
+    }
+    COVEY__TRY(covey__string_join(r, parts, 2 * joined - 1, &first));
+    parts[0] = first;
+    for (size_t i = 0; i < (size_t)most; i++) {
+        parts[i + 1] = all.as.list.items[joined + i];
+    }
+    *out = covey__value_list(parts, (size_t)most + 1);
+    return COVEY_OK;
+}
+
+/* Lines without their ends; the last one only where something stands in it. */
+static covey_status method_splitlines(covey__render *r, covey__text name, const covey__value *self,
+                                      const covey__arguments *arguments, covey__value *out) {
+    covey__value line_end = covey__value_text("\n", 1, true), pair, lines, plain;
+    pair = covey__value_text("\r\n", 2, true);
+    (void)name;
+    (void)arguments;
+    COVEY__TRY(covey__string_replace(r, self, &pair, &line_end, -1, &plain));
+    COVEY__TRY(covey__string_split(r, &plain, &line_end, -1, &lines));
+    size_t count = lines.as.list.count;
+    bool empty_end = count > 0 && lines.as.list.items[count - 1].as.string.size == 0;
+    *out = covey__value_list(lines.as.list.items, count - empty_end);
+    return COVEY_OK;
+}
+
+/* removeprefix, removesuffix. */
+static covey_status method_remove(covey__render *r, covey__text name, const covey__value *self,
+                                  const covey__arguments *arguments, covey__value *out) {
+    const covey__value *part = covey__argument(arguments, 0, "");
+    bool prefix = covey__text_is(name, "removeprefix");
+    COVEY__TRY(string_argument(r, name, part));
+    size_t size = self->as.string.size;
+    size_t cut = has_end(self, part, prefix) ? part->as.string.size : 0;
+    return covey__string_slice(r, self, prefix ? cut : 0, prefix ? size : size - cut, out);
+}
+
+/* isdigit and their like: not empty, and all of a kind. isupper and islower look at letters alone.
+ */
+static covey_status method_is(covey__render *r, covey__text name, const covey__value *self,
+                              const covey__arguments *arguments, covey__value *out) {
+    (void)arguments;
+    if (covey__text_is(name, "isupper") || covey__text_is(name, "islower")) {
+        covey__arguments none = {.count = 0};
+        bool holds;
+        COVEY__TRY(
+            covey__apply_test(r, (covey__text){name.data + 2, name.size - 2}, self, &none, &holds));
+        *out = covey__value_bool(holds);
+        return COVEY_OK;
+    }
+    bool all = self->as.string.size > 0;
+    COVEY__TRY(covey__render_step(r, self->as.string.size));
+    for (size_t at = 0; all && at < self->as.string.size;) {
+        covey__utf8_char c =
+            covey__utf8_decode(self->as.string.data + at, self->as.string.size - at);
+        covey__unicode_class class = covey__unicode_class_of(c.code);
+        bool letter = class == COVEY__UNICODE_LETTER, number = class == COVEY__UNICODE_NUMBER;
+        all = covey__text_is(name, "isalpha")   ? letter
+              : covey__text_is(name, "isalnum") ? letter || number
+              : covey__text_is(name, "isspace") ? class == COVEY__UNICODE_SPACE
+                                                : number;
+        at += c.size;
+    }
+    *out = covey__value_bool(all);
+    return COVEY_OK;
+}
+
+/* ljust, rjust, zfill. */
+static covey_status method_pad(covey__render *r, covey__text name, const covey__value *self,
+                               const covey__arguments *arguments, covey__value *out) {
+    const covey__value *fill = covey__argument(arguments, 1, "fillchar");
+    int64_t width = count_argument(arguments, 0, "width"), length;
+    covey__value parts[2], one = covey__value_text(name.data[0] == 'z' ? "0" : " ", 1, true);
+    COVEY__TRY(covey__value_length(r, self, &length));
+    if (width > WIDTH_MAX) {
+        return covey__render_fail(r, ".%.*s() takes up to %d", (int)name.size, name.data,
+                                  WIDTH_MAX);
+    }
+    covey__value times = covey__value_integer(width > length ? width - length : 0);
+    COVEY__TRY(covey__apply_operator(r, (covey__text){"*", 1},
+                                     fill && covey__is_string(fill) ? fill : &one, &times,
+                                     &parts[name.data[0] == 'l']));
+    parts[name.data[0] != 'l'] = *self;
+    return covey__string_join(r, parts, 2, out);
+}
+
+/* "{} {0} {name}".format(…), without what could stand behind a colon. */
+static covey_status method_format(covey__render *r, covey__text name, const covey__value *self,
+                                  const covey__arguments *arguments, covey__value *out) {
+    const char *text = self->as.string.data;
+    size_t size = self->as.string.size, from = 0, used = 0, next = 0;
+    covey__value *parts = covey__render_alloc(r, 2 * PARTS_MAX + 1, sizeof *parts);
+    if (!parts) {
+        return covey__render_no_memory(r);
+    }
+    COVEY__TRY(covey__render_step(r, size));
+    for (size_t at = 0; at < size; at++) {
+        if (text[at] != '{' && text[at] != '}') {
+            continue;
+        }
+        size_t end = at + 1;
+        const covey__value *value = NULL;
+        covey__value brace = covey__value_text(text + at, 1, self->trusted);
+        if (end < size && text[end] == text[at]) {
+            value = &brace;
+        } else if (text[at] == '{') {
+            size_t index = 0;
+            bool digits = true;
+            for (; end < size && text[end] != '}'; end++) {
+                digits = digits && text[end] >= '0' && text[end] <= '9';
+                index = digits && index < 1000 ? index * 10 + (size_t)(text[end] - '0') : index;
+            }
+            covey__text field = {text + at + 1, end - at - 1};
+            index = field.size == 0 ? next++ : index;
+            value =
+                digits && index < arguments->positional_count ? &arguments->values[index] : NULL;
+            for (size_t i = arguments->positional_count; !digits && i < arguments->count; i++) {
+                bool same = arguments->names[i].size == field.size &&
+                            memcmp(arguments->names[i].data, field.data, field.size) == 0;
+                value = same ? &arguments->values[i] : value;
+            }
+        }
+        if (!value || end >= size || used + 2 > 2 * PARTS_MAX) {
+            return covey__render_fail(r, ".%.*s() has a field that no argument is for",
+                                      (int)name.size, name.data);
+        }
+        COVEY__TRY(covey__string_slice(r, self, from, at, &parts[used++]));
+        COVEY__TRY(covey__value_print(r, value, &parts[used++]));
+        at = end;
+        from = end + 1;
+    }
+    COVEY__TRY(covey__string_slice(r, self, from, size, &parts[used++]));
+    return covey__string_join(r, parts, used, out);
 }
 
 static covey_status method_join(covey__render *r, covey__text name, const covey__value *self,
@@ -153,199 +344,129 @@ static covey_status dict_part(covey__render *r, covey__text name, const covey__v
     return COVEY_OK;
 }
 
+/* update, setdefault, copy: a mapping is one, whatever names hold it. */
+static covey_status dict_change(covey__render *r, covey__text name, const covey__value *self,
+                                const covey__arguments *arguments, covey__value *out) {
+    const covey__value *first = covey__argument(arguments, 0, "");
+    const covey__value *otherwise = covey__argument(arguments, 1, "default");
+    covey__dict *dict = self->as.dict;
+    *out = covey__value_none();
+    if (covey__text_is(name, "setdefault")) {
+        COVEY__TRY(string_argument(r, name, first));
+        const covey__value *found =
+            covey__dict_get(dict, first->as.string.data, first->as.string.size);
+        *out = found ? *found : otherwise ? *otherwise : *out;
+        return found ? covey__render_step(r, dict->count) : covey__dict_set(r, dict, first, out);
+    }
+    if (covey__text_is(name, "copy")) {
+        COVEY__TRY(covey__dict_new(r, COVEY__VALUE_DICT, out));
+        first = self;
+        dict = out->as.dict;
+    }
+    for (size_t i = 0; first && first->kind == COVEY__VALUE_DICT && i < first->as.dict->count;
+         i++) {
+        const covey__dict_entry entry = first->as.dict->entries[i];
+        COVEY__TRY(covey__dict_set(r, dict, &entry.key, &entry.value));
+    }
+    for (size_t i = arguments->positional_count; i < arguments->count; i++) {
+        covey__value key = covey__argument_key(arguments, i);
+        COVEY__TRY(covey__dict_set(r, dict, &key, &arguments->values[i]));
+    }
+    return COVEY_OK;
+}
+
+/* index, count of a list. */
+static covey_status list_find(covey__render *r, covey__text name, const covey__value *self,
+                              const covey__arguments *arguments, covey__value *out) {
+    const covey__value *sought = covey__argument(arguments, 0, "");
+    int64_t count = 0, first = -1;
+    for (size_t i = 0; sought && i < self->as.list.count; i++) {
+        bool equal;
+        COVEY__TRY(covey__render_step(r, 0));
+        COVEY__TRY(covey__value_equal(r, &self->as.list.items[i], sought, &equal));
+        count += equal;
+        first = equal && first < 0 ? (int64_t)i : first;
+    }
+    bool counts = covey__text_is(name, "count");
+    if (!sought || (!counts && first < 0)) {
+        return covey__render_fail(r, ".%.*s() does not find its argument", (int)name.size,
+                                  name.data);
+    }
+    *out = covey__value_integer(counts ? count : first);
+    return COVEY_OK;
+}
+
+static covey_status loop_cycle(covey__render *r, covey__text name, const covey__value *self,
+                               const covey__arguments *arguments, covey__value *out) {
+    size_t count = arguments->positional_count;
+    if (count == 0) {
+        return covey__render_fail(r, ".%.*s() lacks an argument", (int)name.size, name.data);
+    }
+    *out = arguments->values[self->as.loop->index % count];
+    return COVEY_OK;
+}
+
 covey_status covey__call_method(covey__render *r, covey__text name, const covey__value *self,
                                 const covey__arguments *arguments, covey__value *out) {
+    enum { STRING = COVEY__VALUE_STRING, DICT = COVEY__VALUE_DICT, LIST = COVEY__VALUE_LIST };
     static const struct {
         const char *name;
-        bool of_string;
+        int of;
         covey_status (*call)(covey__render *r, covey__text name, const covey__value *self,
                              const covey__arguments *arguments, covey__value *out);
     } methods[] = {
-        {"strip", true, method_strip},     {"lstrip", true, method_strip},
-        {"rstrip", true, method_strip},    {"startswith", true, method_ends},
-        {"endswith", true, method_ends},   {"split", true, method_split},
-        {"replace", true, method_replace}, {"upper", true, method_case},
-        {"lower", true, method_case},      {"title", true, method_case},
-        {"capitalize", true, method_case}, {"find", true, method_find},
-        {"join", true, method_join},       {"items", false, dict_part},
-        {"keys", false, dict_part},        {"values", false, dict_part},
-        {"get", false, dict_part},
+        {"strip", STRING, method_strip},
+        {"lstrip", STRING, method_strip},
+        {"rstrip", STRING, method_strip},
+        {"startswith", STRING, method_ends},
+        {"endswith", STRING, method_ends},
+        {"split", STRING, method_split},
+        {"rsplit", STRING, method_rsplit},
+        {"splitlines", STRING, method_splitlines},
+        {"replace", STRING, method_replace},
+        {"upper", STRING, method_case},
+        {"lower", STRING, method_case},
+        {"title", STRING, method_case},
+        {"capitalize", STRING, method_case},
+        {"find", STRING, method_find},
+        {"rfind", STRING, method_find},
+        {"index", STRING, method_find},
+        {"count", STRING, method_count},
+        {"join", STRING, method_join},
+        {"format", STRING, method_format},
+        {"removeprefix", STRING, method_remove},
+        {"removesuffix", STRING, method_remove},
+        {"isdigit", STRING, method_is},
+        {"isnumeric", STRING, method_is},
+        {"isdecimal", STRING, method_is},
+        {"isalpha", STRING, method_is},
+        {"isalnum", STRING, method_is},
+        {"isspace", STRING, method_is},
+        {"isupper", STRING, method_is},
+        {"islower", STRING, method_is},
+        {"ljust", STRING, method_pad},
+        {"rjust", STRING, method_pad},
+        {"zfill", STRING, method_pad},
+        {"items", DICT, dict_part},
+        {"keys", DICT, dict_part},
+        {"values", DICT, dict_part},
+        {"get", DICT, dict_part},
+        {"update", DICT, dict_change},
+        {"setdefault", DICT, dict_change},
+        {"copy", DICT, dict_change},
+        {"index", LIST, list_find},
+        {"count", LIST, list_find},
+        {"cycle", COVEY__VALUE_LOOP, loop_cycle},
     };
-    bool string = covey__is_string(self), dict = self->kind == COVEY__VALUE_DICT;
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        if (covey__text_is(name, methods[i].name) && (methods[i].of_string ? string : dict)) {
+        if ((int)self->kind == methods[i].of && covey__text_is(name, methods[i].name)) {
             return methods[i].call(r, name, self, arguments, out);
         }
     }
-    if (string || dict) {
+    if (covey__is_string(self) || self->kind == COVEY__VALUE_DICT ||
+        self->kind == COVEY__VALUE_LIST) {
         return covey__render_unsupported(r, "the method", name);
     }
     return covey__render_fail(r, "%s has no method \"%.*s\"", covey__value_kind_name(self),
                               (int)name.size, name.data);
-}
-
-/* ---- functions ---- */
-
-static covey_status call_namespace(covey__render *r, const covey__arguments *arguments,
-                                   covey__value *out) {
-    COVEY__TRY(covey__dict_new(r, COVEY__VALUE_NAMESPACE, out));
-    for (size_t i = arguments->positional_count; i < arguments->count; i++) {
-        covey__text name = arguments->names[i];
-        covey__value key = covey__value_text(name.data, name.size, true);
-        COVEY__TRY(covey__dict_set(r, out->as.dict, &key, &arguments->values[i]));
-    }
-    return COVEY_OK;
-}
-
-static covey_status call_range(covey__render *r, const covey__arguments *arguments,
-                               covey__value *out) {
-    int64_t bounds[3] = {0, 0, 1};
-    for (size_t i = 0; i < arguments->count; i++) {
-        if (i > 2 || arguments->values[i].kind != COVEY__VALUE_INTEGER) {
-            return covey__render_fail(r, "range() takes one to three integers");
-        }
-        bounds[arguments->count == 1 ? 1 : i] = arguments->values[i].as.integer;
-    }
-    int64_t step = bounds[2], count = 0;
-    if (step == 0 || bounds[0] < -RANGE_MAX || bounds[0] > RANGE_MAX || step > RANGE_MAX ||
-        step < -RANGE_MAX) {
-        return covey__render_fail(r, "range() takes steps other than 0, and up to %d", RANGE_MAX);
-    }
-    covey__value *items = NULL;
-    for (int pass = 0; pass < 2; pass++) {
-        count = 0;
-        for (int64_t at = bounds[0]; step > 0 ? at < bounds[1] : at > bounds[1]; at += step) {
-            if (count == RANGE_MAX) {
-                return covey__render_fail(r, "range() gives more than %d numbers", RANGE_MAX);
-            }
-            if (items) {
-                items[count] = covey__value_integer(at);
-            }
-            count++;
-        }
-        COVEY__TRY(covey__render_step(r, (size_t)count * sizeof *items));
-        items = items ? items : covey__render_alloc(r, (size_t)count + 1, sizeof *items);
-        if (!items) {
-            return covey__render_no_memory(r);
-        }
-    }
-    *out = covey__value_list(items, (size_t)count);
-    return COVEY_OK;
-}
-
-/* Only what the template itself wrote is shown: a message may not reach a log this way. */
-static covey_status call_raise(covey__render *r, const covey__arguments *arguments) {
-    const covey__value *message = covey__argument(arguments, 0, "message");
-    char shown[200] = "no reason given";
-    if (message && covey__is_string(message) && !message->as.string.spans && message->trusted) {
-        (void)covey__printable(message->as.string.data, message->as.string.size, shown,
-                               sizeof shown);
-    }
-    return covey__render_fail(r, "the template refuses this conversation: %s", shown);
-}
-
-/* One letter of strftime's; false when it is not here. */
-static bool append_time(covey__buffer *out, const struct tm *time, char letter, bool padded) {
-    static const char *const months[] = {"January",   "February", "March",    "April",
-                                         "May",       "June",     "July",     "August",
-                                         "September", "October",  "November", "December"};
-    static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                       "Thursday", "Friday", "Saturday"};
-    const struct {
-        char letter;
-        int value;
-    } numbers[] = {{'d', time->tm_mday},
-                   {'m', time->tm_mon + 1},
-                   {'y', time->tm_year % 100},
-                   {'H', time->tm_hour},
-                   {'M', time->tm_min},
-                   {'S', time->tm_sec},
-                   {'I', (time->tm_hour + 11) % 12 + 1}};
-    switch (letter) {
-    case 'b':
-        return covey__buffer_append(out, months[time->tm_mon], 3) == COVEY_OK;
-    case 'B':
-        return covey__buffer_text(out, months[time->tm_mon]) == COVEY_OK;
-    case 'a':
-        return covey__buffer_append(out, days[time->tm_wday], 3) == COVEY_OK;
-    case 'A':
-        return covey__buffer_text(out, days[time->tm_wday]) == COVEY_OK;
-    case 'Y':
-        return covey__buffer_format(out, "%d", time->tm_year + 1900) == COVEY_OK;
-    case 'j':
-        return covey__buffer_format(out, padded ? "%03d" : "%d", time->tm_yday + 1) == COVEY_OK;
-    case 'p':
-        return covey__buffer_text(out, time->tm_hour < 12 ? "AM" : "PM") == COVEY_OK;
-    case '%':
-        return covey__buffer_byte(out, '%') == COVEY_OK;
-    default:
-        break;
-    }
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        if (numbers[i].letter == letter) {
-            return covey__buffer_format(out, padded ? "%02d" : "%d", numbers[i].value) == COVEY_OK;
-        }
-    }
-    return false;
-}
-
-static covey_status call_strftime(covey__render *r, const covey__arguments *arguments,
-                                  covey__value *out) {
-    const covey__value *format = covey__argument(arguments, 0, "format");
-    covey__text name = {"strftime_now", 12};
-    COVEY__TRY(string_argument(r, name, format));
-    time_t seconds = (time_t)(r->now_ms / 1000);
-    struct tm time;
-    if (!gmtime_r(&seconds, &time) || time.tm_year > 8099) {
-        return covey__render_fail(r, "the clock's time is out of range");
-    }
-    covey__buffer text;
-    covey__buffer_init(&text, r->env, 4096);
-    bool good = true;
-    const char *data = format->as.string.data;
-    size_t size = format->as.string.size, at = 0;
-    while (good && at < size) {
-        if (data[at] != '%') {
-            good = covey__buffer_byte(&text, data[at++]) == COVEY_OK;
-            continue;
-        }
-        bool padded = at + 1 >= size || data[at + 1] != '-';
-        at += padded ? 1 : 2;
-        good = at < size && append_time(&text, &time, data[at], padded);
-        at++;
-    }
-    covey_status status = covey__buffer_check(&text, r->error, "template: a date");
-    char *copy = good && status == COVEY_OK ? covey__render_alloc(r, text.size + 1, 1) : NULL;
-    if (copy) {
-        if (text.size > 0) {
-            memcpy(copy, text.data, text.size);
-        }
-        *out = covey__value_text(copy, text.size, true);
-    } else if (status == COVEY_OK) {
-        bool own = format->trusted && !format->as.string.spans; /* not out of a message */
-        covey__text shown = {data, own ? size : 0};
-        status = good ? covey__render_no_memory(r)
-                      : covey__render_unsupported(r, "the date's format", shown);
-    }
-    covey__buffer_free(&text);
-    return status;
-}
-
-covey_status covey__call_function(covey__render *r, covey__text name,
-                                  const covey__arguments *arguments, covey__value *out) {
-    if (covey__text_is(name, "namespace") || covey__text_is(name, "dict")) {
-        COVEY__TRY(call_namespace(r, arguments, out));
-        out->kind = name.data[0] == 'd' ? COVEY__VALUE_DICT : COVEY__VALUE_NAMESPACE;
-        return COVEY_OK;
-    }
-    if (covey__text_is(name, "range")) {
-        return call_range(r, arguments, out);
-    }
-    if (covey__text_is(name, "raise_exception")) {
-        return call_raise(r, arguments);
-    }
-    if (covey__text_is(name, "strftime_now")) {
-        return call_strftime(r, arguments, out);
-    }
-    return covey__render_unsupported(r, "the function", name);
 }

@@ -1,4 +1,4 @@
-/* Operators between two values, as Python has them, and JSON as Python writes it. */
+/* Operators between two values, as Python has them. */
 #include "text/template_value.h"
 
 #include <math.h>
@@ -66,6 +66,34 @@ static covey_status floats(covey__render *r, covey__text sign, double x, double 
     return COVEY_OK;
 }
 
+/* x ** y: of integers an integer, unless y is negative. */
+static covey_status power(covey__render *r, const covey__value *a, const covey__value *b,
+                          covey__value *out) {
+    bool whole = a->kind != COVEY__VALUE_FLOAT && b->kind != COVEY__VALUE_FLOAT;
+    if (!whole || integer_of(b) < 0) {
+        double result = pow(covey__value_number(a), covey__value_number(b));
+        if (!isfinite(result)) {
+            return covey__render_fail(r, "a power is no finite number");
+        }
+        *out = covey__value_float(result);
+        return COVEY_OK;
+    }
+    int64_t base = integer_of(a), result = 1;
+    bool over = false,
+         base_over = false; /* a base that is too large is no matter until it is used */
+    for (int64_t left = integer_of(b); left > 0; left >>= 1) {
+        if (left & 1) {
+            over = over || base_over || __builtin_mul_overflow(result, base, &result);
+        }
+        base_over = base_over || __builtin_mul_overflow(base, base, &base);
+    }
+    if (over) {
+        return covey__render_fail(r, "a number is beyond 64 bits");
+    }
+    *out = covey__value_integer(result);
+    return COVEY_OK;
+}
+
 static covey_status repeat(covey__render *r, const covey__value *string, int64_t count,
                            covey__value *out) {
     size_t size = string->as.string.size, parts = count > 0 && size > 0 ? (size_t)count : 0, all;
@@ -115,8 +143,19 @@ static covey_status arithmetic(covey__render *r, covey__text sign, const covey__
     if (times && covey__is_string(a) && b->kind == COVEY__VALUE_INTEGER) {
         return repeat(r, a, b->as.integer, out);
     }
+    if (times && covey__is_string(b) && a->kind == COVEY__VALUE_INTEGER) {
+        return repeat(r, b, a->as.integer, out);
+    }
+    if (covey__text_is(sign, "%") && covey__is_string(a)) {
+        bool list = b->kind == COVEY__VALUE_LIST && b->as.list.tuple;
+        return covey__string_format(r, a, list ? b->as.list.items : b, list ? b->as.list.count : 1,
+                                    out);
+    }
     if (!covey__is_number(a) || !covey__is_number(b)) {
         return mismatch(r, sign, a, b);
+    }
+    if (covey__text_is(sign, "**")) {
+        return power(r, a, b, out);
     }
     bool real =
         a->kind == COVEY__VALUE_FLOAT || b->kind == COVEY__VALUE_FLOAT || covey__text_is(sign, "/");
@@ -124,21 +163,28 @@ static covey_status arithmetic(covey__render *r, covey__text sign, const covey__
                 : integers(r, sign, integer_of(a), integer_of(b), out);
 }
 
-static covey_status order(covey__render *r, covey__text sign, const covey__value *a,
-                          const covey__value *b, covey__value *out) {
-    int way;
+int covey__value_order(const covey__value *a, const covey__value *b) {
     if (covey__is_string(a) && covey__is_string(b)) {
         size_t size = a->as.string.size < b->as.string.size ? a->as.string.size : b->as.string.size;
-        way = memcmp(a->as.string.data, b->as.string.data, size);
-        if (way == 0) {
-            way = (a->as.string.size > b->as.string.size) - (a->as.string.size < b->as.string.size);
-        }
-    } else if (covey__is_number(a) && covey__is_number(b)) {
-        double x = covey__value_number(a), y = covey__value_number(b);
-        way = (x > y) - (x < y);
-    } else {
+        int way = memcmp(a->as.string.data, b->as.string.data, size);
+        return way ? way
+                   : (a->as.string.size > b->as.string.size) -
+                         (a->as.string.size < b->as.string.size);
+    }
+    double x = covey__value_number(a), y = covey__value_number(b);
+    return (x > y) - (x < y);
+}
+
+static covey_status order(covey__render *r, covey__text sign, const covey__value *a,
+                          const covey__value *b, covey__value *out) {
+    bool strings = covey__is_string(a) && covey__is_string(b);
+    if (!strings && !(covey__is_number(a) && covey__is_number(b))) {
         return mismatch(r, sign, a, b);
     }
+    if (strings) {
+        COVEY__TRY(covey__render_step(r, a->as.string.size));
+    }
+    int way = covey__value_order(a, b);
     bool equal = sign.size == 2 && way == 0;
     *out = covey__value_bool(equal || (sign.data[0] == '<' ? way < 0 : way > 0));
     return COVEY_OK;
@@ -167,115 +213,4 @@ covey_status covey__apply_operator(covey__render *r, covey__text sign, const cov
         return covey__string_join(r, both, 2, out);
     }
     return arithmetic(r, sign, a, b, out);
-}
-
-/* ---- JSON ---- */
-
-static void json_line(covey__buffer *out, int64_t indent, uint32_t level) {
-    if (indent < 0) {
-        return;
-    }
-    (void)covey__buffer_byte(out, '\n');
-    for (int64_t i = 0; i < indent * level; i++) {
-        (void)covey__buffer_byte(out, ' ');
-    }
-}
-
-static void json_text(covey__buffer *out, const covey__value *string) {
-    static const char letters[] = "\b\f\n\r\t\"\\", escapes[] = "bfnrt\"\\";
-    (void)covey__buffer_byte(out, '"');
-    for (size_t i = 0; i < string->as.string.size; i++) {
-        char c = string->as.string.data[i];
-        const char *letter = c ? strchr(letters, c) : NULL;
-        if (letter) {
-            (void)covey__buffer_byte(out, '\\');
-            (void)covey__buffer_byte(out, escapes[letter - letters]);
-        } else if ((uint8_t)c < 0x20) {
-            (void)covey__buffer_format(out, "\\u%04x", c);
-        } else {
-            (void)covey__buffer_byte(out, c);
-        }
-    }
-    (void)covey__buffer_byte(out, '"');
-}
-
-static covey_status to_json(covey__render *r, const covey__value *value, int64_t indent,
-                            uint32_t level, covey__buffer *out);
-
-/* One element or entry of several, with what stands before it. */
-static void json_between(covey__buffer *out, size_t index, int64_t indent, uint32_t level) {
-    if (index > 0) {
-        (void)covey__buffer_text(out, indent < 0 ? ", " : ",");
-    }
-    json_line(out, indent, level + 1);
-}
-
-static covey_status json_inside(covey__render *r, const covey__value *value, int64_t indent,
-                                uint32_t level, covey__buffer *out) {
-    bool list = value->kind == COVEY__VALUE_LIST;
-    size_t count = list ? value->as.list.count : value->as.dict->count;
-    (void)covey__buffer_byte(out, list ? '[' : '{');
-    for (size_t i = 0; i < count; i++) {
-        json_between(out, i, indent, level);
-        if (!list) {
-            json_text(out, &value->as.dict->entries[i].key);
-            (void)covey__buffer_text(out, ": ");
-        }
-        COVEY__TRY(to_json(r, list ? &value->as.list.items[i] : &value->as.dict->entries[i].value,
-                           indent, level + 1, out));
-    }
-    if (count > 0) {
-        json_line(out, indent, level);
-    }
-    (void)covey__buffer_byte(out, list ? ']' : '}');
-    return COVEY_OK;
-}
-
-static covey_status to_json(covey__render *r, const covey__value *value, int64_t indent,
-                            uint32_t level, covey__buffer *out) {
-    covey__value text;
-    size_t before = out->size;
-    switch (value->kind) {
-    case COVEY__VALUE_NONE:
-        (void)covey__buffer_text(out, "null");
-        break;
-    case COVEY__VALUE_BOOL:
-        (void)covey__buffer_text(out, value->as.boolean ? "true" : "false");
-        break;
-    case COVEY__VALUE_INTEGER:
-    case COVEY__VALUE_FLOAT:
-        COVEY__TRY(covey__value_print(r, value, &text));
-        (void)covey__buffer_append(out, text.as.string.data, text.as.string.size);
-        break;
-    case COVEY__VALUE_STRING:
-        json_text(out, value);
-        break;
-    case COVEY__VALUE_LIST:
-    case COVEY__VALUE_DICT:
-        COVEY__TRY(covey__render_enter(r));
-        COVEY__TRY(json_inside(r, value, indent, level, out));
-        r->depth--;
-        break;
-    default:
-        return covey__render_fail(r, "%s has no form in JSON", covey__value_kind_name(value));
-    }
-    COVEY__TRY(covey__render_step(r, out->size - before));
-    return covey__buffer_check(out, r->error, "template: JSON");
-}
-
-/* What was built out of messages is not trusted; neither is what stands beside it. */
-covey_status covey__value_to_json(covey__render *r, const covey__value *value, int64_t indent,
-                                  covey__value *out) {
-    covey__buffer text;
-    covey__buffer_init(&text, r->env, COVEY__TEMPLATE_OUTPUT_MAX);
-    covey_status status = to_json(r, value, indent > 16 ? 16 : indent, 0, &text);
-    char *copy = status == COVEY_OK ? covey__render_alloc(r, text.size + 1, 1) : NULL;
-    if (copy) {
-        memcpy(copy, text.data, text.size);
-        *out = covey__value_text(copy, text.size, false);
-    } else if (status == COVEY_OK) {
-        status = covey__render_no_memory(r);
-    }
-    covey__buffer_free(&text);
-    return status;
 }

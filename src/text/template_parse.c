@@ -1,5 +1,5 @@
-/* Statements to trees. What Jinja has and chat templates hardly use (inheritance, includes, calls
- * with a caller, …) is refused here, when the template is read. */
+/* Statements to trees. What Jinja has and a chat template has no use for (inheritance, includes, …)
+ * is refused here, when the template is read. */
 #include "text/template_tree.h"
 
 #include <string.h>
@@ -69,9 +69,7 @@ static covey_status parse_for(covey__parser *p, covey__node *node) {
     if (covey__parser_skip(p, COVEY__LEX_NAME, "if")) {
         COVEY__TRY(covey__parse_expression(p, &node->c));
     }
-    if (covey__parser_is(p, COVEY__LEX_NAME, "recursive")) {
-        return covey__template_unsupported(p->error, p->at->line, "in a loop,", p->at->text);
-    }
+    node->integer = covey__parser_skip(p, COVEY__LEX_NAME, "recursive");
     COVEY__TRY(end_block(p));
     COVEY__TRY(parse_body(p, &node->list, ends, &end));
     COVEY__TRY(end_block(p));
@@ -84,18 +82,51 @@ static covey_status parse_for(covey__parser *p, covey__node *node) {
     return covey__node_close(p, node);
 }
 
+/* Names with commas between, the first of which is taken already: a LIST. */
+static covey_status parse_names(covey__parser *p, covey__text first, covey__node **out) {
+    COVEY__TRY(covey__node_new(p, COVEY__NODE_LIST, out));
+    covey__node **last = &(*out)->list;
+    COVEY__TRY(covey__node_new(p, COVEY__NODE_NAME, last));
+    (*last)->text = first;
+    while (covey__parser_skip(p, COVEY__LEX_OPERATOR, ",")) {
+        last = &(*last)->next;
+        COVEY__TRY(covey__node_new(p, COVEY__NODE_NAME, last));
+        COVEY__TRY(take_name(p, &(*last)->text));
+    }
+    return COVEY_OK;
+}
+
+/* {% set a, b = … %}, also with brackets around the names. */
+static covey_status parse_set_names(covey__parser *p, covey__node *node, bool bracket) {
+    COVEY__TRY(parse_names(p, node->text, &node->d));
+    if (bracket) {
+        COVEY__TRY(covey__parser_expect(p, COVEY__LEX_OPERATOR, ")"));
+    }
+    COVEY__TRY(covey__parser_expect(p, COVEY__LEX_OPERATOR, "="));
+    COVEY__TRY(covey__parse_tuple(p, &node->a));
+    COVEY__TRY(end_block(p));
+    return covey__node_close(p, node);
+}
+
+/* Filters of what a block prints, onto a node that stands for it. */
+static covey_status parse_captured(covey__parser *p, bool first, covey__node **out) {
+    COVEY__TRY(covey__node_new(p, COVEY__NODE_CAPTURED, out));
+    COVEY__TRY(covey__node_close(p, *out));
+    return covey__parse_filters(p, first, out);
+}
+
 static covey_status parse_set(covey__parser *p, covey__node *node) {
     static const char *const ends[] = {"endset", NULL};
     covey__text end;
+    bool bracket = covey__parser_skip(p, COVEY__LEX_OPERATOR, "(");
     COVEY__TRY(take_name(p, &node->text));
+    if (bracket || covey__parser_is(p, COVEY__LEX_OPERATOR, ",")) {
+        return parse_set_names(p, node, bracket);
+    }
     if (covey__parser_skip(p, COVEY__LEX_OPERATOR, ".")) {
         COVEY__TRY(covey__node_new(p, COVEY__NODE_NAME, &node->b));
         node->b->text = node->text;
         COVEY__TRY(take_name(p, &node->text));
-    }
-    if (covey__parser_is(p, COVEY__LEX_OPERATOR, ",") ||
-        covey__parser_is(p, COVEY__LEX_OPERATOR, "|")) {
-        return covey__template_unsupported(p->error, node->line, "in {% set %},", p->at->text);
     }
     if (covey__parser_skip(p, COVEY__LEX_OPERATOR, "=")) {
         COVEY__TRY(covey__parse_tuple(p, &node->a));
@@ -106,18 +137,15 @@ static covey_status parse_set(covey__parser *p, covey__node *node) {
         return covey__parser_expect(p, COVEY__LEX_OPERATOR, "=");
     }
     node->kind = COVEY__NODE_CAPTURE;
+    COVEY__TRY(parse_captured(p, false, &node->a));
     COVEY__TRY(end_block(p));
     COVEY__TRY(parse_body(p, &node->list, ends, &end));
     COVEY__TRY(end_block(p));
     return covey__node_close(p, node);
 }
 
-static covey_status parse_macro(covey__parser *p, covey__node *node) {
-    static const char *const ends[] = {"endmacro", NULL};
-    covey__text end;
-    COVEY__TRY(take_name(p, &node->text));
-    COVEY__TRY(covey__parser_expect(p, COVEY__LEX_OPERATOR, "("));
-    COVEY__TRY(covey__node_new(p, COVEY__NODE_LIST, &node->b));
+/* Behind "(": names, with their defaults, as a LIST of KEYWORDs in b. */
+static covey_status parse_parameters(covey__parser *p, covey__node *node) {
     for (covey__node **last = &node->b->list; !covey__parser_skip(p, COVEY__LEX_OPERATOR, ")");
          last = &(*last)->next) {
         COVEY__TRY(covey__node_new(p, COVEY__NODE_KEYWORD, last));
@@ -131,12 +159,79 @@ static covey_status parse_macro(covey__parser *p, covey__node *node) {
             return covey__parser_expect(p, COVEY__LEX_OPERATOR, ")");
         }
     }
-    COVEY__TRY(covey__node_close(p, node->b));
+    return covey__node_close(p, node->b);
+}
+
+static covey_status parse_macro(covey__parser *p, covey__node *node) {
+    static const char *const ends[] = {"endmacro", NULL};
+    covey__text end;
+    COVEY__TRY(take_name(p, &node->text));
+    COVEY__TRY(covey__parser_expect(p, COVEY__LEX_OPERATOR, "("));
+    COVEY__TRY(covey__node_new(p, COVEY__NODE_LIST, &node->b));
+    COVEY__TRY(parse_parameters(p, node));
     COVEY__TRY(end_block(p));
     COVEY__TRY(parse_body(p, &node->list, ends, &end));
     if (!covey__parser_is(p, COVEY__LEX_BLOCK_END, NULL)) {
         (void)covey__parser_skip(p, COVEY__LEX_NAME, NULL); /* {% endmacro name %} */
     }
+    COVEY__TRY(end_block(p));
+    return covey__node_close(p, node);
+}
+
+/* {% call(parameters) macro(…) %}: what stands inside is what the macro's caller() gives. */
+static covey_status parse_call(covey__parser *p, covey__node *node) {
+    static const char *const ends[] = {"endcall", NULL};
+    covey__text end;
+    COVEY__TRY(covey__node_new(p, COVEY__NODE_LIST, &node->b));
+    if (covey__parser_skip(p, COVEY__LEX_OPERATOR, "(")) {
+        COVEY__TRY(parse_parameters(p, node));
+    }
+    COVEY__TRY(covey__parse_expression(p, &node->a));
+    if (node->a->kind != COVEY__NODE_CALL) {
+        return covey__template_fail(p->error, COVEY_ERROR_FORMAT, node->line,
+                                    "{%% call %%} expects the call of a macro");
+    }
+    COVEY__TRY(end_block(p));
+    COVEY__TRY(parse_body(p, &node->list, ends, &end));
+    COVEY__TRY(end_block(p));
+    return covey__node_close(p, node);
+}
+
+static covey_status parse_filter(covey__parser *p, covey__node *node) {
+    static const char *const ends[] = {"endfilter", NULL};
+    covey__text end;
+    COVEY__TRY(parse_captured(p, true, &node->a));
+    COVEY__TRY(end_block(p));
+    COVEY__TRY(parse_body(p, &node->list, ends, &end));
+    COVEY__TRY(end_block(p));
+    return covey__node_close(p, node);
+}
+
+static covey_status parse_with(covey__parser *p, covey__node *node) {
+    static const char *const ends[] = {"endwith", NULL};
+    covey__text end;
+    COVEY__TRY(covey__node_new(p, COVEY__NODE_LIST, &node->b));
+    covey__node **last = &node->b->list;
+    while (!covey__parser_is(p, COVEY__LEX_BLOCK_END, NULL)) {
+        COVEY__TRY(covey__node_new(p, COVEY__NODE_KEYWORD, last));
+        COVEY__TRY(take_name(p, &(*last)->text));
+        COVEY__TRY(covey__parser_expect(p, COVEY__LEX_OPERATOR, "="));
+        COVEY__TRY(covey__parse_expression(p, &(*last)->a));
+        COVEY__TRY(covey__node_close(p, *last));
+        last = &(*last)->next;
+        if (!covey__parser_skip(p, COVEY__LEX_OPERATOR, ",")) {
+            break;
+        }
+    }
+    COVEY__TRY(covey__node_close(p, node->b));
+    COVEY__TRY(end_block(p));
+    COVEY__TRY(parse_body(p, &node->list, ends, &end));
+    COVEY__TRY(end_block(p));
+    return covey__node_close(p, node);
+}
+
+static covey_status parse_do(covey__parser *p, covey__node *node) {
+    COVEY__TRY(covey__parse_tuple(p, &node->a));
     COVEY__TRY(end_block(p));
     return covey__node_close(p, node);
 }
@@ -166,6 +261,10 @@ static covey_status parse_statement(covey__parser *p, covey__node **out) {
         {"for", COVEY__NODE_FOR, parse_for},
         {"set", COVEY__NODE_SET, parse_set},
         {"macro", COVEY__NODE_MACRO, parse_macro},
+        {"call", COVEY__NODE_CALLER, parse_call},
+        {"filter", COVEY__NODE_FILTERED, parse_filter},
+        {"with", COVEY__NODE_WITH, parse_with},
+        {"do", COVEY__NODE_DO, parse_do},
         {"generation", COVEY__NODE_BLOCK, parse_generation},
         {"break", COVEY__NODE_BREAK, parse_flow},
         {"continue", COVEY__NODE_CONTINUE, parse_flow},

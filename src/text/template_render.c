@@ -232,7 +232,7 @@ static covey_status run_passes(covey__render *r, const covey__node *node, const 
         if (!state) {
             return covey__render_no_memory(r);
         }
-        *state = (covey__loop){items, count, i};
+        *state = (covey__loop){items, count, i, r->loop_depth, node->integer ? node : NULL};
         covey__value loop = {.kind = COVEY__VALUE_LOOP, .as.loop = state};
         r->frame->count = 0;
         r->line = node->line;
@@ -246,13 +246,10 @@ static covey_status run_passes(covey__render *r, const covey__node *node, const 
     return count == 0 && node->d ? covey__run_list(r, node->d->list) : COVEY_OK;
 }
 
-static covey_status run_for(covey__render *r, const covey__node *node) {
-    covey__value over;
+covey_status covey__run_loop(covey__render *r, const covey__node *node, const covey__value *over) {
     const covey__value *items;
     size_t count;
-    r->line = node->line;
-    COVEY__TRY(covey__eval(r, node->a, &over));
-    COVEY__TRY(covey__value_items(r, &over, &items, &count));
+    COVEY__TRY(covey__value_items(r, over, &items, &count));
     covey__frame inner = {.outer = r->frame};
     r->frame = &inner;
     covey_status status = run_passes(r, node, items, count);
@@ -260,13 +257,50 @@ static covey_status run_for(covey__render *r, const covey__node *node) {
     return status;
 }
 
+covey_status covey__run_loop_captured(covey__render *r, const covey__node *node,
+                                      const covey__value *over, covey__value *out) {
+    covey__rendered *outer = r->out, inner = {0};
+    COVEY__TRY(covey__render_enter(r));
+    covey__buffer_init(&inner.text, r->env, COVEY__TEMPLATE_OUTPUT_MAX);
+    r->out = &inner;
+    r->loop_depth++;
+    covey_status status = covey__run_loop(r, node, over);
+    r->loop_depth--;
+    r->out = outer;
+    status = status == COVEY_OK ? output_value(r, &inner, out) : status;
+    covey__rendered_free(&inner);
+    r->depth--;
+    return status;
+}
+
+static covey_status run_for(covey__render *r, const covey__node *node) {
+    covey__value over;
+    size_t depth = r->loop_depth;
+    r->line = node->line;
+    COVEY__TRY(covey__eval(r, node->a, &over));
+    r->loop_depth = 0;
+    covey_status status = covey__run_loop(r, node, &over);
+    r->loop_depth = depth;
+    return status;
+}
+
+/* What a block prints, through its filters. */
+static covey_status run_filtered(covey__render *r, const covey__node *node, covey__value *out) {
+    COVEY__TRY(covey__run_captured(r, node->list, &r->captured));
+    r->line = node->line;
+    return covey__eval(r, node->a, out);
+}
+
 static covey_status run_set(covey__render *r, const covey__node *node) {
     covey__value value, of;
     r->line = node->line;
     if (node->kind == COVEY__NODE_CAPTURE) {
-        COVEY__TRY(covey__run_captured(r, node->list, &value));
+        COVEY__TRY(run_filtered(r, node, &value));
     } else {
         COVEY__TRY(covey__eval(r, node->a, &value));
+    }
+    if (node->d) {
+        return bind_names(r, node->d->list, &value);
     }
     if (!node->b) {
         return covey__frame_set(r, r->frame, node->text, value);
@@ -280,20 +314,55 @@ static covey_status run_set(covey__render *r, const covey__node *node) {
     return covey__dict_set(r, of.as.dict, &key, &value);
 }
 
-static covey_status run_print(covey__render *r, const covey__node *node) {
-    covey__value value, text;
-    r->line = node->line;
-    COVEY__TRY(covey__eval(r, node->a, &value));
-    COVEY__TRY(covey__value_print(r, &value, &text));
+static covey_status print_value(covey__render *r, const covey__value *value) {
+    covey__value text;
+    COVEY__TRY(covey__value_print(r, value, &text));
     return print_string(r, &text);
 }
 
+static covey_status run_caller(covey__render *r, const covey__node *node) {
+    covey__caller caller = {r->callers, r->frame};
+    covey__value body = {.kind = COVEY__VALUE_MACRO}, value;
+    body.as.macro.node = node;
+    body.as.macro.frame = r->frame;
+    r->line = node->line;
+    r->callers = &caller;
+    covey_status status = covey__eval_call(r, node->a, &body, &value);
+    r->callers = caller.outer;
+    return status == COVEY_OK ? print_value(r, &value) : status;
+}
+
+static covey_status run_with(covey__render *r, const covey__node *node) {
+    covey__frame inner = {.outer = r->frame};
+    covey_status status = COVEY_OK;
+    r->line = node->line;
+    for (const covey__node *one = node->b->list; one && status == COVEY_OK; one = one->next) {
+        covey__value value;
+        status = covey__eval(r, one->a, &value);
+        status = status == COVEY_OK ? covey__frame_set(r, &inner, one->text, value) : status;
+    }
+    r->frame = &inner;
+    status = status == COVEY_OK ? covey__run_list(r, node->list) : status;
+    r->frame = inner.outer;
+    return status;
+}
+
+static covey_status run_print(covey__render *r, const covey__node *node) {
+    covey__value value;
+    r->line = node->line;
+    COVEY__TRY(covey__eval(r, node->a, &value));
+    return node->kind == COVEY__NODE_DO ? COVEY_OK : print_value(r, &value);
+}
+
 static covey_status run_one(covey__render *r, const covey__node *node) {
-    covey__value macro = {.kind = COVEY__VALUE_MACRO, .as.macro = node};
+    covey__value value = {.kind = COVEY__VALUE_MACRO};
+    value.as.macro.node = node;
+    value.as.macro.frame = NULL;
     switch (node->kind) {
     case COVEY__NODE_TEXT:
         return print_part(r, node->text.data, node->text.size, true);
     case COVEY__NODE_PRINT:
+    case COVEY__NODE_DO:
         return run_print(r, node);
     case COVEY__NODE_IF:
         return run_if(r, node);
@@ -311,7 +380,14 @@ static covey_status run_one(covey__render *r, const covey__node *node) {
     case COVEY__NODE_BLOCK:
         return covey__run_list(r, node->list);
     case COVEY__NODE_MACRO:
-        return covey__frame_set(r, r->frame, node->text, macro);
+        return covey__frame_set(r, r->frame, node->text, value);
+    case COVEY__NODE_CALLER:
+        return run_caller(r, node);
+    case COVEY__NODE_WITH:
+        return run_with(r, node);
+    case COVEY__NODE_FILTERED:
+        COVEY__TRY(run_filtered(r, node, &value));
+        return print_value(r, &value);
     default:
         return covey__fail(r->error, COVEY_ERROR_INTERNAL, "template: node %d is no statement",
                            (int)node->kind);

@@ -3,6 +3,7 @@
  * covey__string_join, so that none of them can be lost on the way. */
 #include "text/template_value.h"
 
+#include "text/unicode.h"
 #include <string.h>
 
 typedef struct {
@@ -255,27 +256,82 @@ covey_status covey__string_split(covey__render *r, const covey__value *string,
     }
 }
 
-/* ASCII letters only: other letters stay as they are. */
+/* Where in its text a change of case stands. */
+typedef struct {
+    covey__string_case to;
+    bool first;  /* nothing was before */
+    bool inside; /* of a word */
+} case_state;
+
+static bool is_letter(uint32_t code) {
+    return covey__unicode_class_of(code) == COVEY__UNICODE_LETTER;
+}
+
+/* Sigma at the end of a word is another letter (SpecialCasing.txt, Final_Sigma). */
+static uint32_t lower_of(uint32_t code, const covey__value *string, size_t at, bool behind) {
+    size_t next = at + 2;
+    bool more =
+        next < string->as.string.size &&
+        is_letter(
+            covey__utf8_decode(string->as.string.data + next, string->as.string.size - next).code);
+    return code == 0x3A3 && behind && !more ? 0x3C2 : covey__unicode_lower(code);
+}
+
+/* One character; up to twelve bytes to `out`. Invalid bytes stay as they are. */
+static size_t case_one(case_state *state, const covey__value *string, size_t at, size_t *bytes,
+                       char *out) {
+    const char *data = string->as.string.data + at;
+    covey__utf8_char c = covey__utf8_decode(data, string->as.string.size - at);
+    uint32_t codes[3] = {c.code, 0, 0};
+    size_t count = 1, written = 0;
+    bool letter = is_letter(c.code), behind = state->inside;
+    bool begins = state->to == COVEY__CASE_CAPITALIZE ? state->first : !state->inside;
+    *bytes = c.size;
+    state->first = false;
+    state->inside =
+        state->to == COVEY__CASE_WORDS
+            ? !(c.code && c.code < 0x80 && strchr("-({[<", (int)c.code)) && !is_white(c.code)
+            : letter;
+    if (!c.valid) {
+        out[0] = data[0];
+        return 1;
+    }
+    if (state->to == COVEY__CASE_UPPER || (state->to != COVEY__CASE_LOWER && begins)) {
+        count = covey__unicode_upper(c.code, codes);
+    } else {
+        codes[0] = lower_of(c.code, string, at, behind);
+    }
+    for (size_t i = 0; i < count; i++) {
+        written += covey__utf8_encode(codes[i], out + written);
+    }
+    return written;
+}
+
+/* A character takes three times its bytes at most in the other case. Spans keep their places. */
 covey_status covey__string_case_of(covey__render *r, const covey__value *string,
                                    covey__string_case to, covey__value *out) {
-    size_t size = string->as.string.size;
-    COVEY__TRY(covey__render_step(r, size));
-    char *data = covey__render_alloc(r, size + 1, 1);
-    if (!data) {
+    size_t size = string->as.string.size, count = string->as.string.span_count, written = 0;
+    const covey__text_span *spans = string->as.string.spans;
+    case_state state = {to, true, false};
+    COVEY__TRY(covey__render_step(r, 4 * size));
+    char *data = covey__render_alloc(r, 3 * size + 12, 1);
+    covey__text_span *moved = spans ? covey__render_alloc(r, count, sizeof *moved) : NULL;
+    if (!data || (spans && !moved)) {
         return covey__render_no_memory(r);
     }
-    bool inside = false; /* of a word */
-    for (size_t i = 0; i < size; i++) {
-        char c = string->as.string.data[i];
-        char lower = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-        bool letter = lower >= 'a' && lower <= 'z';
-        bool upper = to == COVEY__CASE_UPPER || (to == COVEY__CASE_TITLE && !inside) ||
-                     (to == COVEY__CASE_CAPITALIZE && i == 0);
-        data[i] = upper && letter ? (char)(lower - 32) : lower;
-        inside = letter || (c & 0x80);
+    for (size_t at = 0, span = 0; at < size;) {
+        size_t bytes;
+        written += case_one(&state, string, at, &bytes, data + written);
+        at += bytes;
+        for (; spans && span < count && spans[span].end <= at; span++) {
+            moved[span] = (covey__text_span){written, spans[span].trusted};
+        }
     }
-    *out = *string;
-    out->as.string.data = data;
+    *out = covey__value_text(data, written, string->trusted);
+    if (spans) {
+        out->as.string.spans = moved;
+        out->as.string.span_count = count;
+    }
     return COVEY_OK;
 }
 

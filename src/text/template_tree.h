@@ -63,33 +63,41 @@ covey_status covey__template_lex(covey__arena *arena, const char *text, size_t s
 typedef enum covey__node_kind {
     /* expressions */
     COVEY__NODE_NONE,
-    COVEY__NODE_BOOL,      /* integer */
-    COVEY__NODE_INTEGER,   /* integer */
-    COVEY__NODE_FLOAT,     /* number */
-    COVEY__NODE_STRING,    /* text */
-    COVEY__NODE_NAME,      /* text */
-    COVEY__NODE_LIST,      /* list */
-    COVEY__NODE_DICT,      /* list: key, value, key, value, … */
-    COVEY__NODE_ATTRIBUTE, /* a.text */
-    COVEY__NODE_ITEM,      /* a[b] */
-    COVEY__NODE_SLICE,     /* a[list]: three, absent ones of kind NONE */
-    COVEY__NODE_CALL,      /* a(list) */
-    COVEY__NODE_KEYWORD,   /* text=a, in a list of arguments */
-    COVEY__NODE_FILTER,    /* a | text(list) */
-    COVEY__NODE_TEST,      /* a is text(list) */
-    COVEY__NODE_NOT,       /* a */
-    COVEY__NODE_NEGATE,    /* a */
-    COVEY__NODE_AND,       /* a, b */
-    COVEY__NODE_OR,        /* a, b */
-    COVEY__NODE_BINARY,    /* a text b: an operator or comparison by its sign */
-    COVEY__NODE_CHOICE,    /* b if a else c; c may be NULL */
+    COVEY__NODE_BOOL,         /* integer */
+    COVEY__NODE_INTEGER,      /* integer */
+    COVEY__NODE_FLOAT,        /* number */
+    COVEY__NODE_STRING,       /* text */
+    COVEY__NODE_NAME,         /* text */
+    COVEY__NODE_LIST,         /* list; integer: whether it is a tuple */
+    COVEY__NODE_DICT,         /* list: key, value, key, value, … */
+    COVEY__NODE_ATTRIBUTE,    /* a.text */
+    COVEY__NODE_ITEM,         /* a[b] */
+    COVEY__NODE_SLICE,        /* a[list]: three, absent ones of kind NONE */
+    COVEY__NODE_CALL,         /* a(list) */
+    COVEY__NODE_KEYWORD,      /* text=a, in a list of arguments */
+    COVEY__NODE_SPREAD,       /* *a, in a list of arguments */
+    COVEY__NODE_SPREAD_NAMES, /* **a, in a list of arguments */
+    COVEY__NODE_CAPTURED,     /* what a filter block printed: the value of its first filter */
+    COVEY__NODE_FILTER,       /* a | text(list) */
+    COVEY__NODE_TEST,         /* a is text(list) */
+    COVEY__NODE_NOT,          /* a */
+    COVEY__NODE_NEGATE,       /* a */
+    COVEY__NODE_AND,          /* a, b */
+    COVEY__NODE_OR,           /* a, b */
+    COVEY__NODE_BINARY,       /* a text b: an operator or comparison by its sign */
+    COVEY__NODE_CHOICE,       /* b if a else c; c may be NULL */
     /* statements */
-    COVEY__NODE_TEXT,    /* text */
-    COVEY__NODE_PRINT,   /* a */
-    COVEY__NODE_IF,      /* a, list; c: NULL, another IF, or a BLOCK */
-    COVEY__NODE_FOR,     /* names in b for a if c: list; d: what to do when there was nothing */
-    COVEY__NODE_SET,     /* text = a, or b: a namespace's name, whose `text` is set */
-    COVEY__NODE_CAPTURE, /* text = what list prints */
+    COVEY__NODE_TEXT,     /* text */
+    COVEY__NODE_PRINT,    /* a */
+    COVEY__NODE_IF,       /* a, list; c: NULL, another IF, or a BLOCK */
+    COVEY__NODE_FOR,      /* names in b for a if c: list; d: what to do when there was nothing;
+                             integer: whether it is recursive */
+    COVEY__NODE_SET,      /* text = a; or b: a namespace's name, whose `text` is set; or d: names */
+    COVEY__NODE_CAPTURE,  /* text = what list prints, or a, filters of it */
+    COVEY__NODE_FILTERED, /* a, filters of what list prints */
+    COVEY__NODE_CALLER,   /* calls a; list is its caller's body, with b: parameters, as a macro's */
+    COVEY__NODE_DO,       /* a, not printed */
+    COVEY__NODE_WITH,     /* text = a for each of b's: list */
     COVEY__NODE_BREAK,
     COVEY__NODE_CONTINUE,
     COVEY__NODE_BLOCK, /* list */
@@ -128,6 +136,9 @@ covey_status covey__template_parse(covey__arena *arena, const covey__lexeme *lex
 covey_status covey__parse_expression(covey__parser *parser, covey__node **out) COVEY_MUST_USE;
 /* An expression without `x if y else z`: what is looped over. */
 covey_status covey__parse_or(covey__parser *parser, covey__node **out) COVEY_MUST_USE;
+/* Filters behind a value that was parsed; `first`: the name of one stands here without "|". */
+covey_status covey__parse_filters(covey__parser *parser, bool first,
+                                  covey__node **node) COVEY_MUST_USE;
 /* One or more expressions with commas between: a list when there are several. */
 covey_status covey__parse_tuple(covey__parser *parser, covey__node **out) COVEY_MUST_USE;
 covey_status covey__node_new(covey__parser *parser, covey__node_kind kind,

@@ -38,6 +38,12 @@ covey__value covey__value_list(const covey__value *items, size_t count) {
     return value;
 }
 
+covey__value covey__value_tuple(const covey__value *items, size_t count) {
+    covey__value value = covey__value_list(items, count);
+    value.as.list.tuple = true;
+    return value;
+}
+
 const char *covey__value_kind_name(const covey__value *value) {
     static const char *const names[] = {
         "an undefined value", "none",     "a truth value", "an integer",
@@ -175,6 +181,19 @@ covey_status covey__value_contains(covey__render *r, const covey__value *contain
     return COVEY_OK;
 }
 
+covey_status covey__render_text(covey__render *r, const char *text, size_t size,
+                                covey__value *out) {
+    char *copy = covey__render_alloc(r, size + 1, 1);
+    if (!copy) {
+        return covey__render_no_memory(r);
+    }
+    if (size > 0) {
+        memcpy(copy, text, size);
+    }
+    *out = covey__value_text(copy, size, true);
+    return COVEY_OK;
+}
+
 /* Shortest form that reads back, with ".0" where it would look like an integer. */
 static covey_status print_float(covey__render *r, double number, covey__value *out) {
     covey__buffer text;
@@ -190,13 +209,7 @@ static covey_status print_float(covey__render *r, double number, covey__value *o
         (void)covey__buffer_text(&text, ".0");
     }
     covey_status status = covey__buffer_check(&text, r->error, "template: a number");
-    char *copy = status == COVEY_OK ? covey__render_alloc(r, text.size, 1) : NULL;
-    if (copy) {
-        memcpy(copy, text.data, text.size);
-        *out = covey__value_text(copy, text.size, true);
-    } else if (status == COVEY_OK) {
-        status = covey__render_no_memory(r);
-    }
+    status = status == COVEY_OK ? covey__render_text(r, text.data, text.size, out) : status;
     covey__buffer_free(&text);
     return status;
 }
@@ -238,6 +251,9 @@ covey_status covey__value_print(covey__render *r, const covey__value *value, cov
         return print_integer(r, value->as.integer, out);
     case COVEY__VALUE_FLOAT:
         return print_float(r, value->as.number, out);
+    case COVEY__VALUE_LIST:
+    case COVEY__VALUE_DICT:
+        return covey__value_to_repr(r, value, out);
     default: {
         const char *name = covey__value_kind_name(value);
         return covey__render_unsupported(r, "printing", (covey__text){name, strlen(name)});

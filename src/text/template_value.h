@@ -29,8 +29,11 @@ typedef struct covey__dict {
 
 typedef struct covey__loop {
     const covey__value *items;
-    size_t count, index;
+    size_t count, index, depth;
+    const covey__node *node; /* of a recursive loop, which can be called; else NULL */
 } covey__loop;
+
+struct covey__frame;
 
 /* Strings keep which of their bytes came from the template. `spans` NULL: all of `trusted`. */
 struct covey__value {
@@ -49,10 +52,14 @@ struct covey__value {
         struct {
             const covey__value *items;
             size_t count;
+            bool tuple; /* a list in all but how it is written out, and as what "%" takes apart */
         } list;
         covey__dict *dict;
         const covey__loop *loop;
-        const covey__node *macro;
+        struct {
+            const covey__node *node;
+            struct covey__frame *frame; /* of a call block: where it stands; else NULL */
+        } macro;
         covey__text function;
     } as;
 };
@@ -82,6 +89,9 @@ typedef struct covey__render {
     covey__frame *frame, *global;
     covey__rendered *out;
     uint64_t steps;
+    const struct covey__caller *callers; /* call blocks that are open */
+    covey__value captured; /* what a filter block printed, for the first of its filters */
+    size_t loop_depth;
     uint32_t line;  /* of what is being evaluated */
     uint32_t depth; /* of evaluation and of values within values: see covey__render_enter */
     enum { COVEY__FLOW_ON, COVEY__FLOW_BREAK, COVEY__FLOW_CONTINUE } flow;
@@ -108,6 +118,11 @@ covey_status covey__eval(covey__render *render, const covey__node *node,
 covey_status covey__run_list(covey__render *render, const covey__node *first) COVEY_MUST_USE;
 covey_status covey__frame_set(covey__render *render, covey__frame *frame, covey__text name,
                               covey__value value) COVEY_MUST_USE;
+/* A loop over a value: what {% for %} does, and what calling a recursive loop does. */
+covey_status covey__run_loop(covey__render *render, const covey__node *node,
+                             const covey__value *over) COVEY_MUST_USE;
+covey_status covey__run_loop_captured(covey__render *render, const covey__node *node,
+                                      const covey__value *over, covey__value *out) COVEY_MUST_USE;
 /* What `list` prints, as a string. */
 covey_status covey__run_captured(covey__render *render, const covey__node *first,
                                  covey__value *out) COVEY_MUST_USE;
@@ -117,13 +132,28 @@ enum { COVEY__ARGUMENTS_MAX = 16 };
 typedef struct covey__arguments {
     covey__value values[COVEY__ARGUMENTS_MAX];
     covey__text names[COVEY__ARGUMENTS_MAX]; /* empty for those by position */
+    bool foreign[COVEY__ARGUMENTS_MAX];      /* names that a mapping brought: no one's to trust */
     size_t count, positional_count;
 } covey__arguments;
 covey_status covey__eval_arguments(covey__render *render, const covey__node *first,
                                    covey__arguments *arguments) COVEY_MUST_USE;
+/* The name of an argument as a string. */
+covey__value covey__argument_key(const covey__arguments *arguments, size_t index);
 /* An argument by place or name; NULL when it was not given. */
 const covey__value *covey__argument(const covey__arguments *arguments, size_t index,
                                     const char *name);
+
+/* A call block that is open. */
+typedef struct covey__caller {
+    const struct covey__caller *outer;
+    const covey__frame *frame;
+} covey__caller;
+/* A call, with what {% call %} gives to the macro, or an undefined value. */
+covey_status covey__eval_call(covey__render *render, const covey__node *node,
+                              const covey__value *caller, covey__value *out) COVEY_MUST_USE;
+covey_status covey__call_macro(covey__render *render, const covey__value *called,
+                               const covey__arguments *arguments, const covey__value *caller,
+                               covey__value *out) COVEY_MUST_USE;
 
 /* template_value.c */
 covey__value covey__value_none(void);
@@ -133,6 +163,7 @@ covey__value covey__value_integer(int64_t value);
 covey__value covey__value_float(double value);
 covey__value covey__value_text(const char *data, size_t size, bool trusted);
 covey__value covey__value_list(const covey__value *items, size_t count);
+covey__value covey__value_tuple(const covey__value *items, size_t count);
 static inline bool covey__is_string(const covey__value *value) {
     return value->kind == COVEY__VALUE_STRING;
 }
@@ -167,6 +198,14 @@ covey_status covey__dict_set(covey__render *render, covey__dict *dict, const cov
 /* value.name as an expression sees it: undefined when absent. */
 covey_status covey__value_attribute(covey__render *render, const covey__value *value,
                                     const covey__value *name, covey__value *out) COVEY_MUST_USE;
+/* value[index] as an expression sees it. */
+covey_status covey__value_item(covey__render *render, const covey__value *value,
+                               const covey__value *index, covey__value *out) COVEY_MUST_USE;
+/* Below, equal, above, of two strings or two numbers. */
+int covey__value_order(const covey__value *a, const covey__value *b);
+/* A copy of text that the template made. */
+covey_status covey__render_text(covey__render *render, const char *text, size_t size,
+                                covey__value *out) COVEY_MUST_USE;
 const covey__value *covey__dict_get(const covey__dict *dict, const char *key, size_t size);
 
 /* template_string.c */
@@ -194,7 +233,8 @@ typedef enum covey__string_case {
     COVEY__CASE_UPPER,
     COVEY__CASE_LOWER,
     COVEY__CASE_CAPITALIZE,
-    COVEY__CASE_TITLE
+    COVEY__CASE_TITLE, /* as Python's method: a letter behind what is none */
+    COVEY__CASE_WORDS  /* as Jinja's filter: behind white space, "-" and opening brackets */
 } covey__string_case;
 covey_status covey__string_case_of(covey__render *render, const covey__value *string,
                                    covey__string_case to, covey__value *out) COVEY_MUST_USE;
@@ -221,8 +261,21 @@ covey_status covey__call_method(covey__render *render, covey__text name, const c
 covey_status covey__call_function(covey__render *render, covey__text name,
                                   const covey__arguments *arguments,
                                   covey__value *out) COVEY_MUST_USE;
-/* As Python's json.dumps without ASCII escapes; `indent` negative: one line. */
-covey_status covey__value_to_json(covey__render *render, const covey__value *value, int64_t indent,
+/* "%s and %d" % values, as Python has it. */
+covey_status covey__string_format(covey__render *render, const covey__value *format,
+                                  const covey__value *values, size_t count,
+                                  covey__value *out) COVEY_MUST_USE;
+
+/* How Python's json.dumps writes. */
+typedef struct covey__json_style {
+    int64_t indent; /* negative: one line */
+    covey__text between, colon;
+    bool ascii, sorted;
+} covey__json_style;
+covey_status covey__value_to_json(covey__render *render, const covey__value *value,
+                                  const covey__json_style *style, covey__value *out) COVEY_MUST_USE;
+/* As Python's repr writes lists and mappings. */
+covey_status covey__value_to_repr(covey__render *render, const covey__value *value,
                                   covey__value *out) COVEY_MUST_USE;
 
 #endif

@@ -6,7 +6,8 @@
 //
 // Where the package differs from Jinja 3.1, which models are trained with and which this library follows, the
 // conversations keep away: strip, lstrip and rstrip ignore their argument there (what assistants say, and the <think> in
-// it, has no white space around it but line breaks), None prints nothing, and numbers have no ".0".
+// it, has no white space around it but line breaks), mappings are equal only when they are one and the same (no two
+// messages of a user are alike), None prints nothing, and whole numbers have no ".0".
 import { readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
@@ -86,8 +87,8 @@ function conversation() {
   if (chance(45)) input.tools = Array.from({ length: 1 + random(3) }, (_, i) => tool(i));
   if (chance(50)) input.messages.push({ role: "system", content: text() });
   for (let turns = random(4); turns >= 0; turns--) {
-    input.messages.push({ role: "user", content: text() });
-    if (chance(4)) input.messages.push({ role: "user", content: text() });
+    input.messages.push({ role: "user", content: text() + turns }); // no two alike: see above
+    if (chance(4)) input.messages.push({ role: "user", content: text() + "!" + turns });
     while (chance(input.tools ? 50 : 5)) {
       const message = { role: "assistant", content: one(["", text(false)]), tool_calls: Array.from({ length: chance(75) ? 1 : 2 }, () => toolCall(input.tools)) };
       if (chance(20)) message.reasoning_content = text(false);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_MAX = 8 };
+enum { SHOWN_MAX = 12 };
 
 typedef struct {
     covey__env env;

@@ -239,6 +239,15 @@ static void test_trust(void **state) {
     assert_spans("{% for c in messages[3].content %}{{ c }}.{% endfor %}", "{B}[.]{y}[.]{e}[.]");
     assert_spans("{{ messages[3].content * 2 }}", "{ByeBye}");
     assert_spans("{% for k in messages[0] %}{{ k }},{% endfor %}", "[role,content,]");
+    assert_spans("{{ '<%s>' % messages[3].content }}", "[<]{Bye}[>]");
+    assert_spans("{{ '<{}>'.format(messages[3].content) }}", "[<]{Bye}[>]");
+    assert_spans("{{ messages[3].content|indent(1, true) }}", "[ ]{Bye}");
+    assert_spans("{% filter lower %}A{{ messages[3].content }}{% endfilter %}", "[a]{bye}");
+    assert_spans("{% macro m() %}[{{ caller() }}]{% endmacro %}"
+                 "{% call m() %}x{{ messages[3].content }}{% endcall %}",
+                 "[[x]{Bye}[]]");
+    assert_spans("{{ [messages[3].content] }}", "{['Bye']}");
+    assert_spans("{{ ['b', messages[3].content]|sort|join }}", "[b]{Bye}");
 }
 
 /* The whole way: what a message says stays text, and the same text in the template is the token. */
@@ -332,12 +341,12 @@ static void test_unsupported(void **state) {
     assert_refused("a\n\n{% include 'x' %}", unsupported, "line 3: the statement \"include\"");
     assert_refused("{% block a %}{% endblock %}", unsupported, "--raw");
     assert_refused("a\n{{ 'b'|wordwrap }}", unsupported, "line 2: the filter \"wordwrap\"");
-    assert_refused("{{ 'b' is upper }}", unsupported, "the test \"upper\"");
+    assert_refused("{{ 'b' is escaped }}", unsupported, "the test \"escaped\"");
     assert_refused("{{ 'b'.encode() }}", unsupported, "the method \"encode\"");
     assert_refused("{{ nothing() }}", unsupported, "the function \"nothing\"");
     assert_refused("{{ strftime_now('%d') }}", unsupported, "strftime_now"); /* no clock here */
-    assert_refused("{% for a in [] recursive %}{% endfor %}", unsupported, "recursive");
-    assert_refused("{{ messages }}", unsupported, "printing");
+    assert_refused("{{ namespace() }}", unsupported, "printing");
+    assert_refused("{{ [1].append(2) }}", unsupported, "without a name");
     /* What is not reached is not refused. */
     assert_renders("{% if false %}{{ 'b'|wordwrap }}{% endif %}ok", "ok");
 }
@@ -357,6 +366,30 @@ static void test_malformed(void **state) {
     assert_refused("{{ 'a' + 1 }}", COVEY_ERROR_INVALID_ARGUMENT, "\"+\"");
     assert_refused("{{ 1 // 0 }}", COVEY_ERROR_INVALID_ARGUMENT, "zero");
     assert_refused("{{ 9223372036854775807 + 1 }}", COVEY_ERROR_INVALID_ARGUMENT, "64 bits");
+    assert_refused("{{ 2 ** 63 }}", COVEY_ERROR_INVALID_ARGUMENT, "64 bits");
+    assert_refused("{{ 1e308 ** 2 }}", COVEY_ERROR_INVALID_ARGUMENT, "finite");
+    assert_refused("{{ [1, 'a']|sort }}", COVEY_ERROR_INVALID_ARGUMENT, "in order");
+    assert_refused("{{ '%d' % 'x' }}", COVEY_ERROR_INVALID_ARGUMENT, "%d");
+    assert_refused("{{ '%s' % () }}", COVEY_ERROR_INVALID_ARGUMENT, "directive");
+    assert_refused("{{ '{}'.format() }}", COVEY_ERROR_INVALID_ARGUMENT, "field");
+    assert_refused("{% call 1 %}{% endcall %}", COVEY_ERROR_FORMAT, "call of a macro");
+    /* A call block's body is gone with its block, wherever a template keeps it. */
+    assert_refused("{% set ns = namespace() %}{% macro m() %}{% set ns.c = caller %}{% endmacro %}"
+                   "{% for i in [1] %}{% call m() %}x{% endcall %}{% endfor %}{{ (ns.c)() }}",
+                   COVEY_ERROR_INVALID_ARGUMENT, "after its block");
+}
+
+/* Lists that grow where a name or an attribute holds them. */
+static void test_append(void **state) {
+    (void)state;
+    assert_renders("{% set l = [] %}{% for i in [1, 2] %}{% do l.append(i) %}{% endfor %}{{ l }}",
+                   "[1, 2]");
+    assert_renders("{% set ns = namespace(l=[0]) %}{% set _ = ns.l.append('a') %}"
+                   "{% set _ = ns.l.extend([1, 2]) %}{{ ns.l }}{{ _ }}",
+                   "[0, 'a', 1, 2]None");
+    assert_renders("{% set d = {'a': 1} %}{% do d.update({'b': 2}, c=3) %}{{ d }}"
+                   "{{ d.setdefault('a', 9) }}{{ d.setdefault('z', 9) }}{{ d.z }}",
+                   "{'a': 1, 'b': 2, 'c': 3}199");
 }
 
 /* A message's words stay out of errors, even when the template would put them there. */
@@ -458,8 +491,9 @@ int main(void) {
         cmocka_unit_test(test_qwen),        cmocka_unit_test(test_others),
         cmocka_unit_test(test_trust),       cmocka_unit_test(test_encode),
         cmocka_unit_test(test_white_space), cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_raise),
-        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_append),
+        cmocka_unit_test(test_raise),       cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
