@@ -182,9 +182,11 @@ typedef struct covey_generation_options {
     const char *const *stop; /* strings that end the answer and are not part of it: at most 32, of
                                 at most 1,024 bytes each */
     size_t stop_count;
+    const struct covey_guide *guide; /* what the answer must look like (covey/guide.h), from its
+                                        first byte on; NULL: anything. Borrowed for the call */
 } covey_generation_options;
 #define COVEY_GENERATION_OPTIONS_INIT                                                              \
-    { sizeof(covey_generation_options), COVEY_SAMPLING_INIT, 0, NULL, 0 }
+    { sizeof(covey_generation_options), COVEY_SAMPLING_INIT, 0, NULL, 0, NULL }
 
 typedef struct covey_generation_result {
     size_t size;
@@ -192,9 +194,11 @@ typedef struct covey_generation_result {
     int32_t token_count;    /* generated, the ending token included */
     int64_t first_token_us; /* from the call to the first token drawn */
     int64_t decode_us;      /* from the first token drawn to the last */
+    int32_t forced_count;   /* of them, tokens that the guide left no choice about: no pass each */
+    bool guide_complete;    /* the text is a whole answer under the guide; false without one */
 } covey_generation_result;
 #define COVEY_GENERATION_RESULT_INIT                                                               \
-    { sizeof(covey_generation_result), COVEY_STOP_END, 0, 0, 0 }
+    { sizeof(covey_generation_result), COVEY_STOP_END, 0, 0, 0, 0, false }
 
 /* Receives text as it forms: whole UTF-8 characters, not NUL-terminated, valid for the call. Return
  * false to stop. */
