@@ -102,6 +102,7 @@ struct covey_model {
     covey__combine combine;
     bool has_identity; /* given by who opened it */
     uint8_t identity[32];
+    _Atomic(struct covey__token_trie *) token_trie; /* for guides; NULL until one is used */
 };
 
 void covey__model_hold(covey_model *model);
@@ -180,9 +181,10 @@ typedef struct covey__candidate {
 
 covey_status covey__sampling_check(const covey_sampling *sampling,
                                    covey_error *error) COVEY_MUST_USE;
-/* One token from `count` finite logits. `seen` has a bit a token, all zero, and is left so. */
+/* One token from `count` finite logits. `seen` has a bit a token, all zero, and is left so.
+ * `allowed` has a bit for each token that may be drawn, one at least; NULL: all. */
 covey_token covey__sample(const covey_sampling *sampling, const float *logits, size_t count,
                           const covey_token *history, size_t history_count,
-                          covey__candidate *candidates, uint8_t *seen);
+                          covey__candidate *candidates, uint8_t *seen, const uint32_t *allowed);
 
 #endif

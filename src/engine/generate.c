@@ -1,8 +1,11 @@
 /* Generation: draw, hand on the text, append, until something stops it. Text leaves in whole UTF-8
  * characters, invalid bytes as U+FFFD, and what could still become a stop string is held back: no
  * part of one is ever seen. The session then holds every token drawn, but not the one that ended
- * the answer (an end token, a stop string's last, one that was cancelled). */
+ * the answer (an end token, a stop string's last, one that was cancelled). Under a guide only what
+ * it allows is drawn, and tokens that it leaves no choice about come with the one before them, in
+ * one pass. */
 #include "engine/engine.h"
+#include "engine/guide.h"
 
 #include <string.h>
 
@@ -12,7 +15,12 @@ typedef struct stream {
     covey_text_fn text;
     void *user;
     size_t held; /* bytes in session->text that were not handed on */
+    covey__guide_run *guide;
+    bool closes; /* the guide's answer is closed before there is no room for it */
+    covey_token drawn[COVEY__GUIDE_FORCED_MAX + 1];
 } stream;
+
+#define REJECTED_MAX 64 /* draws of tokens that a guide takes back; then it says the next one */
 
 static covey_status check_options(const covey_generation_options *options, covey_error *error) {
     if (options->tokens_max < 0)
@@ -96,46 +104,165 @@ static bool take_text(stream *s, covey_token token, covey_stop_reason *reason) {
     return goes_on && !stopped;
 }
 
+/* ---- The next tokens ---- */
+
+static covey_token sample(const stream *s, const uint32_t *allowed) {
+    const covey_session *session = s->session;
+    return covey__sample(&s->options->sampling, session->logits,
+                         (size_t)session->model->hyper.vocabulary_size, session->tokens,
+                         session->token_count, session->candidates, session->seen, allowed);
+}
+
+/* How many tokens may still be drawn; INT32_MAX: without end. */
+static int32_t room_of(const stream *s, const covey_generation_result *result) {
+    const covey_session *session = s->session;
+    int32_t room = INT32_MAX;
+    if (!covey__session_slides(session, (size_t)session->context - session->token_count + 1))
+        room = session->context - (int32_t)session->token_count;
+    int32_t most = s->options->tokens_max;
+    if (most > 0 && most - result->token_count < room) room = most - result->token_count;
+    return room;
+}
+
+/* What comes next, one token or more. `*closed`: they complete the answer, for want of room. */
+typedef struct next_tokens {
+    const covey_token *tokens;
+    size_t count;
+    bool closed;
+} next_tokens;
+
+/* No draw is left: the next token, or the whole rest, of the shortest completion. */
+static covey_status take_plan(stream *s, int32_t room, next_tokens *next, covey_error *error) {
+    next->count = covey__guide_plan(s->guide, s->closes ? room : INT32_MAX, &next->tokens);
+    if (next->count == 0)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "guide: no token of the vocabulary continues the text as it must go on");
+    next->closed = s->closes;
+    if (s->closes) return COVEY_OK;
+    s->drawn[0] = next->tokens[0];
+    next->tokens = s->drawn;
+    next->count = 1;
+    return covey__guide_take(s->guide, s->drawn[0], error);
+}
+
+static covey_status next_guided(stream *s, int32_t room, next_tokens *next, covey_error *error) {
+    const covey__tokenizer *tokenizer = s->session->model->tokenizer;
+    int32_t left = room == INT32_MAX ? room : room - 1;
+    const uint32_t *allowed;
+    covey_status status = covey__guide_mask(s->guide, &allowed, error);
+    if (status != COVEY_OK) return status;
+    for (int rejected = 0;; rejected++) {
+        s->drawn[0] = sample(s, allowed);
+        if (covey__tokenizer_is_end(tokenizer, s->drawn[0])) return COVEY_OK;
+        covey__guide_answer answer =
+            covey__guide_allows(s->guide, s->drawn[0], s->closes ? left : INT32_MAX);
+        if (answer == COVEY__GUIDE_YES) break;
+        allowed = covey__guide_reject(s->guide, allowed, s->drawn[0]);
+        if (answer == COVEY__GUIDE_NO_ROOM || !allowed || rejected == REJECTED_MAX)
+            return take_plan(s, room, next, error);
+    }
+    status = covey__guide_take(s->guide, s->drawn[0], error);
+    if (status != COVEY_OK) return status;
+    const covey_token *forced;
+    int32_t most = left < COVEY__GUIDE_FORCED_MAX ? left : COVEY__GUIDE_FORCED_MAX;
+    size_t count = covey__guide_forced(s->guide, most, s->closes ? left : INT32_MAX, &forced);
+    memcpy(s->drawn + 1, forced, count * sizeof *forced);
+    next->count = 1 + count;
+    return COVEY_OK;
+}
+
+static covey_status draw(stream *s, int32_t room, next_tokens *next, covey_error *error) {
+    *next = (next_tokens){s->drawn, 1, false};
+    if (s->guide) return next_guided(s, room, next, error);
+    s->drawn[0] = sample(s, NULL);
+    return COVEY_OK;
+}
+
 /* ---- The loop ---- */
+
+/* Hands on and appends what was drawn. False in `*goes_on` when that stops it. */
+static covey_status take_tokens(stream *s, const next_tokens *next, covey_generation_result *result,
+                                bool *goes_on, covey_error *error) {
+    size_t taken = 0;
+    *goes_on = true;
+    while (taken < next->count && *goes_on) {
+        result->token_count += taken > 0;
+        result->forced_count += taken > 0;
+        *goes_on = take_text(s, next->tokens[taken], &result->stop_reason);
+        taken += *goes_on;
+    }
+    if (!*goes_on) result->guide_complete = false;
+    if (taken == 0) return COVEY_OK;
+    covey_status status = covey_session_append(s->session, next->tokens, taken, error);
+    if (status != COVEY_ERROR_CANCELLED) return status;
+    result->stop_reason = COVEY_STOP_CANCELLED;
+    *goes_on = false;
+    return COVEY_OK;
+}
+
+/* Whether it ends behind what was just appended. */
+static bool ends(const stream *s, const next_tokens *next, int32_t room,
+                 covey_generation_result *result) {
+    bool full = result->token_count == s->options->tokens_max;
+    result->guide_complete = s->guide && (next->closed || covey__guide_accepts(s->guide));
+    if (s->guide && !next->closed && covey__guide_at_end(s->guide)) {
+        result->stop_reason = COVEY_STOP_END;
+        return true;
+    }
+    if (next->closed && !full) { /* which of the two left no room? */
+        int32_t most = s->options->tokens_max, before = (int32_t)next->count;
+        full = most > 0 && most - result->token_count + before == room;
+    }
+    result->stop_reason = full ? COVEY_STOP_LENGTH : COVEY_STOP_CONTEXT;
+    return full || next->closed;
+}
 
 static covey_status run(stream *s, covey_generation_result *result, int64_t start,
                         covey_error *error) {
     covey_session *session = s->session;
     int64_t first = 0;
+    bool goes_on = true;
     for (;;) {
+        next_tokens next;
         if (covey__session_take_cancel(session)) {
             result->stop_reason = COVEY_STOP_CANCELLED;
             return COVEY_OK;
         }
-        if (session->token_count >= (size_t)session->context &&
-            !covey__session_slides(session, 1)) {
+        int32_t room = room_of(s, result);
+        if (room <= 0) {
             result->stop_reason = COVEY_STOP_CONTEXT;
             break;
         }
-        covey_token token = covey__sample(
-            &s->options->sampling, session->logits, (size_t)session->model->hyper.vocabulary_size,
-            session->tokens, session->token_count, session->candidates, session->seen);
+        covey_status status = draw(s, room, &next, error);
+        if (status != COVEY_OK) return status;
         int64_t now = covey__monotonic_us();
         if (result->token_count++ == 0) result->first_token_us = (first = now) - start;
         result->decode_us = now - first;
-        if (covey__tokenizer_is_end(session->model->tokenizer, token)) {
+        if (covey__tokenizer_is_end(session->model->tokenizer, next.tokens[0])) {
             result->stop_reason = COVEY_STOP_END;
+            result->guide_complete = s->guide != NULL;
             break;
         }
-        if (!take_text(s, token, &result->stop_reason)) return COVEY_OK;
-        covey_status status = covey_session_append(session, &token, 1, error);
-        if (status == COVEY_ERROR_CANCELLED) {
-            result->stop_reason = COVEY_STOP_CANCELLED;
-            return COVEY_OK;
-        }
-        if (status != COVEY_OK) return status;
-        if (result->token_count == s->options->tokens_max) {
-            result->stop_reason = COVEY_STOP_LENGTH;
-            break;
-        }
+        status = take_tokens(s, &next, result, &goes_on, error);
+        if (status != COVEY_OK || !goes_on) return status;
+        if (ends(s, &next, room, result)) break;
     }
     if (!hand_on(s, session->text, s->held)) result->stop_reason = COVEY_STOP_CANCELLED;
     return COVEY_OK;
+}
+
+static covey_status begin_guide(stream *s, covey_error *error) {
+    covey__token_trie *trie;
+    covey_model *model = s->session->model;
+    const covey_guide *guide = s->options->guide;
+    covey_generation_result none = COVEY_GENERATION_RESULT_INIT;
+    if (!guide) return COVEY_OK;
+    covey_status status = covey__guide_trie_of(model, &trie, error);
+    if (status == COVEY_OK)
+        status = covey__guide_run_begin(guide, model->tokenizer, trie, &s->guide, error);
+    if (status == COVEY_OK)
+        s->closes = !guide->open_ended && covey__guide_fits(s->guide, room_of(s, &none));
+    return status;
 }
 
 static covey_status check_ready(const covey_session *session, covey_error *error) {
@@ -167,12 +294,15 @@ covey_status covey_session_generate(covey_session *session, const covey_generati
     if (status == COVEY_OK) status = check_options(&full, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "session: generate");
     covey_generation_result done = COVEY_GENERATION_RESULT_INIT;
-    stream out = {session, &full, text, user, 0};
+    stream out = {.session = session, .options = &full, .text = text, .user = user};
+    status = begin_guide(&out, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "session: generate");
     covey__fp_state fp = covey__fp_enter();
     covey__combine_generates(session, true);
     status = run(&out, &done, start, error);
     covey__combine_generates(session, false);
     covey__fp_leave(fp);
+    covey__guide_run_end(out.guide);
     if (result) {
         done.size = result->size;
         memcpy(result, &done, result->size < sizeof done ? result->size : sizeof done);
@@ -189,9 +319,9 @@ covey_status covey_session_sample(covey_session *session, const covey_sampling *
     if (status == COVEY_OK) status = covey__sampling_check(&full, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "session: sample");
     covey__fp_state fp = covey__fp_enter();
-    *token =
-        covey__sample(&full, session->logits, (size_t)session->model->hyper.vocabulary_size,
-                      session->tokens, session->token_count, session->candidates, session->seen);
+    *token = covey__sample(&full, session->logits, (size_t)session->model->hyper.vocabulary_size,
+                           session->tokens, session->token_count, session->candidates,
+                           session->seen, NULL);
     covey__fp_leave(fp);
     return COVEY_OK;
 }

@@ -2,6 +2,7 @@
  * tensors. No weight is read here, so that opening takes the vocabulary's time and no more. A model
  * is counted: each session holds it, and it closes with the last of them. */
 #include "engine/engine.h"
+#include "engine/guide.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -139,6 +140,7 @@ static void destroy(covey_model *model) {
     covey__kv_close(model);
     covey__combine_close(model);
     covey__workspace_close(model);
+    covey__token_trie_drop(atomic_load(&model->token_trie));
     covey__vocabulary_free(model);
     covey__arena_free(&model->arena);
     covey__gguf_close(model->gguf);

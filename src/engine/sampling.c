@@ -120,15 +120,41 @@ static uint64_t draw_below(uint64_t bound, uint64_t seed, uint64_t position) {
     return (bound_high * high << 8) + (middle >> 24);
 }
 
-covey_token covey__sample(const covey_sampling *sampling, const float *logits, size_t count,
-                          const covey_token *history, size_t history_count,
-                          covey__candidate *candidates, uint8_t *seen) {
-    bool greedy = sampling->temperature == 0.0f;
-    if (greedy && sampling->repetition_penalty == 1.0f)
-        return (covey_token)covey__argmax(logits, count);
+static bool is_allowed(const uint32_t *allowed, size_t id) {
+    return allowed[id / 32] >> id % 32 & 1;
+}
+
+static covey_token best_allowed(const float *logits, size_t count, const uint32_t *allowed) {
+    size_t best = SIZE_MAX;
+    for (size_t word = 0; word < (count + 31) / 32; word++)
+        for (uint32_t bits = allowed[word]; bits; bits &= bits - 1) {
+            size_t id = 32 * word + (size_t)__builtin_ctz(bits);
+            if (best == SIZE_MAX || logits[id] > logits[best]) best = id;
+        }
+    return (covey_token)best;
+}
+
+/* Candidates are by id until the penalty is through; then only the allowed ones stay. */
+static size_t gather(const covey_sampling *sampling, const float *logits, size_t count,
+                     const covey_token *history, size_t history_count, covey__candidate *candidates,
+                     uint8_t *seen, const uint32_t *allowed) {
     for (size_t i = 0; i < count; i++)
         candidates[i] = (covey__candidate){logits[i], (covey_token)i};
     penalize(sampling, candidates, history, history_count, seen);
+    size_t kept = 0;
+    for (size_t i = 0; allowed && i < count; i++)
+        if (is_allowed(allowed, i)) candidates[kept++] = candidates[i];
+    return allowed ? kept : count;
+}
+
+covey_token covey__sample(const covey_sampling *sampling, const float *logits, size_t count,
+                          const covey_token *history, size_t history_count,
+                          covey__candidate *candidates, uint8_t *seen, const uint32_t *allowed) {
+    bool greedy = sampling->temperature == 0.0f;
+    if (greedy && sampling->repetition_penalty == 1.0f)
+        return allowed ? best_allowed(logits, count, allowed)
+                       : (covey_token)covey__argmax(logits, count);
+    count = gather(sampling, logits, count, history, history_count, candidates, seen, allowed);
     covey__candidate best = candidates[0];
     for (size_t i = 1; i < count; i++)
         if (comes_before(candidates[i], best)) best = candidates[i];
