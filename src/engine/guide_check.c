@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define PASSES_MAX 400
+#define WORK_MAX (1u << 27) /* of one fixed point: well under a second */
 
 static uint32_t add(uint32_t a, uint32_t b) {
     uint32_t sum = a + b;
@@ -103,15 +103,80 @@ static bool raise_run(covey__guide_program *p, uint32_t s) {
     return higher_now;
 }
 
-/* Rules' ends are reached from their states, which were made in order: backwards first. */
-static bool settle(covey__guide_program *p, bool (*step)(covey__guide_program *, uint32_t)) {
-    bool changed = true;
-    for (int pass = 0; changed && pass < PASSES_MAX; pass++) {
-        changed = false;
-        for (uint32_t i = 0; i < p->state_count; i++)
-            if (step(p, pass % 2 ? i : p->state_count - 1 - i)) changed = true;
+/* ---- Fixed points ---- */
+
+/* Who must be looked at again when a state changes: those with an edge or a jump to it, and, where
+ * a rule starts, all who call it. */
+typedef struct settling {
+    covey__guide_program *p;
+    uint32_t *first, *users; /* lists by state, one behind the other */
+    uint32_t *queue;         /* a ring; each state is in it once at most */
+    bool *queued;
+} settling;
+
+static void count_user(settling *s, uint32_t of, uint32_t user, bool put) {
+    if (put)
+        s->users[s->first[of]++] = user;
+    else
+        s->first[of]++;
+}
+
+static void go_through_users(settling *s, bool put) {
+    const covey__guide_program *p = s->p;
+    for (uint32_t user = 0; user < p->state_count; user++) {
+        const covey__guide_state *state = &p->states[user];
+        for (uint32_t i = state->edges; i < state[1].edges; i++) {
+            count_user(s, p->edges[i].target, user, put);
+            if (p->edges[i].pushed != COVEY__GUIDE_NONE)
+                count_user(s, p->edges[i].pushed, user, put);
+        }
+        for (uint32_t i = state->jumps; i < state[1].jumps; i++) {
+            const covey__guide_jump *j = &p->jumps[i];
+            count_user(s, j->target, user, put);
+            if (j->rule < p->rule_count) count_user(s, p->rules[j->rule].start, user, put);
+        }
     }
-    return !changed;
+}
+
+static void list_users(settling *s) {
+    uint32_t count = s->p->state_count;
+    memset(s->first, 0, (count + 1) * sizeof *s->first);
+    go_through_users(s, false);
+    for (uint32_t i = 0, sum = 0; i <= count; i++) {
+        uint32_t own = s->first[i];
+        s->first[i] = sum;
+        sum += own;
+    }
+    go_through_users(s, true);
+    memmove(s->first + 1, s->first, count * sizeof *s->first); /* each now stands at its end */
+    s->first[0] = 0;
+}
+
+/* Steps until nothing changes; false when that takes too long. */
+static bool settle(settling *s, bool (*step)(covey__guide_program *, uint32_t)) {
+    covey__guide_program *p = s->p;
+    uint32_t count = p->state_count, head = 0, waiting = count;
+    uint64_t work = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        s->queue[i] = count - 1 - i; /* ends come from behind, mostly */
+        s->queued[i] = true;
+    }
+    while (waiting > 0 && work < WORK_MAX) {
+        uint32_t at = s->queue[head];
+        head = head + 1 == count ? 0 : head + 1;
+        waiting--;
+        s->queued[at] = false;
+        work += 1 + p->states[at + 1].edges - p->states[at].edges + p->states[at + 1].jumps -
+                p->states[at].jumps;
+        if (!step(p, at)) continue;
+        for (uint32_t i = s->first[at]; i < s->first[at + 1]; i++, work++) {
+            uint32_t user = s->users[i];
+            if (s->queued[user]) continue;
+            s->queued[user] = true;
+            s->queue[(head + waiting++) % count] = user;
+        }
+    }
+    return waiting == 0;
 }
 
 /* ---- Dead ends ---- */
@@ -279,28 +344,49 @@ static void classify_bytes(covey__guide_program *p) {
     }
 }
 
-covey_status covey__guide_program_check(covey__guide_program *p,
-                                        const covey__guide_builder *builder) {
-    for (uint32_t s = 0; s < p->state_count; s++) {
-        p->states[s].cost = COVEY__GUIDE_FAR;
-        p->states[s].height = HIGH;
+static covey_status settle_all(settling *s, const covey__guide_builder *builder) {
+    covey__guide_program *p = s->p;
+    for (uint32_t i = 0; i < p->state_count; i++) {
+        p->states[i].cost = COVEY__GUIDE_FAR;
+        p->states[i].height = HIGH;
     }
-    if (!settle(p, lower_cost)) return too_tangled(builder);
+    list_users(s);
+    if (!settle(s, lower_cost)) return too_tangled(builder);
     const covey__guide_state *start = &p->states[p->rules[0].start];
     if (start->cost >= COVEY__GUIDE_FAR)
         return covey__fail(builder->error, COVEY_ERROR_INVALID_ARGUMENT,
                            "nothing satisfies it: every way runs into a contradiction or has no "
                            "end");
     prune(p);
-    if (!settle(p, lower_height)) return too_tangled(builder);
+    list_users(s);
+    if (!settle(s, lower_height)) return too_tangled(builder);
     if (start->height + p->rules[0].depth > p->depth_max)
         return covey__fail_sizes(builder->error, COVEY_ERROR_LIMIT, p->depth_max, start->height,
                                  "every answer is nested too deeply: expected at most %u levels, "
                                  "found %u",
                                  p->depth_max, start->height);
-    covey_status status = order_rules(p, builder);
-    if (status != COVEY_OK) return status;
-    if (!settle(p, mark_only_final) || !settle(p, raise_run)) return too_tangled(builder);
-    classify_bytes(p);
-    return COVEY_OK;
+    return settle(s, mark_only_final) && settle(s, raise_run) ? COVEY_OK : too_tangled(builder);
+}
+
+covey_status covey__guide_program_check(covey__guide_program *p,
+                                        const covey__guide_builder *builder) {
+    const covey__env *env = p->env;
+    settling s = {.p = p};
+    size_t users = 2 * ((size_t)p->edge_count + p->jump_count) + 1;
+    s.first = covey__alloc(env, (p->state_count + 1) * sizeof *s.first);
+    s.users = covey__alloc(env, users * sizeof *s.users);
+    s.queue = covey__alloc(env, p->state_count * sizeof *s.queue);
+    s.queued = covey__alloc(env, p->state_count * sizeof *s.queued);
+    covey_status status;
+    if (s.first && s.users && s.queue && s.queued)
+        status = settle_all(&s, builder);
+    else
+        status = covey__no_memory(builder->error, "the guide", users);
+    covey__free(env, s.first);
+    covey__free(env, s.users);
+    covey__free(env, s.queue);
+    covey__free(env, s.queued);
+    if (status == COVEY_OK) status = order_rules(p, builder);
+    if (status == COVEY_OK) classify_bytes(p);
+    return status;
 }

@@ -258,8 +258,11 @@ static bool may_end(const fraction_bounds *f, size_t i, bool tight_low, bool tig
 static covey__guide_node *more_digits(maker *m, const fraction_bounds *f, bool tight_low,
                                       bool tight_high) {
     size_t room = f->most > f->size ? f->most - f->size : 0;
-    if (tight_high) return covey__guide_nothing(m->builder); /* zeros alone: they say nothing */
     if (room == 0) return covey__guide_nothing(m->builder);
+    if (tight_high) /* zeros alone */
+        return f->high_open || (tight_low && f->low_open)
+                   ? covey__guide_nothing(m->builder)
+                   : covey__guide_repeat(m->builder, digit(m, 0, 0), 1, room < 2 ? 1 : 2);
     if (!tight_low || !f->low_open) return digits(m, 1, room);
     covey__guide_node *zeros = covey__guide_repeat(m->builder, digit(m, 0, 0), 0, 2);
     return both(m, zeros, both(m, digit(m, 1, 9), digits(m, 0, room - 1)));
