@@ -95,29 +95,54 @@ COVEY__INLINE void multiply_32(const covey__tile *tile, const covey__stretch *s,
  *   f = f + (float(x) * dw - float(over) * m) * da
  *
  * `over` is the sum over sub-blocks of the tile's `pairs` times the activations' sums. */
-static COVEY__NOINLINE void steps_256(const covey__tile *tile, const covey__stretch *s, int32_t b,
-                                      const int32_t subs, const int excess, const ints x,
-                                      floats f) {
+COVEY__INLINE void steps_256(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                             const int subs, const int excess, const ints x, floats f) {
     const float *da = s->d + b * COVEY__GROUP;
-    for (int half = 0; half < 2; half++) {
-        __m256 dw = _mm256_loadu_ps(tile->d + 16 * b + 8 * half);
-        __m256 m = _mm256_loadu_ps(tile->m + 16 * b + 8 * half);
-        const int16_t *pairs = tile->pairs + b * subs * 16 + 16 * half;
-        for (int32_t t = 0; t < s->tokens; t++) {
-            const int16_t *sums = s->sums + (size_t)t * s->sums_stride + subs * b;
-            __m256i over = _mm256_setzero_si256(), isum = x[t][half];
-            for (int32_t j = 0; j < subs; j += 2) {
-                __m256i p = covey__load256(pairs + 16 * j);
-                over = _mm256_add_epi32(over, _mm256_madd_epi16(p, covey__spread32(sums + j)));
-            }
+    const int16_t *pairs = tile->pairs + b * subs * 16;
+    for (int32_t t = 0; t < s->tokens; t++) {
+        const int16_t *sums = s->sums + (size_t)t * s->sums_stride + subs * b;
+        __m256i over[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        COVEY__UNROLL
+        for (int j = 0; j < subs; j += 2) {
+            __m256i two = covey__spread32(sums + j);
+            __m256i p0 = _mm256_madd_epi16(two, covey__load256(pairs + 16 * j));
+            __m256i p1 = _mm256_madd_epi16(two, covey__load256(pairs + 16 * j + 16));
+            over[0] = _mm256_add_epi32(over[0], p0);
+            over[1] = _mm256_add_epi32(over[1], p1);
+        }
+        COVEY__UNROLL
+        for (int half = 0; half < 2; half++) {
+            __m256i sum = x[t][half];
             if (excess >= 0)
-                isum = _mm256_sub_epi32(isum, _mm256_sll_epi32(over, _mm_cvtsi32_si128(excess)));
-            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(isum), dw);
-            if (excess == MINIMA) y = _mm256_sub_ps(y, _mm256_mul_ps(_mm256_cvtepi32_ps(over), m));
+                sum =
+                    _mm256_sub_epi32(sum, _mm256_sll_epi32(over[half], _mm_cvtsi32_si128(excess)));
+            __m256 y = _mm256_cvtepi32_ps(sum);
+            y = _mm256_mul_ps(y, _mm256_loadu_ps(tile->d + 16 * b + 8 * half));
+            if (excess == MINIMA) {
+                __m256 m = _mm256_loadu_ps(tile->m + 16 * b + 8 * half);
+                y = _mm256_sub_ps(y, _mm256_mul_ps(_mm256_cvtepi32_ps(over[half]), m));
+            }
             y = _mm256_mul_ps(y, _mm256_set1_ps(da[t]));
             f[t][half] = _mm256_add_ps(f[t][half], y);
         }
     }
+}
+/* Apart from the products, which would else contain it once for each number of tokens. */
+static COVEY__NOINLINE void steps_8_min(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                                        const ints x, floats f) {
+    steps_256(tile, s, b, 8, MINIMA, x, f);
+}
+static COVEY__NOINLINE void steps_16_min(const covey__tile *tile, const covey__stretch *s,
+                                         int32_t b, const ints x, floats f) {
+    steps_256(tile, s, b, 16, MINIMA, x, f);
+}
+static COVEY__NOINLINE void steps_8(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                                    const int excess, const ints x, floats f) {
+    steps_256(tile, s, b, 8, excess, x, f);
+}
+static COVEY__NOINLINE void steps_16(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                                     const int excess, const ints x, floats f) {
+    steps_256(tile, s, b, 16, excess, x, f);
 }
 
 /* Blocks of 256 in sub-blocks of `sub` columns. */
@@ -143,7 +168,15 @@ COVEY__INLINE void multiply_256(const covey__tile *tile, const covey__stretch *s
             sums[t][0] = x[t][0];
             sums[t][1] = x[t][1];
         }
-        steps_256(tile, s, b, 256 / sub, excess, (const __m256i(*)[2])sums, f);
+        const __m256i(*of)[2] = (const __m256i(*)[2])sums;
+        if (excess == MINIMA && sub == 32)
+            steps_8_min(tile, s, b, of, f);
+        else if (excess == MINIMA)
+            steps_16_min(tile, s, b, of, f);
+        else if (sub == 32)
+            steps_8(tile, s, b, excess, of, f);
+        else
+            steps_16(tile, s, b, excess, of, f);
     }
     accumulators_put(s, f);
 }
