@@ -23,11 +23,11 @@ static int op_index(uint32_t type) {
 }
 
 size_t covey__product_scratch_bytes(int32_t columns_max) {
-    _Static_assert(COVEY__FLOAT_SCRATCH >= COVEY__TILE_SCRATCH, "scratch");
-    /* What the float products need is more than the quantized ones' tile; 4 rows of floats (AVX2)
-     * or a token's plain row (scalar) may be more with very many columns. */
+    _Static_assert(COVEY__TILE_SCRATCH >= COVEY__FLOAT_SCRATCH, "scratch");
+    /* A tile of quantized weights needs most; 4 rows of floats (AVX2) or a token's plain row
+     * (scalar) may be more with very many columns. */
     size_t rows = (covey__pad16((size_t)columns_max) + 64) * 16;
-    return rows > COVEY__FLOAT_SCRATCH ? rows : COVEY__FLOAT_SCRATCH;
+    return rows > COVEY__TILE_SCRATCH ? rows : COVEY__TILE_SCRATCH;
 }
 
 /* Rows that stay in the first cache while the second token passes over them. */

@@ -24,8 +24,10 @@
 #define COVEY__LANES          16 /* partial sums of a float reduction */
 #define COVEY__SCORE_ROWS     32 /* queries that attention works on together, and the least */
 #define COVEY__SCORE_ROWS_MIN 8
-/* A tile's bytes: 32 rows of 1,024 columns, scales and minimums of sub-blocks and of blocks. */
-#define COVEY__TILE_SCRATCH (1024 * 32 + 1024 / 16 * (128 + 64) + 1024 / 32 * (128 + 128))
+/* A tile's bytes, at most: 32 rows of 8,192 columns, scales and minimums of sub-blocks and of
+ * blocks.
+ */
+#define COVEY__TILE_SCRATCH (8192 * 32 + 8192 / 16 * (128 + 64) + 8192 / 32 * (128 + 128))
 /* 32 rows of 512 float columns, and 16 partial sums of 32 rows by 96 tokens. */
 #define COVEY__FLOAT_SCRATCH (32 * 512 * 4 + 32 * 96 * 64)
 

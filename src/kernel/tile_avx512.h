@@ -1,14 +1,15 @@
 /* Products over tiles with AVX-512 VNNI: 32 rows by up to 6 tokens, rows in the lanes. A type's
  * file unpacks 32 rows into a tile of unsigned bytes, [columns / 4][32 rows][4], and their scales;
  * the walk over rows, columns and token groups, and the few ways to multiply, which many types
- * share, are in tile_avx512.c. A tile covers TILE_COLUMNS columns so that it stays in the first
- * cache; between two such stretches the outputs hold the accumulators, which changes no bit. */
+ * share, are in tile_avx512.c. A tile covers up to TILE_COLUMNS columns: a whole row of most
+ * models, in the second cache, which proved faster than stretches that fit the first one. Between
+ * two such stretches the outputs hold the accumulators, which changes no bit. */
 #ifndef COVEY_KERNEL_TILE_AVX512_H
 #define COVEY_KERNEL_TILE_AVX512_H
 
 #include "kernel/lanes_avx512.h"
 
-#define COVEY__TILE_COLUMNS 1024
+#define COVEY__TILE_COLUMNS 8192
 #define COVEY__TILE_ROWS    32
 
 /* Each table ends in [32 rows]. A block has 32 columns, or 256 where there are sub-blocks. */
