@@ -19,7 +19,9 @@ static size_t head_bytes(covey__kv_type kv, int32_t head_dim) {
 
 bool covey__kv_page_bytes(const covey_model *model, covey__kv_type kv, uint64_t *bytes) {
     const covey__hyper *hyper = &model->hyper;
-    return covey__mul_u64((uint64_t)hyper->layer_count * (uint64_t)hyper->kv_head_count,
+    /* An encoder's keys and values are done with when their layer is. */
+    uint64_t layers = model->architecture->is_encoder ? 1 : (uint64_t)hyper->layer_count;
+    return covey__mul_u64(layers * (uint64_t)hyper->kv_head_count,
                           head_bytes(kv, hyper->head_dim), bytes) &&
            *bytes <= SIZE_MAX / 2;
 }
@@ -31,6 +33,7 @@ uint64_t covey__kv_block_bytes(uint64_t page_bytes) {
 size_t covey__kv_offset(const covey_model *model, covey__kv_type kv, int32_t layer,
                         int32_t kv_head) {
     const covey__hyper *hyper = &model->hyper;
+    if (model->architecture->is_encoder) layer = 0;
     return ((size_t)layer * (size_t)hyper->kv_head_count + (size_t)kv_head) *
            head_bytes(kv, hyper->head_dim);
 }

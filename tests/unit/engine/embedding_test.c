@@ -115,6 +115,45 @@ static void test_pooling(void **state) {
     covey_runtime_close(runtime);
 }
 
+/* Texts of all lengths in one call, more than one pass holds, against each by itself. */
+static void check_many(synthetic s, covey_pooling pooling) {
+    enum { TEXTS = 90 };
+    static covey_token tokens[TEXTS][600];
+    static float found[TEXTS][WIDTH];
+    covey_embedding_input inputs[TEXTS];
+    covey_embedding_options options = COVEY_EMBEDDING_OPTIONS_INIT;
+    covey_error error = {.message = ""};
+    s.context = 600;
+    options.pooling = pooling;
+    for (size_t i = 0; i < TEXTS; i++) {
+        size_t count = i == 41 ? 600 : i == 42 ? 512 : 1 + i * 7 % 33;
+        random_tokens(tokens[i], count, SYNTHETIC_VOCABULARY, i + 1);
+        inputs[i] = (covey_embedding_input){tokens[i], count};
+    }
+    covey_runtime *runtime = open_runtime(2, NULL);
+    covey_model *model = make_model(runtime, &s);
+    must(covey_model_embed(model, &options, inputs, TEXTS, found[0], &error), &error);
+    for (size_t i = 0; i < TEXTS; i++) {
+        float alone[WIDTH];
+        embed(model, pooling, false, tokens[i], inputs[i].token_count, alone);
+        if (memcmp(alone, found[i], sizeof alone) != 0) fail_msg("text %zu differs", i);
+    }
+    must(covey_model_embed(model, &options, NULL, 0, NULL, &error), &error);
+    covey_model_close(model);
+    covey_runtime_close(runtime);
+}
+
+static void test_many_texts(void **state) {
+    (void)state;
+    synthetic decoder = SYNTHETIC_ODD;
+    decoder.architecture = "qwen3";
+    check_many(encoder(), COVEY_POOLING_MEAN);
+    check_many(encoder(), COVEY_POOLING_CLS);
+    check_many(decoder, COVEY_POOLING_LAST);
+    check_many(decoder, COVEY_POOLING_MEAN);
+    check_many(decoder, COVEY_POOLING_CLS);
+}
+
 /* A text longer than one pass: the parts of a decoder's text add up to the same. */
 static void test_long_text(void **state) {
     (void)state;
@@ -254,13 +293,10 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encoder_bits),
-        cmocka_unit_test(test_encoder_sees_all),
-        cmocka_unit_test(test_pooling),
-        cmocka_unit_test(test_long_text),
-        cmocka_unit_test(test_info_and_pooling_key),
-        cmocka_unit_test(test_tokenize),
-        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_encoder_bits), cmocka_unit_test(test_encoder_sees_all),
+        cmocka_unit_test(test_pooling),      cmocka_unit_test(test_many_texts),
+        cmocka_unit_test(test_long_text),    cmocka_unit_test(test_info_and_pooling_key),
+        cmocka_unit_test(test_tokenize),     cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
