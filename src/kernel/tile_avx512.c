@@ -12,6 +12,9 @@ typedef struct stretch {
     size_t sums_stride;
     float *out;
     size_t out_stride;
+    const uint8_t *ahead; /* weights to prefetch on the way: `lines` of the cache for each `sub` or
+                             32 columns */
+    int32_t lines;
     int32_t columns, tokens;
     bool first; /* else the accumulators are continued from `out` */
     __mmask16 m0, m1;
@@ -37,6 +40,13 @@ COVEY__INLINE void put(const stretch *s, __m512 f[COVEY__GROUP][2], const int to
         _mm512_mask_storeu_ps(out, s->m0, f[t][0]);
         _mm512_mask_storeu_ps(out + 16, s->m1, f[t][1]);
     }
+}
+
+/* A part of the next tile's weights. Spread over the products, it comes for free; at once, it would
+ * fill the queues of misses. */
+COVEY__INLINE const uint8_t *prefetch(const uint8_t *ahead, int32_t lines) {
+    for (int32_t i = 0; i < lines; i++, ahead += 64) _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+    return ahead;
 }
 
 /* `steps` times 4 columns of 32 rows by `tokens` tokens, added to x. */
@@ -69,9 +79,11 @@ COVEY__INLINE void multiply32(const covey__tile *tile, const stretch *s, const i
     const int8_t *q = s->q;
     const float *d = s->d;
     const int32_t *bias = s->bias;
+    const uint8_t *ahead = s->ahead;
     for (int32_t b = 0; b < s->columns / 32; b++) {
         __m512i x[COVEY__GROUP][2];
         start(x, mins ? NULL : bias, tokens);
+        ahead = prefetch(ahead, s->lines);
         dots(tile->q + 1024 * (size_t)b, q, x, 8, tokens);
         COVEY__UNROLL
         for (int half = 0; half < 2; half++) {
@@ -136,7 +148,7 @@ COVEY__INLINE void multiply_whole(const covey__tile *tile, const stretch *s, con
     __m512 f[COVEY__GROUP][2];
     get(s, f, tokens);
     const int8_t *q = s->q;
-    const uint8_t *w = tile->q;
+    const uint8_t *w = tile->q, *ahead = s->ahead;
     for (int32_t b = 0; b < s->columns / 256; b++) {
         __m512i sum[COVEY__GROUP][2];
         start(sum, NULL, tokens);
@@ -146,6 +158,7 @@ COVEY__INLINE void multiply_whole(const covey__tile *tile, const stretch *s, con
             sum[t][0] = sum[t][1] = whole_bias(s->sums + token * s->sums_stride + 8 * b);
         }
         for (int j = 0; j < 8; j++) {
+            ahead = prefetch(ahead, s->lines);
             dots(w, q, sum, 8, tokens);
             w += 32 * 32;
             q += 32 * COVEY__GROUP;
@@ -163,7 +176,7 @@ COVEY__INLINE void multiply256(const covey__tile *tile, const stretch *s, const 
     get(s, f, tokens);
     const int8_t *q = s->q;
     const int32_t *bias = s->bias;
-    const uint8_t *w = tile->q;
+    const uint8_t *w = tile->q, *ahead = s->ahead;
     const int32_t *scales = tile->sub;
     for (int32_t b = 0; b < s->columns / 256; b++) {
         __m512i sum[COVEY__GROUP][2];
@@ -171,6 +184,7 @@ COVEY__INLINE void multiply256(const covey__tile *tile, const stretch *s, const 
         for (int j = 0; j < 256 / sub; j++) {
             __m512i x[COVEY__GROUP][2];
             start(x, mins ? NULL : bias, tokens);
+            ahead = prefetch(ahead, s->lines);
             dots(w, q, x, sub / 4, tokens);
             __m512i s0 = covey__load512(scales), s1 = covey__load512(scales + 16);
             COVEY__UNROLL
@@ -223,11 +237,16 @@ static const way ways[] = {
 static void groups(const way *by, const covey__product *p, stretch s, const covey__cut *cut,
                    const int32_t *bias, const covey__tile *tile) {
     const covey__activations *a = p->a;
-    size_t k = (size_t)a->columns;
+    size_t k = (size_t)a->columns, steps = (size_t)cut->columns / by->sub;
+    size_t a_token = cut->ahead / (size_t)a->tokens + 1; /* bytes to prefetch */
     const int16_t *sums = by->sub == 16 ? a->sums16 : a->sums32;
+    const uint8_t *next = (const uint8_t *)cut->w->data + (size_t)cut->r * cut->w->row_bytes;
     s.sums_stride = k / by->sub;
+    s.ahead = next + cut->ahead;
     for (int32_t t = 0; t < a->tokens; t += COVEY__GROUP) {
         s.tokens = a->tokens - t < COVEY__GROUP ? a->tokens - t : COVEY__GROUP;
+        size_t share = a_token * (size_t)s.tokens;
+        s.lines = cut->ahead ? (int32_t)((share / 64 + steps) / steps) : 0;
         size_t from = (size_t)t / COVEY__GROUP * k + (size_t)cut->k0;
         s.q = a->q + from * COVEY__GROUP;
         s.d = a->d + from / by->block * COVEY__GROUP;
@@ -235,6 +254,7 @@ static void groups(const way *by, const covey__product *p, stretch s, const cove
         s.sums = sums + (size_t)t * s.sums_stride + (size_t)cut->k0 / by->sub;
         s.out = p->out + (size_t)t * p->out_stride + cut->r;
         by->multiply[(s.tokens - 1) / 2](tile, &s);
+        s.ahead += share;
     }
 }
 

@@ -23,7 +23,7 @@ typedef struct covey__tile {
 _Static_assert(sizeof(covey__tile) <= COVEY__TILE_SCRATCH, "scratch");
 
 /* What to unpack: rows r to r + 31 (the last one before `end` again beyond it), `columns` columns
- * from k0 on. The next tile's rows are `ahead` bytes further, and are prefetched on the way. */
+ * from k0 on. The next tile's rows are `ahead` bytes further, or there is none (0). */
 typedef struct covey__cut {
     const covey__weights *w;
     int32_t r, end, k0, columns;

@@ -37,7 +37,6 @@ COVEY__INLINE void covey__unpack_32(const covey__cut *cut, covey__tile *tile, co
             __m512i z[16];
             COVEY__UNROLL
             for (int i = 0; i < 16; i++) {
-                _mm_prefetch((const char *)p[i] + at + cut->ahead, _MM_HINT_T1);
                 z[i] = _mm512_castsi256_si512(levels(p[i] + at));
                 z[i] = _mm512_inserti64x4(z[i], levels(p[i] + second), 1);
             }

@@ -115,8 +115,6 @@ COVEY__INLINE void covey__unpack_k(const covey__cut *cut, covey__tile *tile, con
                 __m512i z[16];
                 COVEY__UNROLL
                 for (int i = 0; i < 16; i++) {
-                    const uint8_t *next = p[i] + at + cut->ahead + bytes / 4 * (size_t)c;
-                    _mm_prefetch((const char *)next, _MM_HINT_T1);
                     z[i] = chunk(p[i] + at, bytes16[i], c);
                 }
                 covey__transpose16(z, to + 2048 * c, 128);
