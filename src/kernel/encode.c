@@ -1,7 +1,9 @@
-/* Rows of floats to rows of weights: the reference quantizers that ggml publishes (ggml-quants.c,
- * quantize_row_*_ref), done again from their description, so that the same floats give the same
- * bytes. The Q6_K one searches for each group's scale. */
-#include "kernel/parts.h"
+/* Rows of floats to rows of weights. Q8_0, and Q4_0 and Q6_K where no importance is given, are the
+ * reference quantizers that ggml publishes (ggml-quants.c, quantize_row_*_ref), done again from
+ * their description, so that the same floats give the same bytes. All others are searches of our
+ * own: encode_block.c and encode_k.c. */
+#include "kernel/encode.h"
+#include "kernel/encode_fit.h"
 
 #include <math.h>
 
@@ -25,17 +27,14 @@ static int away(float x) {
     return whole + (rest >= 0.5f) - (rest <= -0.5f);
 }
 
-static int clamp(int x, int low, int high) {
-    return x < low ? low : x > high ? high : x;
-}
-
 static void encode_q8_0(const float *x, covey__block_q8_0 *block) {
     float greatest = 0.0f;
     for (int i = 0; i < 32; i++)
         if (fabsf(x[i]) > greatest) greatest = fabsf(x[i]);
     float d = greatest / 127.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
     block->d = covey__f32_to_f16(d);
-    for (int i = 0; i < 32; i++) block->q[i] = (int8_t)clamp(away(x[i] * inverse), -128, 127);
+    for (int i = 0; i < 32; i++)
+        block->q[i] = (int8_t)covey__clamp(away(x[i] * inverse), -128, 127);
 }
 
 static void encode_q4_0(const float *x, covey__block_q4_0 *block) {
@@ -49,8 +48,8 @@ static void encode_q4_0(const float *x, covey__block_q4_0 *block) {
     float d = extreme / -8.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
     block->d = covey__f32_to_f16(d);
     for (int i = 0; i < 16; i++) {
-        int low = clamp(truncate_small(x[i] * inverse + 8.5f), 0, 15);
-        int high = clamp(truncate_small(x[16 + i] * inverse + 8.5f), 0, 15);
+        int low = covey__clamp(truncate_small(x[i] * inverse + 8.5f), 0, 15);
+        int high = covey__clamp(truncate_small(x[16 + i] * inverse + 8.5f), 0, 15);
         block->q[i] = (uint8_t)(low | high << 4);
     }
 }
@@ -60,7 +59,7 @@ static void fit(const float x[16], float inverse, float *sum_lx, float *sum_l2) 
     *sum_lx = 0.0f;
     *sum_l2 = 0.0f;
     for (int i = 0; i < 16; i++) {
-        float l = (float)clamp(nearest(inverse * x[i]), -32, 31);
+        float l = (float)covey__clamp(nearest(inverse * x[i]), -32, 31);
         float weight = x[i] * x[i];
         *sum_lx += weight * x[i] * l;
         *sum_l2 += weight * l * l;
@@ -69,7 +68,7 @@ static void fit(const float x[16], float inverse, float *sum_lx, float *sum_l2) 
 
 static void take_levels(const float x[16], float inverse, uint8_t levels[16]) {
     for (int i = 0; i < 16; i++)
-        levels[i] = (uint8_t)(clamp(nearest(inverse * x[i]), -32, 31) + 32);
+        levels[i] = (uint8_t)(covey__clamp(nearest(inverse * x[i]), -32, 31) + 32);
 }
 
 /* The scale of 16 weights: of 19 candidates around the plain one, that with the least error. */
@@ -101,7 +100,7 @@ static float search_scale(const float x[16], uint8_t levels[16]) {
     return scale;
 }
 
-static void pack_q6_k(const uint8_t levels[256], covey__block_q6_k *block) {
+void covey__pack_q6_k(const uint8_t levels[256], covey__block_q6_k *block) {
     for (int half = 0; half < 2; half++) {
         const uint8_t *l = levels + half * 128;
         for (int i = 0; i < 32; i++) {
@@ -128,42 +127,47 @@ static void encode_q6_k(const float *x, covey__block_q6_k *block) {
     float inverse = -128.0f / extreme;
     block->d = covey__f32_to_f16(1.0f / inverse);
     for (int j = 0; j < 16; j++) {
-        block->scales[j] = (int8_t)clamp(nearest(inverse * scales[j]), -128, 127);
+        block->scales[j] = (int8_t)covey__clamp(nearest(inverse * scales[j]), -128, 127);
         float d = covey__half(block->d) * (float)block->scales[j];
         if (d == 0.0f) continue; /* decodes to zero whatever the levels */
         for (int i = 0; i < 16; i++) {
-            int level = clamp(nearest(x[16 * j + i] / d), -32, 31);
+            int level = covey__clamp(nearest(x[16 * j + i] / d), -32, 31);
             levels[16 * j + i] = (uint8_t)(level + 32);
         }
     }
-    pack_q6_k(levels, block);
+    covey__pack_q6_k(levels, block);
+}
+
+bool covey__kernel_encodes(uint32_t type) {
+    return covey__kernel_supports(type) && type != COVEY__KT_IQ4_XS;
+}
+
+static void encode_plain(uint32_t type, const float *x, int32_t columns, void *out) {
+    uint16_t *half = out;
+    if (type == COVEY__KT_F32) memcpy(out, x, (size_t)columns * 4);
+    for (int32_t i = 0; type == COVEY__KT_F16 && i < columns; i++)
+        half[i] = covey__f32_to_f16(x[i]);
+    for (int32_t i = 0; type == COVEY__KT_BF16 && i < columns; i++)
+        half[i] = covey__f32_to_bf16(x[i]);
+    for (int32_t b = 0; type == COVEY__KT_Q8_0 && b < columns / 32; b++)
+        encode_q8_0(x + 32 * b, (covey__block_q8_0 *)out + b);
+    for (int32_t b = 0; type == COVEY__KT_Q4_0 && b < columns / 32; b++)
+        encode_q4_0(x + 32 * b, (covey__block_q4_0 *)out + b);
+    for (int32_t b = 0; type == COVEY__KT_Q6_K && b < columns / 256; b++)
+        encode_q6_k(x + 256 * b, (covey__block_q6_k *)out + b);
 }
 
 void covey__row_encode(uint32_t type, const float *x, int32_t columns, void *out) {
-    uint16_t *half = out;
-    switch (type) {
-    case COVEY__KT_F32:
-        memcpy(out, x, (size_t)columns * 4);
-        break;
-    case COVEY__KT_F16:
-        for (int32_t i = 0; i < columns; i++) half[i] = covey__f32_to_f16(x[i]);
-        break;
-    case COVEY__KT_BF16:
-        for (int32_t i = 0; i < columns; i++) half[i] = covey__f32_to_bf16(x[i]);
-        break;
-    case COVEY__KT_Q8_0:
-        for (int32_t b = 0; b < columns / 32; b++)
-            encode_q8_0(x + 32 * b, (covey__block_q8_0 *)out + b);
-        break;
-    case COVEY__KT_Q4_0:
-        for (int32_t b = 0; b < columns / 32; b++)
-            encode_q4_0(x + 32 * b, (covey__block_q4_0 *)out + b);
-        break;
-    case COVEY__KT_Q6_K:
-        for (int32_t b = 0; b < columns / 256; b++)
-            encode_q6_k(x + 256 * b, (covey__block_q6_k *)out + b);
-        break;
-    default:
-        break;
-    }
+    covey__row_encode_by(type, x, NULL, columns, out);
+}
+
+void covey__row_encode_by(uint32_t type, const float *x, const float *importance, int32_t columns,
+                          void *out) {
+    bool reference = !importance && (type == COVEY__KT_Q4_0 || type == COVEY__KT_Q6_K);
+    if (covey__kernel_block(type) == 1 || type == COVEY__KT_Q8_0 || reference)
+        encode_plain(type, x, columns, out);
+    else if (covey__kernel_block(type) == 32)
+        covey__encode_block(type, x, importance, columns, out);
+    else if (covey__kernel_encodes(type))
+        covey__encode_k(type, x, importance, columns, out);
 }

@@ -251,8 +251,14 @@ uint16_t covey__f32_to_bf16(float value);
  * ----------- */
 
 void covey__row_decode(uint32_t type, const void *data, int32_t columns, float *out);
-/* The published reference quantizers of ggml (for Q6_K with its search for the scale), for F32,
- * F16, BF16, Q8_0, Q4_0 and Q6_K; nothing is written for other types. */
+/* Whether rows of a type can be made: all supported ones but IQ4_XS. */
+bool covey__kernel_encodes(uint32_t type);
+/* Q8_0, Q4_0 and Q6_K are ggml's published reference quantizers; the rest is searched for the least
+ * error. A NaN among x gives undefined bytes. */
 void covey__row_encode(uint32_t type, const float *x, int32_t columns, void *out);
+/* The same where columns count differently: `importance` is the mean square of the inputs that meet
+ * each one, finite and at least 0; NULL: all alike. Then Q4_0 and Q6_K are searched for too. */
+void covey__row_encode_by(uint32_t type, const float *x, const float *importance, int32_t columns,
+                          void *out);
 
 #endif
