@@ -23,11 +23,17 @@ typedef enum covey_weight_type {
     COVEY_WEIGHT_F32 = 0,
     COVEY_WEIGHT_F16 = 1,
     COVEY_WEIGHT_Q8_0 = 2,
-    COVEY_WEIGHT_Q4_0 = 3 /* with Q6_K (Q8_0 in odd widths) where the output needs it */
+    COVEY_WEIGHT_Q4_0 = 3, /* with Q6_K (Q8_0 in odd widths) where the output needs it */
+    /* Mixtures of K types, with more bits where they count, as llama.cpp mixes them. Rows that 256
+       does not divide take types with blocks of 32. */
+    COVEY_WEIGHT_Q6_K = 4,
+    COVEY_WEIGHT_Q5_K_M = 5,
+    COVEY_WEIGHT_Q4_K_M = 6,
+    COVEY_WEIGHT_Q3_K_M = 7,
+    COVEY_WEIGHT_Q2_K = 8
 } covey_weight_type;
 
-/* "F32", "F16", "Q8_0", "Q4_0", of either case. COVEY_ERROR_UNSUPPORTED names the types there are.
- */
+/* "F32", "Q4_K_M" and so on, of either case. COVEY_ERROR_UNSUPPORTED names the types there are. */
 COVEY_API COVEY_MUST_USE covey_status covey_weight_type_parse(const char *name,
                                                               covey_weight_type *type,
                                                               covey_error *error);
@@ -148,27 +154,47 @@ COVEY_API COVEY_MUST_USE covey_status covey_train(covey_runtime *runtime,
                                                   const covey_train_options *options,
                                                   covey_train_result *result, covey_error *error);
 
+typedef struct covey_quantize_options {
+    size_t size;
+    const char *in_path;  /* F32, F16 or BF16 */
+    const char *out_path; /* replaced atomically; must not be `in_path` */
+    covey_weight_type type;
+    /* Text (UTF-8) that the model is run over first, to learn which inputs are strong: an
+       importance matrix, which lowers the error where it is felt. NULL: none. */
+    const char *importance_text_path;
+    int32_t importance_window; /* tokens of one stretch of that text; 0: 512 */
+} covey_quantize_options;
+#define COVEY_QUANTIZE_OPTIONS_INIT                                                                \
+    { sizeof(covey_quantize_options), NULL, NULL, COVEY_WEIGHT_F16, NULL, 0 }
+
 typedef struct covey_quantize_result {
     size_t size;
     uint64_t bytes_in, bytes_out;
     size_t tensors_quantized, tensors_kept;
+    double error;                 /* of the weights that changed: root of the mean square of the
+                                     difference, over that of the weights; 0 where none changed */
+    uint64_t importance_tokens;   /* that the importance matrix was made of */
+    double importance_perplexity; /* of that text, before quantizing; 0 without one */
 } covey_quantize_result;
 #define COVEY_QUANTIZE_RESULT_INIT                                                                 \
-    { sizeof(covey_quantize_result), 0, 0, 0, 0 }
+    { sizeof(covey_quantize_result), 0, 0, 0, 0, 0.0, 0, 0.0 }
 
-/* Called after each tensor: bytes read so far and in all. Anything but COVEY_OK stops. */
-typedef covey_status (*covey_quantize_progress_fn)(void *user, uint64_t bytes_done,
-                                                   uint64_t bytes_total);
+typedef enum covey_quantize_phase {
+    COVEY_QUANTIZE_OBSERVE = 0, /* runs the text; done and total count tokens */
+    COVEY_QUANTIZE_WRITE = 1    /* after each tensor; done and total count bytes read */
+} covey_quantize_phase;
 
-/* Writes a GGUF's matrices in another type; norms stay F32, and metadata is kept. Input in F32, F16
- * or BF16. `out_path` is replaced atomically and must not be `in_path`. Memory stays bounded by
- * one row block, whatever the model's size. */
-COVEY_API COVEY_MUST_USE covey_status covey_quantize(covey_runtime *runtime, const char *in_path,
-                                                     const char *out_path, covey_weight_type type,
-                                                     covey_quantize_result *result,
-                                                     covey_error *error,
-                                                     covey_quantize_progress_fn progress,
-                                                     void *user);
+/* Anything but COVEY_OK stops. */
+typedef covey_status (*covey_quantize_progress_fn)(void *user, covey_quantize_phase phase,
+                                                   uint64_t done, uint64_t total);
+
+/* Writes a GGUF's matrices in another type; norms stay F32, and metadata is kept. The same input
+ * gives the same bytes for any number of threads. Memory stays bounded by one block of rows,
+ * whatever the model's size; with an importance text by one session more. `result` and `progress`
+ * may be NULL. */
+COVEY_API COVEY_MUST_USE covey_status covey_quantize(
+    covey_runtime *runtime, const covey_quantize_options *options, covey_quantize_result *result,
+    covey_error *error, covey_quantize_progress_fn progress, void *user);
 
 #ifdef __cplusplus
 }

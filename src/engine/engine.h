@@ -70,6 +70,13 @@ typedef struct covey__workspace {
     covey__share *shares; /* one a thread */
 } covey__workspace;
 
+/* Sees each row of floats that matrices are about to read, in the order of a pass's rows, on one
+ * thread: for importance matrices. Costs speed, and never a bit. */
+typedef struct covey__observer {
+    void (*row)(void *user, const covey__group *group, const float *row);
+    void *user;
+} covey__observer;
+
 struct covey_model {
     covey_runtime *runtime;
     const covey__env *env;
@@ -103,6 +110,7 @@ struct covey_model {
     bool has_identity; /* given by who opened it */
     uint8_t identity[32];
     _Atomic(struct covey__token_trie *) token_trie; /* for guides; NULL until one is used */
+    covey__observer observer; /* set by its one owner before a session opens; else zeros */
 };
 
 void covey__model_hold(covey_model *model);

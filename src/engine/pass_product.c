@@ -11,6 +11,7 @@
 /* A row is filled alone, so the stride between rows does not matter. */
 static void fill(const covey_model *model, const covey__group *group, covey__input *input,
                  const float *row, int32_t token) {
+    if (model->observer.row) model->observer.row(model->observer.user, group, row);
     bool done[COVEY__ACT_KINDS] = {false};
     for (int32_t i = 0; i < group->count; i++) {
         covey__act kind = covey__kernel_act(group->matrices[i].type);
@@ -18,6 +19,13 @@ static void fill(const covey_model *model, const covey__group *group, covey__inp
         done[kind] = true;
         model->kernels->activations(&input->kinds[kind], row, 0, token, token + 1);
     }
+}
+
+/* This thread's rows of those that become inputs: all are the first one's where they are observed.
+ */
+static covey__range split_inputs(const covey__worker *k, int32_t rows) {
+    if (!k->s->model->observer.row) return covey__split(rows, k);
+    return (covey__range){0, k->index == 0 ? rows : 0};
 }
 
 static int32_t tiles_of(int32_t rows) {
@@ -63,7 +71,7 @@ void covey__fill_input(covey__worker *k, covey__window rows, const covey__norms 
                        const covey__norm *norm, const covey__group *group, int32_t layer,
                        covey__stage where) {
     const covey_model *model = k->s->model;
-    covey__range mine = covey__split(rows.count, k);
+    covey__range mine = split_inputs(k, rows.count);
     covey__share_out(k, group_tiles(group));
     for (int32_t t = mine.first; t < mine.end; t++) {
         float *x = end_block(k, rows.first + t, before, layer, where);
@@ -91,7 +99,7 @@ void covey__take_vectors(covey__worker *k, covey__window rows, const covey__norm
 
 void covey__fill_rows(covey__worker *k, covey__window rows, float *values, int32_t columns,
                       int which, const covey__group *group, int32_t layer, covey__stage where) {
-    covey__range mine = covey__split(rows.count, k);
+    covey__range mine = split_inputs(k, rows.count);
     covey__share_out(k, group_tiles(group));
     for (int32_t t = mine.first; t < mine.end; t++) {
         float *row = values + (size_t)(rows.first + t) * (size_t)columns;

@@ -1,47 +1,38 @@
-/* covey_quantize: a GGUF in, one with smaller weights out. Which tensor gets which type follows
- * llama.cpp's mixture (llama-quant.cpp), so that a file of ours and one of theirs hold the same:
- * matrices take the asked type; the output matrix, or the embedding where it serves as one, takes
- * Q6_K beside Q4_0; norms and vectors stay F32; rows that no block divides take F16. The file is
- * mapped, and a block of rows at a time is read, converted by all threads, and written. */
+/* covey_quantize: a GGUF in, one with smaller weights out. quantize_mixture.c says which tensor
+ * takes which type, importance.c which columns count most, the kernel turns rows into rows. The
+ * file is mapped, and a block of rows at a time is read, converted by all threads, and written. The
+ * error that this adds is summed by row and then in the order of rows, so it does not depend on
+ * threads either. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/runtime.h"
 #include "gguf/gguf.h"
 #include "kernel/kernel.h"
+#include "train/importance.h"
+#include "train/quantize_mixture.h"
 #include <covey/train.h>
 
 #define BLOCK_BYTES ((size_t)4 << 20)
 #define COLUMNS_MAX ((uint64_t)1 << 20)
+#define ROWS_MAX    ((size_t)1 << 16) /* of a block */
 /* general.quantization_version of the block formats as they are now. */
 #define QUANTIZATION_VERSION 2
 
-static const struct {
-    const char *name;
-    covey_weight_type type;
-    covey__type as;
-    uint32_t file_type; /* general.file_type: llama.cpp's numbers */
-} types[] = {{"F32", COVEY_WEIGHT_F32, COVEY__TYPE_F32, 0},
-             {"F16", COVEY_WEIGHT_F16, COVEY__TYPE_F16, 1},
-             {"Q8_0", COVEY_WEIGHT_Q8_0, COVEY__TYPE_Q8_0, 7},
-             {"Q4_0", COVEY_WEIGHT_Q4_0, COVEY__TYPE_Q4_0, 2}};
-#define TYPE_COUNT (sizeof types / sizeof types[0])
-
 covey_status covey_weight_type_parse(const char *name, covey_weight_type *type,
                                      covey_error *error) {
-    for (size_t i = 0; name && i < TYPE_COUNT; i++)
-        if (strcasecmp(name, types[i].name) == 0) {
-            *type = types[i].type;
-            return COVEY_OK;
-        }
+    const covey__mixture *mixture = covey__mixture_named(name);
     char shown[32];
-    return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                       "quantize: type \"%s\" is not here, only F32, F16, Q8_0 and Q4_0",
-                       name ? covey__printable(name, strlen(name), shown, sizeof shown) : "");
+    if (!mixture)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "quantize: type \"%s\" is not here, only %s",
+                           name ? covey__printable(name, strlen(name), shown, sizeof shown) : "",
+                           covey__mixture_names());
+    *type = mixture->type;
+    return COVEY_OK;
 }
 
 typedef struct job {
@@ -49,12 +40,13 @@ typedef struct job {
     covey__pool *pool;
     const covey__gguf *in;
     covey__gguf_writer *writer;
-    covey__type type;
-    uint32_t file_type;
-    bool tied; /* no output matrix: the embedding is it */
+    const covey__mixture *mixture;
+    covey__mixture_model model;
+    covey__importance_matrix *importance; /* NULL: none */
+    const float *columns;                 /* of it, for the tensor at hand */
     uint8_t *block;
     size_t block_bytes;
-    float *rows; /* one row of floats a thread */
+    float *rows; /* two rows of floats a thread: before and after */
     size_t row_floats;
     covey_quantize_result result;
     covey_quantize_progress_fn progress;
@@ -65,36 +57,13 @@ typedef struct job {
     uint64_t first_row;
     size_t row_count, in_bytes, out_bytes; /* bytes of a row */
     int32_t *bad; /* a thread's first row with a number that the type cannot hold, or -1 */
+    double *row_error, *row_size; /* [rows of a block]: squares of the difference, of the weights */
+    size_t row_capacity;
+    double error_sum, size_sum;
 } job;
-
-static bool ends_with(covey__gguf_text name, const char *end) {
-    size_t size = strlen(end);
-    return name.size >= size && memcmp(name.data + name.size - size, end, size) == 0;
-}
-
-static bool is_named(covey__gguf_text name, const char *text) {
-    return name.size == strlen(text) && memcmp(name.data, text, name.size) == 0;
-}
 
 static bool is_float(covey__type type) {
     return type == COVEY__TYPE_F32 || type == COVEY__TYPE_F16 || type == COVEY__TYPE_BF16;
-}
-
-static bool is_matrix(const covey__gguf_tensor *t) {
-    return t->element_count > t->dimensions[0] && ends_with(t->name, "weight") &&
-           !ends_with(t->name, "_norm.weight") && !ends_with(t->name, "ffn_gate_inp.weight");
-}
-
-/* The type that a tensor takes in the new file. */
-static covey__type type_for(const job *j, const covey__gguf_tensor *t) {
-    if (!is_matrix(t)) return t->type;
-    covey__type type = j->type;
-    bool output =
-        is_named(t->name, "output.weight") || (j->tied && is_named(t->name, "token_embd.weight"));
-    if (output && type == COVEY__TYPE_Q4_0)
-        type = t->dimensions[0] % 256 == 0 ? COVEY__TYPE_Q6_K : COVEY__TYPE_Q8_0;
-    if (t->dimensions[0] % covey__type_get(type)->block_values != 0) type = COVEY__TYPE_F16;
-    return type;
 }
 
 static covey_status check_tensor(const covey__gguf_tensor *t, covey__type type,
@@ -127,9 +96,20 @@ static bool fits(const float *row, size_t n, covey__type type) {
     return true;
 }
 
+static void note_error(job *j, size_t r, const float *row, const float *back) {
+    double error = 0.0, size = 0.0;
+    for (uint64_t i = 0; i < j->tensor->dimensions[0]; i++) {
+        double off = (double)back[i] - (double)row[i];
+        error += off * off;
+        size += (double)row[i] * (double)row[i];
+    }
+    j->row_error[r] = error;
+    j->row_size[r] = size;
+}
+
 static void convert_job(void *user, int32_t thread, int32_t threads) {
     job *j = user;
-    float *row = j->rows + (size_t)thread * j->row_floats;
+    float *row = j->rows + (size_t)thread * 2 * j->row_floats, *back = row + j->row_floats;
     int32_t columns = (int32_t)j->tensor->dimensions[0];
     size_t from = j->row_count * (size_t)thread / (size_t)threads;
     size_t to = j->row_count * ((size_t)thread + 1) / (size_t)threads;
@@ -139,7 +119,9 @@ static void convert_job(void *user, int32_t thread, int32_t threads) {
         covey__row_decode(j->tensor->type, in, columns, row);
         if (j->bad[thread] < 0 && !fits(row, (size_t)columns, j->tensor_type))
             j->bad[thread] = (int32_t)r;
-        covey__row_encode(j->tensor_type, row, columns, j->block + r * j->out_bytes);
+        covey__row_encode_by(j->tensor_type, row, j->columns, columns, j->block + r * j->out_bytes);
+        covey__row_decode(j->tensor_type, j->block + r * j->out_bytes, columns, back);
+        note_error(j, r, row, back);
     }
 }
 
@@ -161,14 +143,20 @@ static covey_status convert_tensor(job *j, covey_error *error) {
     uint64_t row_total = t->element_count / t->dimensions[0];
     j->in_bytes = (size_t)(t->bytes / row_total);
     const covey__type_info *info = covey__type_get(j->tensor_type);
+    j->columns = covey__importance_find(j->importance, t->name, (int64_t)t->dimensions[0]);
     j->out_bytes = (size_t)t->dimensions[0] / info->block_values * info->block_bytes;
     for (j->first_row = 0; j->first_row < row_total; j->first_row += j->row_count) {
         uint64_t left = row_total - j->first_row;
         j->row_count = j->block_bytes / j->out_bytes;
+        if (j->row_count > j->row_capacity) j->row_count = j->row_capacity;
         if (j->row_count > left) j->row_count = (size_t)left;
         covey__pool_run(j->pool, convert_job, j);
         covey_status status = check_block(j, error);
         if (status != COVEY_OK) return status;
+        for (size_t r = 0; r < j->row_count; r++) {
+            j->error_sum += j->row_error[r];
+            j->size_sum += j->row_size[r];
+        }
         status = covey__gguf_write_data(j->writer, j->block, j->row_count * j->out_bytes, error);
         if (status != COVEY_OK) return status;
     }
@@ -176,6 +164,10 @@ static covey_status convert_tensor(job *j, covey_error *error) {
 }
 
 /* ---- The file ---- */
+
+static bool is_named(covey__gguf_text name, const char *text) {
+    return name.size == strlen(text) && memcmp(name.data, text, name.size) == 0;
+}
 
 static bool is_replaced(covey__gguf_text key) {
     return is_named(key, "general.file_type") || is_named(key, "general.quantization_version") ||
@@ -189,12 +181,12 @@ static covey_status put_header(job *j, covey_error *error) {
         if (!is_replaced(value.key)) covey__gguf_put_value(j->writer, &value);
     }
     covey__gguf_put_u32(j->writer, "general.quantization_version", QUANTIZATION_VERSION);
-    covey__gguf_put_u32(j->writer, "general.file_type", j->file_type);
+    covey__gguf_put_u32(j->writer, "general.file_type", j->mixture->file_type);
     for (size_t i = 0; i < covey__gguf_tensor_count(j->in); i++) {
         const covey__gguf_tensor *t = covey__gguf_tensor_at(j->in, i);
         char *name = covey__strndup(j->env, t->name.data, t->name.size);
         if (!name) return covey__no_memory(error, "quantize: name", t->name.size);
-        covey__type type = type_for(j, t);
+        covey__type type = covey__mixture_type(j->mixture, &j->model, t);
         covey_status status = check_tensor(t, type, error);
         if (status == COVEY_OK)
             status = covey__gguf_add_tensor(j->writer, name, type, t->dimension_count,
@@ -211,9 +203,12 @@ static covey_status reserve(job *j, covey_error *error) {
     j->row_floats = (j->row_floats + 15) / 16 * 16;
     j->block_bytes = row_bytes > BLOCK_BYTES ? row_bytes : BLOCK_BYTES;
     j->block = covey__alloc_aligned(j->env, j->block_bytes);
-    j->rows = covey__alloc_aligned(j->env, threads * j->row_floats * sizeof(float));
+    j->rows = covey__alloc_aligned(j->env, threads * 2 * j->row_floats * sizeof(float));
     j->bad = covey__calloc(j->env, threads, sizeof *j->bad);
-    if (!j->block || !j->rows || !j->bad)
+    j->row_capacity = ROWS_MAX;
+    j->row_error = covey__calloc(j->env, ROWS_MAX, sizeof *j->row_error);
+    j->row_size = covey__calloc(j->env, ROWS_MAX, sizeof *j->row_size);
+    if (!j->block || !j->rows || !j->bad || !j->row_error || !j->row_size)
         return covey__no_memory(error, "quantize: rows", j->block_bytes);
     return COVEY_OK;
 }
@@ -225,7 +220,7 @@ static covey_status write_tensors(job *j, covey_error *error) {
     for (size_t i = 0; i < count; i++) {
         covey_status status = COVEY_OK;
         j->tensor = covey__gguf_tensor_at(j->in, i);
-        j->tensor_type = type_for(j, j->tensor);
+        j->tensor_type = covey__mixture_type(j->mixture, &j->model, j->tensor);
         if (j->tensor_type == j->tensor->type) {
             j->result.tensors_kept++;
             status =
@@ -236,7 +231,7 @@ static covey_status write_tensors(job *j, covey_error *error) {
         }
         if (status != COVEY_OK) return status;
         done += j->tensor->bytes;
-        status = j->progress ? j->progress(j->user, done, total) : COVEY_OK;
+        status = j->progress ? j->progress(j->user, COVEY_QUANTIZE_WRITE, done, total) : COVEY_OK;
         if (status != COVEY_OK) return covey__fail(error, status, "quantize: stopped");
     }
     return COVEY_OK;
@@ -251,45 +246,67 @@ static covey_status check_paths(const char *in_path, const char *out_path, covey
     return COVEY_OK;
 }
 
-static covey_status run(job *j, const char *in_path, const char *out_path, covey_error *error) {
-    covey__gguf *in = NULL;
-    covey_status status = check_paths(in_path, out_path, error);
-    if (status != COVEY_OK) return status;
-    status = covey__gguf_open_path(j->env, in_path, &in, error);
-    if (status != COVEY_OK) return covey__prefix(error, status, "quantize: %s", in_path);
-    j->in = in;
-    j->tied = covey__gguf_tensor_find(in, "output.weight") == NULL;
-    status = covey__gguf_writer_new(j->env, out_path, &j->writer, error);
+static covey_status write_file(job *j, const covey_quantize_options *o, covey_error *error) {
+    covey_status status = covey__gguf_writer_new(j->env, o->out_path, &j->writer, error);
     if (status == COVEY_OK) status = put_header(j, error);
     if (status == COVEY_OK) status = reserve(j, error);
     if (status == COVEY_OK) status = write_tensors(j, error);
     if (status == COVEY_OK) status = covey__gguf_finish(j->writer, error);
     if (status == COVEY_OK)
-        status = covey__file_size(j->env, out_path, &j->result.bytes_out, error);
-    j->result.bytes_in = covey__gguf_size(in);
+        status = covey__file_size(j->env, o->out_path, &j->result.bytes_out, error);
     covey__gguf_writer_free(j->writer);
     covey__free_aligned(j->env, j->block);
     covey__free_aligned(j->env, j->rows);
     covey__free(j->env, j->bad);
+    covey__free(j->env, j->row_error);
+    covey__free(j->env, j->row_size);
+    return status;
+}
+
+static covey_status observe(job *j, covey_runtime *runtime, const covey_quantize_options *o,
+                            covey_error *error) {
+    covey__importance_options options = {o->in_path, o->importance_text_path, o->importance_window,
+                                         j->progress, j->user};
+    covey_status status = covey__importance_collect(runtime, &options, &j->importance, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "quantize");
+    j->result.importance_tokens = covey__importance_tokens(j->importance);
+    j->result.importance_perplexity = covey__importance_perplexity(j->importance);
+    return COVEY_OK;
+}
+
+static covey_status run(job *j, covey_runtime *runtime, const covey_quantize_options *o,
+                        covey_error *error) {
+    covey__gguf *in = NULL;
+    covey_status status = check_paths(o->in_path, o->out_path, error);
+    if (status != COVEY_OK) return status;
+    status = covey__gguf_open_path(j->env, o->in_path, &in, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "quantize: %s", o->in_path);
+    j->in = in;
+    j->model = covey__mixture_model_read(in, o->importance_text_path != NULL);
+    if (o->importance_text_path) status = observe(j, runtime, o, error);
+    if (status == COVEY_OK) status = write_file(j, o, error);
+    j->result.bytes_in = covey__gguf_size(in);
+    j->result.error = j->size_sum > 0.0 ? sqrt(j->error_sum / j->size_sum) : 0.0;
+    covey__importance_free(j->importance);
     covey__gguf_close(in);
     return status;
 }
 
-covey_status covey_quantize(covey_runtime *runtime, const char *in_path, const char *out_path,
-                            covey_weight_type type, covey_quantize_result *result,
-                            covey_error *error, covey_quantize_progress_fn progress, void *user) {
-    size_t which = 0;
-    while (which < TYPE_COUNT && types[which].type != type) which++;
-    if (!runtime || !in_path || !out_path || which == TYPE_COUNT)
+covey_status covey_quantize(covey_runtime *runtime, const covey_quantize_options *options,
+                            covey_quantize_result *result, covey_error *error,
+                            covey_quantize_progress_fn progress, void *user) {
+    covey_quantize_options full = COVEY_QUANTIZE_OPTIONS_INIT;
+    if (options) memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
+    const covey__mixture *mixture = covey__mixture_get(full.type);
+    if (!runtime || !full.in_path || !full.out_path || !mixture)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "quantize: a runtime, two paths and a type are needed");
     job j = {.env = covey__runtime_env(runtime),
              .pool = covey__runtime_pool(runtime),
-             .type = types[which].as,
-             .file_type = types[which].file_type,
+             .mixture = mixture,
              .progress = progress,
              .user = user};
-    covey_status status = run(&j, in_path, out_path, error);
+    covey_status status = run(&j, runtime, &full, error);
     if (status == COVEY_OK && result) {
         size_t size = result->size < sizeof j.result ? result->size : sizeof j.result;
         j.result.size = result->size;

@@ -1,11 +1,11 @@
 /* The usual mixtures: which tensor takes which type when a whole model is quantized. They follow
- * llama.cpp's (llama-quant.cpp, as of v0.5.0), so that a file of ours has the size and the places of
- * precision that people know by these names: the output, the values of attention and the way down
- * of the feed-forward are worth more bits than the rest, most of all in the first and last layers.
- * Rows that no block of a type divides take the next type that has blocks of 32, or F16. */
+ * llama.cpp's (llama-quant.cpp, as of v0.5.0), so that a file of ours has the size and the places
+ * of precision that people know by these names: the output, the values of attention and the way
+ * down of the feed-forward are worth more bits than the rest, most of all in the first and last
+ * layers. Rows that no block of a type divides take the next type that has blocks of 32, or F16. */
 #include "train/quantize_mixture.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
