@@ -178,6 +178,7 @@ static void job(void *user, int32_t index, int32_t count) {
                        .scratch = memory + row_bytes,
                        .row = (float *)(void *)memory};
     embed(&k);
+    if (s->model->observer.row) wait_all(&k); /* else each thread goes on with its own rows */
     for (int32_t i = 0; i < s->model->hyper.layer_count; i++)
         if (!run_layer(&k, i)) return;
     run_output(&k);

@@ -74,6 +74,14 @@ static void errors_are_small(void **state) {
         assert_true(error_of(COVEY__KT_Q8_0, x, 1024) < 0.012);
         assert_true(error_of(COVEY__KT_Q6_K, x, 1024) < 0.035);
         assert_true(error_of(COVEY__KT_Q4_0, x, 1024) < 0.2);
+        assert_true(error_of(COVEY__KT_Q4_1, x, 1024) < 0.13);
+        assert_true(error_of(COVEY__KT_Q5_0, x, 1024) < 0.08);
+        assert_true(error_of(COVEY__KT_Q5_1, x, 1024) < 0.065);
+        assert_true(error_of(COVEY__KT_IQ4_NL, x, 1024) < 0.12);
+        assert_true(error_of(COVEY__KT_Q5_K, x, 1024) < 0.065);
+        assert_true(error_of(COVEY__KT_Q4_K, x, 1024) < 0.13);
+        assert_true(error_of(COVEY__KT_Q3_K, x, 1024) < 0.24);
+        assert_true(error_of(COVEY__KT_Q2_K, x, 1024) < 0.38);
     }
 }
 
@@ -98,17 +106,53 @@ static void edges_do_no_harm(void **state) {
     for (size_t t = 0; t < CASE_ENCODED; t++) covey__row_encode(case_types[t], x, 256, data);
 }
 
-/* Q6_K lays its bits out over 128 values at a time: each value must come back in its own place. */
-static void q6_k_keeps_places(void **state) {
+/* Bits are laid out over 128 or 256 values at a time: each value must come back in its own place.
+ */
+static void each_value_keeps_its_place(void **state) {
     (void)state;
     float x[256], back[256];
-    uint8_t data[210];
-    for (int i = 0; i < 256; i++) {
-        memset(x, 0, sizeof x);
-        x[i] = -32.0f;
-        covey__row_encode(COVEY__KT_Q6_K, x, 256, data);
-        covey__row_decode(COVEY__KT_Q6_K, data, 256, back);
-        for (int j = 0; j < 256; j++) assert_true(fabsf(back[j] - x[j]) < 0.5f);
+    uint8_t data[1024];
+    for (size_t t = 0; t < CASE_ENCODED; t++)
+        for (int i = 0; i < 256; i++) {
+            memset(x, 0, sizeof x);
+            x[i] = -32.0f;
+            covey__row_encode(case_types[t], x, 256, data);
+            covey__row_decode(case_types[t], data, 256, back);
+            for (int j = 0; j < 256; j++) assert_true(fabsf(back[j] - x[j]) < 0.6f);
+        }
+}
+
+static double weighted_error(uint32_t type, const float *x, const float *importance,
+                             const float *seen) {
+    float back[1024];
+    uint8_t data[4096];
+    double error = 0.0;
+    covey__row_encode_by(type, x, seen, 1024, data);
+    covey__row_decode(type, data, 1024, back);
+    for (int i = 0; i < 1024; i++) {
+        double off = (double)x[i] - (double)back[i];
+        error += (double)importance[i] * off * off;
+    }
+    return error;
+}
+
+/* The weighted error is lower when the encoder knows the weights: for every type that searches. */
+static void importance_moves_the_error(void **state) {
+    (void)state;
+    uint64_t seed = 7u;
+    for (size_t t = 0; t < CASE_ENCODED; t++) {
+        if (covey__kernel_block(case_types[t]) == 1 || case_types[t] == COVEY__KT_Q8_0) continue;
+        double with = 0.0, without = 0.0;
+        for (int row = 0; row < 8; row++) {
+            float x[1024], importance[1024];
+            for (int i = 0; i < 1024; i++) {
+                x[i] = case_value(&seed);
+                importance[i] = case_random(&seed) % 8 == 0 ? 25.0f : 0.04f;
+            }
+            with += weighted_error(case_types[t], x, importance, importance);
+            without += weighted_error(case_types[t], x, importance, NULL);
+        }
+        assert_true(with < 0.97 * without);
     }
 }
 
@@ -145,7 +189,8 @@ int main(void) {
         cmocka_unit_test(q4_0_by_hand),
         cmocka_unit_test(errors_are_small),
         cmocka_unit_test(edges_do_no_harm),
-        cmocka_unit_test(q6_k_keeps_places),
+        cmocka_unit_test(each_value_keeps_its_place),
+        cmocka_unit_test(importance_moves_the_error),
         cmocka_unit_test(bytes_are_those_of_ggml),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@ static const uint32_t case_types[] = {
     COVEY__KT_Q6_K, COVEY__KT_Q4_1, COVEY__KT_Q5_0, COVEY__KT_Q5_1, COVEY__KT_IQ4_NL,
     COVEY__KT_Q2_K, COVEY__KT_Q3_K, COVEY__KT_Q4_K, COVEY__KT_Q5_K, COVEY__KT_IQ4_XS};
 #define CASE_TYPES   (sizeof case_types / sizeof case_types[0])
-#define CASE_ENCODED ((size_t)6)
+#define CASE_ENCODED (CASE_TYPES - 1)
 
 /* Where the 16-bit floats of a block lie: `count` of them from byte `at`; F32, F16 and BF16 are not
  * asked for. */
