@@ -213,7 +213,10 @@ typedef struct covey__guide_at {
     int16_t forced; /* the one byte that can follow; -1 where there are several, or it may end */
     uint8_t run;    /* plain characters that it surely takes */
     bool accepts;   /* the text may end here */
+    bool within;    /* within a character */
+    bool loops_known;
     uint32_t mask;  /* slot in the cache; NONE */
+    uint64_t loops; /* groups of characters (guide_trie.c), each of which leads back here */
 } covey__guide_at;
 
 typedef struct covey__guide_machine {
@@ -263,8 +266,15 @@ typedef struct covey__trie_node {
     uint32_t skip;
     uint32_t first; /* rank of its first token; those of its subtree follow */
     uint8_t byte, depth;
-    uint8_t chars; /* most plain characters that a token goes on for, behind the one here */
+    uint8_t chars;   /* most plain characters that a token goes on for, behind the one here */
+    uint64_t groups; /* of the characters here and below */
 } covey__trie_node;
+
+/* Groups of characters: lower case, upper case, digits, all beyond ASCII, controls; every other
+ * character of ASCII is a group of its own. */
+#define COVEY__GUIDE_GROUP_NON_ASCII 40
+#define COVEY__GUIDE_GROUP_BROKEN    63 /* bytes that are no whole characters */
+int covey__guide_group_of(uint8_t byte);
 
 /* Tokens that are whole plain characters come first (up to plain_nodes and plain_tokens), all
  * others behind them. Shared by all guides' runs on a model; counted. */

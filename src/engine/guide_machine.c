@@ -290,6 +290,7 @@ static void describe(machine *m, covey__guide_at *set) {
             forced = low;
         }
         uint8_t run = state->run;
+        if (state->within) set->within = true;
         for (uint32_t f = 0; state->within && f < stack->count; f++) {
             uint8_t behind = p->states[m->frames[stack->first + f].state].run;
             if (behind > run) run = behind;

@@ -25,7 +25,8 @@ static void moved(void *user, uint32_t from, uint32_t to) {
 }
 
 /* Behind `byte` from the last of path[0 .. count): all of the path stays valid. NONE: exhausted. */
-static uint32_t step_path(covey__guide_run *run, uint32_t *path, size_t count, uint8_t byte) {
+static inline uint32_t step_path(covey__guide_run *run, uint32_t *path, size_t count,
+                                 uint8_t byte) {
     covey__guide_machine *m = run->machine;
     uint32_t next = covey__guide_step(m, path[count - 1], byte);
     if (next != COVEY__GUIDE_NONE) return next;
@@ -57,25 +58,99 @@ static void set_bits(const covey__token_trie *t, uint32_t *mask, uint32_t first,
     }
 }
 
+/* Whether every one of the bytes, and any `rest` bytes of a character behind it, leads from the end
+ * of path[0 .. depth) back to path[home]. */
+static bool leads_back(covey__guide_run *run, size_t home, size_t depth, int low, int high,
+                       int rest) {
+    const uint8_t *classes = run->machine->program->classes;
+    for (int byte = low; byte <= high; byte++) {
+        if (byte > low && classes[byte] == classes[byte - 1]) continue;
+        uint32_t next = step_path(run, run->path, depth, (uint8_t)byte);
+        run->path[depth] = next;
+        if (next == COVEY__GUIDE_NONE || next == 0) return false;
+        if (rest == 0 ? next != run->path[home]
+                      : !leads_back(run, home, depth + 1, 0x80, 0xbf, rest - 1))
+            return false;
+    }
+    return true;
+}
+
+static bool non_ascii_leads_back(covey__guide_run *run, size_t home) {
+    static const struct {
+        uint8_t low, high, second_low, second_high, rest;
+    } kinds[] = {{0xc2, 0xdf, 0x80, 0xbf, 0}, {0xe0, 0xe0, 0xa0, 0xbf, 1},
+                 {0xe1, 0xec, 0x80, 0xbf, 1}, {0xed, 0xed, 0x80, 0x9f, 1},
+                 {0xee, 0xef, 0x80, 0xbf, 1}, {0xf0, 0xf0, 0x90, 0xbf, 2},
+                 {0xf1, 0xf3, 0x80, 0xbf, 2}, {0xf4, 0xf4, 0x80, 0x8f, 2}};
+    const uint8_t *classes = run->machine->program->classes;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (int byte = kinds[k].low; byte <= kinds[k].high; byte++) {
+            if (byte > kinds[k].low && classes[byte] == classes[byte - 1]) continue;
+            uint32_t next = step_path(run, run->path, home + 1, (uint8_t)byte);
+            run->path[home + 1] = next;
+            if (next == COVEY__GUIDE_NONE || next == 0 ||
+                !leads_back(run, home, home + 2, kinds[k].second_low, kinds[k].second_high,
+                            kinds[k].rest))
+                return false;
+        }
+    return true;
+}
+
+/* The groups of characters that lead from path[home] back to it. */
+static uint64_t loops_of(covey__guide_run *run, size_t home) {
+    covey__guide_machine *m = run->machine;
+    if (m->sets[run->path[home]].loops_known) return m->sets[run->path[home]].loops;
+    uint64_t leaves = 0, loops = 0;
+    for (int byte = 0; byte < 0x80; byte++) {
+        uint32_t next = step_path(run, run->path, home + 1, (uint8_t)byte);
+        uint64_t group = UINT64_C(1) << covey__guide_group_of((uint8_t)byte);
+        loops |= group;
+        if (next != run->path[home]) leaves |= group;
+    }
+    loops &= ~leaves;
+    if (loops && non_ascii_leads_back(run, home))
+        loops |= UINT64_C(1) << COVEY__GUIDE_GROUP_NON_ASCII;
+    m->sets[run->path[home]].loops = loops;
+    m->sets[run->path[home]].loops_known = true;
+    return loops;
+}
+
+#define SMALL 16 /* nodes of a subtree that is walked without further thought */
+
+/* Whether all of a subtree leads back to where it is entered. Other sets may move. */
+static bool stays(covey__guide_run *run, uint32_t at, uint32_t next) {
+    const covey__trie_node *node = &run->trie->nodes[at];
+    const covey__guide_at *sets = run->machine->sets;
+    size_t home = node->depth - 1u;
+    if (node->skip - at < SMALL) return false;
+    if (next != run->path[home] && (!sets[next].within || sets[run->path[home]].within))
+        return false;
+    return (node->groups & ~loops_of(run, home)) == 0;
+}
+
 /* Walks nodes [at, end); path[0] is the set to begin with. */
 static bool walk(covey__guide_run *run, uint32_t *mask, uint32_t at, uint32_t end, bool plain) {
     covey__guide_machine *m = run->machine;
     const covey__token_trie *t = run->trie;
     while (at < end) {
         const covey__trie_node *node = &t->nodes[at];
-        uint32_t next = covey__guide_step(m, run->path[node->depth - 1], node->byte);
+        uint32_t next = step_path(run, run->path, node->depth, node->byte);
         run->walked++;
-        if (next == COVEY__GUIDE_NONE) {
-            next = step_path(run, run->path, node->depth, node->byte);
-            if (next == COVEY__GUIDE_NONE) return false;
-        }
-        if (m->work > WORK_MAX) {
+        if (next == COVEY__GUIDE_NONE || m->work > WORK_MAX) {
             m->too_many = true;
             return false;
         }
         if (next == 0) {
             at = node->skip;
-        } else if (plain && m->sets[next].run >= node->chars) {
+            continue;
+        }
+        bool whole = plain && m->sets[next].run >= node->chars;
+        if (!whole) {
+            uint64_t collections = m->collections;
+            whole = stays(run, at, next);
+            if (m->collections != collections) continue; /* `next` is stale: once more */
+        }
+        if (whole) {
             set_bits(t, mask, node->first, t->nodes[node->skip].first);
             at = node->skip;
         } else {
@@ -95,7 +170,7 @@ static bool make_mask(covey__guide_run *run, uint32_t *mask) {
     run->walked = 0;
     run->path[0] = run->set;
     uint32_t begin = 0;
-    if (set->run == COVEY__GUIDE_RUN_MAX) {
+    if (set->run == COVEY__GUIDE_RUN_MAX && !set->within) {
         memcpy(mask, t->plain, bytes);
         begin = t->plain_nodes;
     } else {

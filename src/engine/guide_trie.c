@@ -2,9 +2,10 @@
  * one run through an array, and what cannot go on is skipped by an index. Tokens of whole plain
  * characters (all but quotation marks, backslashes and controls) stand in a part of their own:
  * within strings nearly all of them are allowed, and a subtree is taken whole when the automaton
- * surely takes as many plain characters as its longest token has. Built once for a model, when a
- * guide is first used with it; 16 to 20 bytes for each byte of the vocabulary's distinct
- * beginnings. Control tokens, unknown and unused ones are not in it. */
+ * surely takes as many plain characters as its longest token has. A subtree is also taken whole
+ * where all its characters lead the automaton back to where it is. Built once for a model, when a
+ * guide is first used with it; 24 bytes for each distinct beginning of tokens. Control tokens,
+ * unknown and unused ones are not in it. */
 #include "engine/guide.h"
 
 #include <string.h>
@@ -82,6 +83,26 @@ static void gather(trie_builder *b, uint32_t vocabulary) {
     }
 }
 
+int covey__guide_group_of(uint8_t byte) {
+    static const char alone[] = " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\n\t\r";
+    if (byte >= 'a' && byte <= 'z') return 0;
+    if (byte >= 'A' && byte <= 'Z') return 1;
+    if (byte >= '0' && byte <= '9') return 2;
+    if (byte >= 0x80) return COVEY__GUIDE_GROUP_NON_ASCII;
+    const char *found = byte ? strchr(alone, byte) : NULL;
+    return found ? 3 + (int)(found - alone) : COVEY__GUIDE_GROUP_NON_ASCII - 1; /* 3 to 38 */
+}
+
+/* Adds a token's characters to the nodes of its path. */
+static void add_groups(trie_builder *b, const entry *e) {
+    bool whole = covey__utf8_is_valid((const char *)e->bytes, e->size);
+    uint64_t groups = whole ? 0 : UINT64_C(1) << COVEY__GUIDE_GROUP_BROKEN;
+    for (uint32_t i = e->size; i-- > 0;) {
+        groups |= UINT64_C(1) << covey__guide_group_of(e->bytes[i]);
+        b->trie->nodes[b->path[i]].groups |= groups;
+    }
+}
+
 /* Characters behind the first `at` bytes; one that was begun there is not counted. */
 static uint8_t chars_behind(const entry *e, size_t at) {
     size_t chars = 0;
@@ -102,10 +123,11 @@ static void add_entry(trie_builder *b, const entry *e, const entry *before) {
             common++;
     close_nodes(b, common);
     for (uint32_t i = common; i < e->size; i++) {
-        t->nodes[t->node_count] =
-            (covey__trie_node){0, t->token_count, e->bytes[i], (uint8_t)(i + 1), 0};
+        t->nodes[t->node_count] = (covey__trie_node){
+            .first = t->token_count, .byte = e->bytes[i], .depth = (uint8_t)(i + 1)};
         b->path[b->path_size++] = t->node_count++;
     }
+    add_groups(b, e);
     for (uint32_t i = 0; i < b->path_size && !e->other; i++) {
         uint8_t chars = chars_behind(e, i + 1);
         if (chars > t->nodes[b->path[i]].chars) t->nodes[b->path[i]].chars = chars;
@@ -167,7 +189,7 @@ static covey_status fill(trie_builder *b, covey_error *error) {
         t->plain_nodes = t->node_count;
         t->plain_tokens = t->token_count;
     }
-    t->nodes[t->node_count] = (covey__trie_node){t->node_count, t->token_count, 0, 0, 0};
+    t->nodes[t->node_count] = (covey__trie_node){.skip = t->node_count, .first = t->token_count};
     t->bytes += bytes;
     find_roots(t);
     return COVEY_OK;

@@ -1,0 +1,414 @@
+/* Guided generation from end to end: whatever the model, the text parses and validates. Models with
+ * random weights generate under random schemas with random seeds; a validator that shares nothing
+ * with the compiler checks the text. Also: the budget, the end, forced tokens, and what a guide
+ * leaves alone. */
+#include "synthetic.h"
+
+#include <covey/guide.h>
+
+#include "guide_validator.h"
+
+#define TEXT_MAX   (1 << 16)
+#define SCHEMA_MAX 20000
+
+static covey_runtime *runtime;
+static covey_model *model;
+
+static int set_up(void **state) {
+    make_folder(state);
+    synthetic s = {.layers = 1,
+                   .width = 32,
+                   .ffn = 64,
+                   .heads = 1,
+                   .kv_heads = 1,
+                   .head_dim = 32,
+                   .context = 2048,
+                   .type = COVEY__TYPE_F32,
+                   .output_type = COVEY__TYPE_F32,
+                   .seed = 5};
+    write_synthetic(&s, in_folder("model.gguf"));
+    runtime = open_runtime(1, NULL);
+    model = open_model(runtime, in_folder("model.gguf"));
+    return 0;
+}
+
+static int tear_down(void **state) {
+    covey_model_close(model);
+    covey_runtime_close(runtime);
+    return remove_folder(state);
+}
+
+/* ---- Random schemas ---- */
+
+typedef struct writer {
+    char text[SCHEMA_MAX];
+    size_t size;
+    uint64_t random;
+    int definitions;
+} writer;
+
+static uint32_t below(writer *w, uint32_t bound) {
+    return next_random(&w->random) % bound;
+}
+
+static void say(writer *w, const char *format, ...) COVEY_PRINTF(2, 3);
+static void say(writer *w, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(w->text + w->size, SCHEMA_MAX - w->size, format, args);
+    va_end(args);
+    assert_true(size >= 0 && (size_t)size < SCHEMA_MAX - w->size);
+    w->size += (size_t)size;
+}
+
+static void random_schema(writer *w, int depth);
+
+static void random_number(writer *w) {
+    bool integer = below(w, 2);
+    say(w, "{\"type\":\"%s\"", integer ? "integer" : "number");
+    int low = (int)below(w, 2000) - 1000, high = low + 2 + (int)below(w, 1500);
+    if (below(w, 2))
+        say(w, ",\"%s\":%d.%u", below(w, 2) ? "minimum" : "exclusiveMinimum", low, below(w, 100));
+    if (below(w, 2))
+        say(w, ",\"%s\":%d.%u", below(w, 2) ? "maximum" : "exclusiveMaximum", high, below(w, 100));
+    if (!integer && below(w, 4) == 0) say(w, ",\"multipleOf\":0.01");
+    say(w, "}");
+}
+
+static void random_string(writer *w) {
+    static const char *const patterns[] = {"^[a-z]{2,5}$", "^(ab|cd)*e$", "x+y?z", "^[^a-y]{3}",
+                                           "[0-9]{2}$",    "^a.c$|^q",    "^$"};
+    static const char *const formats[] = {"date", "uuid", "ipv4", "time"};
+    switch (below(w, 4)) {
+    case 0:
+        say(w, "{\"type\":\"string\"}");
+        break;
+    case 1:
+        say(w, "{\"type\":\"string\",\"minLength\":%u", below(w, 4));
+        if (below(w, 2)) say(w, ",\"maxLength\":%u", 4 + below(w, 300));
+        say(w, "}");
+        break;
+    case 2:
+        say(w, "{\"type\":\"string\",\"pattern\":\"%s\"}", patterns[below(w, 7)]);
+        break;
+    default:
+        say(w, "{\"type\":\"string\",\"format\":\"%s\"}", formats[below(w, 4)]);
+        break;
+    }
+}
+
+static void random_array(writer *w, int depth) {
+    uint32_t min = below(w, 3);
+    say(w, "{\"type\":\"array\"");
+    if (below(w, 3) == 0) {
+        say(w, ",\"prefixItems\":[");
+        random_schema(w, depth - 1);
+        say(w, ",");
+        random_schema(w, depth - 1);
+        say(w, "]");
+    }
+    say(w, ",\"items\":");
+    random_schema(w, depth - 1);
+    if (below(w, 2)) say(w, ",\"minItems\":%u", min);
+    if (below(w, 2)) say(w, ",\"maxItems\":%u", min + below(w, 5));
+    say(w, "}");
+}
+
+static void random_object(writer *w, int depth) {
+    uint32_t count = below(w, 5);
+    say(w, "{\"type\":\"object\",\"properties\":{");
+    for (uint32_t i = 0; i < count; i++) {
+        say(w, "%s\"%s%u\":", i ? "," : "", below(w, 2) ? "key" : "\xc3\xa9\\\"", i);
+        random_schema(w, depth - 1);
+    }
+    say(w, "}");
+    if (count > 0 && below(w, 2)) say(w, ",\"required\":[\"key0\"]");
+    switch (below(w, 4)) {
+    case 0:
+        say(w, ",\"additionalProperties\":false");
+        break;
+    case 1:
+        say(w, ",\"additionalProperties\":true");
+        break;
+    case 2:
+        say(w, ",\"additionalProperties\":");
+        random_schema(w, depth - 1);
+        break;
+    default:
+        break;
+    }
+    say(w, "}");
+}
+
+static void random_schema(writer *w, int depth) {
+    switch (below(w, depth > 0 ? 11 : 6)) {
+    case 0:
+        random_number(w);
+        break;
+    case 1:
+        random_string(w);
+        break;
+    case 2:
+        say(w, "{\"enum\":[1,\"a\",null,[true],{\"k\":\"v\"}]}");
+        break;
+    case 3:
+        say(w, "{\"type\":[\"null\",\"boolean\"]}");
+        break;
+    case 4:
+        say(w, "{\"const\":\"const\\n%u\"}", below(w, 9));
+        break;
+    case 5:
+        say(w, "{\"$ref\":\"#/$defs/d%u\"}", below(w, (uint32_t)w->definitions));
+        break;
+    case 6:
+        say(w, "{\"anyOf\":[");
+        random_schema(w, depth - 1);
+        say(w, ",{\"type\":\"null\"}]}");
+        break;
+    case 7:
+        say(w, "%s", below(w, 2) ? "true" : "{}");
+        break;
+    case 8:
+        random_array(w, depth);
+        break;
+    default:
+        random_object(w, depth);
+        break;
+    }
+}
+
+static void write_schema(writer *w, uint64_t seed) {
+    w->size = 0;
+    w->random = seed * 0x9E3779B97F4A7C15ull + 11;
+    w->definitions = 3;
+    say(w, "{\"$defs\":{");
+    for (int i = 0; i < w->definitions; i++) {
+        say(w, "%s\"d%d\":", i ? "," : "", i);
+        random_schema(w, 2);
+    }
+    say(w, "},\"anyOf\":[");
+    random_schema(w, 3);
+    say(w, "]}");
+}
+
+/* ---- Generating ---- */
+
+typedef struct heard {
+    char text[TEXT_MAX];
+    size_t size;
+} heard;
+
+static bool hear(void *user, const char *text, size_t size) {
+    heard *h = user;
+    assert_true(h->size + size < TEXT_MAX);
+    memcpy(h->text + h->size, text, size);
+    h->size += size;
+    h->text[h->size] = 0;
+    return true;
+}
+
+static heard said;
+
+static covey_generation_result generate(covey_model *of, const covey_guide *guide, uint64_t seed,
+                                        float temperature, int32_t tokens_max, int32_t context) {
+    covey_error error = {.message = ""};
+    const covey_token prompt[] = {1, 'a' + 3};
+    covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+    covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
+    covey_session *session = open_session(of, context, 0);
+    append(session, prompt, 2);
+    options.sampling.temperature = temperature;
+    options.sampling.seed = seed;
+    options.tokens_max = tokens_max;
+    options.guide = guide;
+    said.size = 0;
+    said.text[0] = 0;
+    must(covey_session_generate(session, &options, &result, &error, hear, &said), &error);
+    size_t held = covey_session_token_count(session);
+    assert_true(held == 2 + (size_t)result.token_count || held == 1 + (size_t)result.token_count);
+    covey_session_close(session);
+    return result;
+}
+
+static covey_status schema_guide(const char *schema, covey_guide **guide, covey_error *error) {
+    return covey_guide_new_json_schema(runtime, schema, strlen(schema), NULL, guide, error);
+}
+
+static void check_valid(const char *schema, const covey_guide *guide,
+                        const covey_generation_result *result) {
+    covey_error error = {.message = ""};
+    size_t matched;
+    bool whole;
+    must(covey_guide_match(guide, said.text, said.size, &matched, &whole, &error), &error);
+    assert_int_equal(matched, said.size);
+    assert_int_equal(whole, result->guide_complete);
+    bool valid = text_is_valid(&plain_env, schema, said.text, said.size);
+    if (result->guide_complete && !valid) fail_msg("%s\nallowed: %s", schema, said.text);
+    if (result->stop_reason == COVEY_STOP_END) assert_true(result->guide_complete);
+}
+
+/* Random schemas: each is compiled, or refused for a reason that such a schema can have. */
+static void test_random_schemas(void **state) {
+    (void)state;
+    static writer w;
+    int compiled = 0, whole = 0, runs = 0;
+    for (uint64_t seed = 1; seed <= 250; seed++) {
+        covey_error error = {.message = ""};
+        covey_guide *guide = NULL;
+        write_schema(&w, seed);
+        covey_status status = schema_guide(w.text, &guide, &error);
+        if (status != COVEY_OK) { /* recursion without end, or at its own beginning */
+            if (status != COVEY_ERROR_INVALID_ARGUMENT && status != COVEY_ERROR_UNSUPPORTED)
+                fail_msg("%s: %s", w.text, error.message);
+            continue;
+        }
+        compiled++;
+        for (int i = 0; i < 3; i++) {
+            covey_generation_result result = generate(model, guide, seed * 7 + (uint64_t)i,
+                                                      i == 0   ? 0.0f
+                                                      : i == 1 ? 1.0f
+                                                               : 40.0f,
+                                                      400, 512);
+            check_valid(w.text, guide, &result);
+            whole += result.guide_complete;
+            runs++;
+        }
+        covey_guide_free(guide);
+    }
+    assert_true(compiled > 150);
+    assert_int_equal(whole, runs); /* the shortest answers of all these schemas fit 400 tokens */
+}
+
+/* A budget that the shortest completion fits is kept, whatever it is; else it is a beginning. */
+static void test_budget(void **state) {
+    (void)state;
+    static const char *const schemas[] = {
+        "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"list\":{\"type\":"
+        "\"array\",\"items\":{\"type\":\"integer\"}}},\"required\":[\"name\",\"list\"]}",
+        "{\"type\":\"array\",\"items\":{\"type\":\"array\"},\"minItems\":2}", "{}",
+        "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\"}}"};
+    static const int32_t shortest[] = {21, 7, 1, 2}; /* bytes, and so tokens of this model */
+    for (size_t i = 0; i < 4; i++) {
+        covey_error error = {.message = ""};
+        covey_guide *guide = NULL;
+        must(schema_guide(schemas[i], &guide, &error), &error);
+        for (int32_t room = 1; room < 60; room++) {
+            for (uint64_t seed = 0; seed < 3; seed++) {
+                covey_generation_result result = generate(model, guide, seed, 40.0f, room, 128);
+                check_valid(schemas[i], guide, &result);
+                assert_true(result.token_count <= room);
+                if (room >= shortest[i]) assert_true(result.guide_complete);
+                if (room < shortest[i]) assert_false(result.guide_complete);
+                /* The context is a budget too. */
+                result = generate(model, guide, seed, 40.0f, 0, room + 2);
+                check_valid(schemas[i], guide, &result);
+                if (room >= shortest[i]) assert_true(result.guide_complete);
+            }
+        }
+        covey_guide_free(guide);
+    }
+}
+
+static void test_open_ended(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    covey_guide_options options = COVEY_GUIDE_OPTIONS_INIT;
+    options.open_ended = true;
+    const char *schema = "{\"type\":\"string\",\"minLength\":100}";
+    covey_guide *guide = NULL;
+    must(covey_guide_new_json_schema(runtime, schema, strlen(schema), &options, &guide, &error),
+         &error);
+    covey_generation_result result = generate(model, guide, 1, 5.0f, 20, 64);
+    assert_int_equal(result.stop_reason, COVEY_STOP_LENGTH);
+    assert_false(result.guide_complete);
+    assert_int_equal(result.token_count, 20);
+    covey_guide_free(guide);
+}
+
+/* Where there is no choice there is no draw, and behind the end nothing more. */
+static void test_forced(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    covey_guide *guide = NULL;
+    const char *schema = "{\"type\":\"object\",\"properties\":{\"first\":{\"const\":\"value\"},"
+                         "\"second\":{\"type\":\"boolean\"}},\"required\":[\"first\",\"second\"]}";
+    covey_guide_options options = COVEY_GUIDE_OPTIONS_INIT;
+    options.spaces = COVEY_GUIDE_SPACES_NONE;
+    must(covey_guide_new_json_schema(runtime, schema, strlen(schema), &options, &guide, &error),
+         &error);
+    covey_generation_result result = generate(model, guide, 1, 1.0f, 0, 128);
+    bool yes = strcmp(said.text, "{\"first\":\"value\",\"second\":true}") == 0;
+    bool no = strcmp(said.text, "{\"first\":\"value\",\"second\":false}") == 0;
+    assert_true(yes || no);
+    assert_int_equal(result.stop_reason, COVEY_STOP_END);
+    assert_int_equal(result.token_count, said.size); /* no token for the end: nothing may follow */
+    assert_int_equal(result.forced_count, said.size - 2); /* drawn: '{', and 't' or 'f' */
+    covey_guide_free(guide);
+    must(covey_guide_new_gbnf(runtime, "root ::= \"abc\" [0-9]*", 21, NULL, &guide, &error),
+         &error);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        result = generate(model, guide, seed, 3.0f, 12, 64);
+        assert_memory_equal(said.text, "abc", 3);
+        assert_true(result.guide_complete);
+    }
+    covey_guide_free(guide);
+}
+
+/* The same text however the pool of runs was used before; without a guide nothing changes. */
+static void test_same_again(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    covey_guide *guide = NULL;
+    must(schema_guide("{}", &guide, &error), &error);
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        generate(model, guide, seed, 2.0f, 100, 256);
+        static char first[TEXT_MAX];
+        strcpy(first, said.text);
+        generate(model, guide, seed + 100, 2.0f, 100, 256);
+        generate(model, guide, seed, 2.0f, 100, 256);
+        assert_string_equal(first, said.text);
+    }
+    covey_guide_free(guide);
+    covey_generation_result result = generate(model, NULL, 3, 1.0f, 50, 256);
+    assert_false(result.guide_complete);
+    assert_int_equal(result.forced_count, 0);
+}
+
+/* A trained model whose vocabulary has words: its masks, forced tokens and spaces are harder. */
+static void test_stories(void **state) {
+    (void)state;
+    const char *shared = getenv("COVEY_SHARED");
+    char path[1024];
+    snprintf(path, sizeof path, "%s/data/models/stories260K.gguf", shared ? shared : "");
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        print_message("skipped: no %s\n", path);
+        skip();
+    }
+    fclose(file);
+    covey_model *stories = open_model(runtime, path);
+    static writer w;
+    for (uint64_t seed = 1000; seed < 1040; seed++) {
+        covey_error error = {.message = ""};
+        covey_guide *guide = NULL;
+        write_schema(&w, seed);
+        if (schema_guide(w.text, &guide, &error) != COVEY_OK) continue;
+        for (int i = 0; i < 2; i++) {
+            covey_generation_result result =
+                generate(stories, guide, seed, i ? 1.0f : 30.0f, 250, 400);
+            check_valid(w.text, guide, &result);
+            assert_true(result.guide_complete);
+        }
+        covey_guide_free(guide);
+    }
+    covey_model_close(stories);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_schemas), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_open_ended),     cmocka_unit_test(test_forced),
+        cmocka_unit_test(test_same_again),     cmocka_unit_test(test_stories),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
