@@ -9,6 +9,9 @@
 #include "covey/context.h"
 #include "covey/line_editor.h"
 
+#include <covey/guide.h>
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,7 @@
 
 #define PROMPT_BYTES_MAX (4u << 20)
 #define MESSAGES_MAX     512
+#define GUIDE_BYTES_MAX  (1u << 20)
 
 typedef struct run {
     app_context context;
@@ -25,6 +29,8 @@ typedef struct run {
     int64_t context_tokens, tokens_max, top_k, seed;
     double temperature, top_p, min_p, repetition_penalty;
     bool raw, stats, json;
+    const char *schema, *grammar; /* files */
+    covey_guide *guide;
     covey_message messages[MESSAGES_MAX];
     size_t message_count;
 } run;
@@ -115,6 +121,7 @@ static void fill_generation(const run *r, covey_generation_options *generation) 
     sampling->repetition_penalty = (float)r->repetition_penalty;
     sampling->seed = (uint64_t)r->seed;
     generation->tokens_max = (int32_t)r->tokens_max;
+    generation->guide = r->guide;
 }
 
 /* Prompt and answer join the conversation, which then owns the answer's text. */
@@ -263,6 +270,26 @@ static int answer_once(run *r, const char *prompt) {
     return APP_EXIT_FAILED;
 }
 
+/* What answers must look like, from the file that --schema or --grammar names. */
+static bool open_guide(run *r, covey_error *error) {
+    const char *path = r->schema ? r->schema : r->grammar;
+    size_t size = 0;
+    if (!path) return true;
+    char *text = app_read_file(path, GUIDE_BYTES_MAX, &size);
+    if (!text) {
+        error->status = COVEY_ERROR_IO;
+        snprintf(error->message, sizeof error->message, "cannot read %s: %s", path,
+                 strerror(errno));
+        return false;
+    }
+    covey_status status =
+        r->schema
+            ? covey_guide_new_json_schema(r->context.runtime, text, size, NULL, &r->guide, error)
+            : covey_guide_new_gbnf(r->context.runtime, text, size, NULL, &r->guide, error);
+    free(text);
+    return status == COVEY_OK;
+}
+
 static int run_all(run *r, const app_positional *words) {
     covey_error error = {0};
     bool unreadable = false;
@@ -274,6 +301,7 @@ static int run_all(run *r, const app_positional *words) {
             fputs("With a model of your own: covey run MODEL.gguf [PROMPT...]\n", stderr);
         return status;
     }
+    if (!open_guide(r, &error)) return app_failed(&r->context, &error);
     if (covey_conversation_open(r->served.backend, (int32_t)r->context_tokens, &r->conversation,
                                 &error))
         return app_failed(&r->context, &error);
@@ -313,6 +341,10 @@ int covey_cmd_run(int argc, char **argv) {
         {"repetition-penalty", 0, APP_NUMBER, &r.repetition_penalty, "X",
          "above 1 repeats less; 1: off", 0.01, 100},
         {"seed", 0, APP_INT, &r.seed, "N", "of the draw (default 0)", 0, 9e15},
+        {"schema", 0, APP_TEXT, &r.schema, "FILE",
+         "answers are JSON that this JSON Schema allows, whatever the model", 0, 0},
+        {"grammar", 0, APP_TEXT, &r.grammar, "FILE",
+         "answers are what this grammar (GBNF) allows, whatever the model", 0, 0},
         {"raw", 0, APP_FLAG, &r.raw, NULL, "continue the text as it is, without a chat template", 0,
          0},
         {"stats", 0, APP_FLAG, &r.stats, NULL, "print time and rates after each answer", 0, 0},
@@ -337,10 +369,15 @@ int covey_cmd_run(int argc, char **argv) {
     static app_positional words;
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
+    if (r.schema && r.grammar) {
+        fputs("covey run: expected one of --schema and --grammar\n", stderr);
+        return APP_EXIT_USAGE;
+    }
     if (!app_read_kv("covey run", r.context.kv, &r.context.kv_type)) return APP_EXIT_USAGE;
     status = run_all(&r, &words);
     forget(&r);
     covey_conversation_close(r.conversation);
+    covey_guide_free(r.guide);
     if (r.served.backend) covey_backend_release(r.served.backend);
     app_close(&r.context);
     return status;

@@ -76,8 +76,8 @@ static void random_number(writer *w) {
 }
 
 static void random_string(writer *w) {
-    static const char *const patterns[] = {"^[a-z]{2,5}$", "^(ab|cd)*e$", "x+y?z", "^[^a-y]{3}",
-                                           "[0-9]{2}$",    "^a.c$|^q",    "^$"};
+    static const char *const patterns[] = {"^[a-z]{2,5}$", "^(ab|cd)*e$",  "x+y?z", "^[^a-y]{3}",
+                                           "[0-9]{2}$",    "^a[0-9]c$|^q", "^$"};
     static const char *const formats[] = {"date", "uuid", "ipv4", "time"};
     switch (below(w, 4)) {
     case 0:

@@ -14,6 +14,9 @@
 static bool valid_value(const covey__json *root, const covey__json *schema,
                         const covey__json *value);
 
+/* References that lead to themselves without a part of the value between hold nothing. */
+static int references_open;
+
 static inline const covey__json *at_pointer(const covey__json *root, const char *pointer) {
     const covey__json *node = root;
     char part[64];
@@ -170,7 +173,11 @@ static inline bool valid_combined(const covey__json *root, const covey__json *sc
     const covey__json *reference = covey__json_get(schema, "$ref");
     if (reference) {
         const covey__json *target = at_pointer(root, reference->text);
-        if (!target || !valid_value(root, target, value)) return false;
+        if (!target || references_open > 1000) return false;
+        references_open++;
+        bool valid = valid_value(root, target, value);
+        references_open--;
+        if (!valid) return false;
     }
     if (any && count_valid(root, any, value) == 0) return false;
     return !one || count_valid(root, one, value) == 1;
