@@ -65,82 +65,98 @@ COVEY__INLINE kind kind_of(const int op) {
 
 /* ---- Unpacking ---------------------------------------------------------------------------- */
 
-/* The scales and minima of 8 rows' block of 256. */
-COVEY__INLINE void put_scales(const int op, const uint8_t *const p[8], size_t at, int32_t b,
-                              int8_t scales[8][16], covey__i4 (*to)[SCALES_LANES], int16_t *mins) {
-    const int count = 256 / covey__op_sub(op);
-    for (int i = 0; i < 8; i++) {
-        covey__b16 s, m;
-        int8_t each[16];
-        covey__unpack_scales(op, p[i] + at, &s, &m);
-        covey__store_b16(scales[i], s);
-        covey__store_b16(each, m);
-        if (covey__op_mins(op))
-            for (int j = 0; j < count; j++) mins[b * 128 + covey__min_place(j, i)] = each[j];
-    }
-    for (int j = 0; j < count && !COVEY__TILE_WORDS; j++) {
-        covey__i4 *each = to[b * count + j];
+/* A block of 256 of 8 rows: their scales and minima by sub-block. */
+typedef struct sub_blocks {
+    int8_t scales[8][16], mins[8][16];
+} sub_blocks;
+
+/* Where a set's products look for them: not with a type's unpacking, of which there are many. */
+static COVEY__NOINLINE void put_sub_blocks(const sub_blocks *from, int count, bool mins,
+                                           covey__i4 (*scales_to)[SCALES_LANES], int16_t *mins_to) {
+    for (int j = 0; j < count && mins; j++)
+        for (int i = 0; i < 8; i++) mins_to[covey__min_place(j, i)] = from->mins[i][j];
+    for (int j = 0; j < count && !COVEY__TILE_WORDS; j++)
         for (int i = 0; i < 8; i++) {
+            int32_t scale = from->scales[i][j];
             if (COVEY__TILE_FLIP)
-                each[i / 2][i % 2 * 2] = each[i / 2][i % 2 * 2 + 1] = scales[i][j];
+                scales_to[j][i / 2][i % 2 * 2] = scales_to[j][i / 2][i % 2 * 2 + 1] = scale;
             else
-                each[i / 4 % SCALES_LANES][i % 4] = scales[i][j];
+                scales_to[j][i / 4 % SCALES_LANES][i % 4] = scale;
         }
+}
+
+/* 8 rows of 32 columns, 16 bytes each way; as words, times the scales of their sub-blocks. */
+static COVEY__NOINLINE void put_levels(covey__b16 w[2][8], const int16_t scales[2][8],
+                                       uint8_t *to) {
+    for (int half = 0; half < 2; half++) {
+#if COVEY__TILE_WORDS
+        for (int part = 0; part < 2; part++, to += 128) {
+            covey__h8 words[8];
+            COVEY__UNROLL
+            for (int i = 0; i < 8; i++) {
+                covey__h8 each =
+                    part ? covey__high_words(w[half][i]) : covey__low_words(w[half][i]);
+                words[i] = scales ? each * scales[half][i] : each;
+            }
+            covey__tile_put(to, words);
+        }
+#else
+        (void)scales;
+        covey__tile_put(to + 128 * half, w[half]);
+#endif
     }
 }
 
-/* 8 rows of 32 columns; scales of sub-blocks are multiplied into words. */
-COVEY__INLINE void put_levels(const int op, covey__b16 w[2][8], const int8_t scales[8][16],
-                              const int j, uint8_t *to) {
-#if COVEY__TILE_WORDS
+/* The same block of 8 rows, from byte `at` of each. */
+COVEY__INLINE void unpack_block(const int op, const uint8_t *const p[8], size_t at,
+                                const sub_blocks *sub, uint8_t *to) {
     COVEY__UNROLL
-    for (int half = 0; half < 4; half++) {
-        covey__h8 words[8];
-        COVEY__UNROLL
+    for (int j = 0; j < covey__op_block(op) / 32; j++, to += 32 * 8 * TILE_CELL) {
+        covey__b16 w[2][8];
+        int16_t scales[2][8];
+        COVEY__UNROLL_NOT
         for (int i = 0; i < 8; i++) {
-            words[i] =
-                half % 2 ? covey__high_words(w[half / 2][i]) : covey__low_words(w[half / 2][i]);
-            if (covey__op_block(op) == 256)
-                words[i] = words[i] * scales[i][covey__op_sub(op) == 16 ? 2 * j + half / 2 : j];
+            covey__b16 each[2];
+            covey__unpack32(op, p[i] + at, j, true, each);
+            w[0][i] = each[0];
+            w[1][i] = each[1];
+            if (!COVEY__TILE_WORDS || covey__op_block(op) == 32) continue;
+            bool narrow = covey__op_sub(op) == 16;
+            scales[0][i] = sub->scales[i][narrow ? 2 * j : j];
+            scales[1][i] = sub->scales[i][narrow ? 2 * j + 1 : j];
         }
-        covey__tile_put(to + 128 * half, words);
+        put_levels(w, covey__op_block(op) == 256 ? scales : NULL, to);
     }
-#else
-    (void)op, (void)scales, (void)j;
-    covey__tile_put(to, w[0]);
-    covey__tile_put(to + 128, w[1]);
-#endif
 }
 
 COVEY__INLINE void unpack_tile(const int op, const covey__cut *cut, covey__tile *tile) {
-    const int32_t block = covey__op_block(op);
+    const int32_t block = covey__op_block(op), subs = 256 / covey__op_sub(op);
     const size_t bytes = covey__op_bytes(op), d = covey__op_d(op);
     for (int32_t e = 0; e < EIGHTS; e++) {
         const uint8_t *p[8];
         covey__rows(cut->w, cut->r + 8 * e, cut->end, (size_t)(cut->k0 / block) * bytes, p, 8);
-        uint8_t *to = tile->q[e];
         for (int32_t b = 0; b < cut->columns / block; b++) {
             size_t at = (size_t)b * bytes;
-            int8_t scales[8][16];
-            for (int i = 0; i < 8; i++) covey__prefetch(p[i] + at + cut->ahead, bytes);
+            sub_blocks sub;
+            COVEY__UNROLL_NOT
+            for (int i = 0; i < 8; i++) {
+                covey__b16 scales, mins;
+                covey__prefetch(p[i] + at + cut->ahead, bytes);
+                if (block == 32) continue;
+                covey__unpack_scales(op, p[i] + at, &scales, &mins);
+                covey__store_b16(sub.scales[i], scales);
+                covey__store_b16(sub.mins[i], mins);
+            }
             for (int half = 0; half < 2; half++) {
-                float *row = tile->d[b] + 8 * e + 4 * half;
-                covey__store_f4(row, covey__scales4(p + 4 * half, at + d));
-                row = tile->m[b] + 8 * e + 4 * half;
+                int32_t row = 8 * e + 4 * half;
+                covey__store_f4(tile->d[b] + row, covey__scales4(p + 4 * half, at + d));
                 if (covey__op_mins(op))
-                    covey__store_f4(row, covey__scales4(p + 4 * half, at + d + 2));
+                    covey__store_f4(tile->m[b] + row, covey__scales4(p + 4 * half, at + d + 2));
             }
-            if (block == 256) put_scales(op, p, at, b, scales, tile->scales[e], tile->mins[e]);
-            COVEY__UNROLL
-            for (int j = 0; j < block / 32; j++, to += 32 * 8 * TILE_CELL) {
-                covey__b16 w[2][8], each[2];
-                for (int i = 0; i < 8; i++) {
-                    covey__unpack32(op, p[i] + at, j, true, each);
-                    w[0][i] = each[0];
-                    w[1][i] = each[1];
-                }
-                put_levels(op, w, scales, j, to);
-            }
+            if (block == 256)
+                put_sub_blocks(&sub, subs, covey__op_mins(op), tile->scales[e] + b * subs,
+                               tile->mins[e] + b * 128);
+            unpack_block(op, p, at, &sub, tile->q[e] + (size_t)(b * block) * 8 * TILE_CELL);
         }
     }
 }
@@ -164,19 +180,50 @@ COVEY__INLINE void dot_scaled(const uint8_t *w, const int8_t *q,
     }
 }
 
+/* Accumulators f[2 * t + half] from and to the outputs; where rows end within the 8, slowly. */
+COVEY__INLINE float *output_of(const covey__stretch *s, int32_t e, int i) {
+    return s->out + (size_t)(i / 2) * s->out_stride + 8 * e + 4 * (i % 2);
+}
+static COVEY__NOINLINE void get_some(const covey__stretch *s, int32_t e, covey__f4 *f) {
+    for (int i = 0; i < 2 * s->tokens; i++)
+        f[i] = covey__get4(output_of(s, e, i), s->rows - 8 * e - 4 * (i % 2));
+}
+static COVEY__NOINLINE void put_some(const covey__stretch *s, int32_t e, const covey__f4 *f) {
+    for (int i = 0; i < 2 * s->tokens; i++)
+        covey__put4(output_of(s, e, i), s->rows - 8 * e - 4 * (i % 2), f[i]);
+}
+COVEY__INLINE void get_outputs(const covey__stretch *s, int32_t e, covey__f4 *f, const int tokens) {
+    COVEY__UNROLL
+    for (int i = 0; i < 2 * tokens; i++) f[i] = covey__zero_f4();
+    if (s->first) return;
+    if (s->rows - 8 * e < 8 || s->tokens < tokens) {
+        covey__f4 some[2 * COVEY__TILE_TOKENS] = {{0}};
+        get_some(s, e, some);
+        for (int i = 0; i < 2 * tokens; i++) f[i] = some[i];
+        return;
+    }
+    COVEY__UNROLL
+    for (int i = 0; i < 2 * tokens; i++) f[i] = covey__load_f4(output_of(s, e, i));
+}
+COVEY__INLINE void put_outputs(const covey__stretch *s, int32_t e, const covey__f4 *f,
+                               const int tokens) {
+    if (s->rows - 8 * e < 8 || s->tokens < tokens) {
+        covey__f4 some[2 * COVEY__TILE_TOKENS];
+        for (int i = 0; i < 2 * tokens; i++) some[i] = f[i];
+        put_some(s, e, some);
+        return;
+    }
+    COVEY__UNROLL
+    for (int i = 0; i < 2 * tokens; i++) covey__store_f4(output_of(s, e, i), f[i]);
+}
+
 /* 8 rows times the stretch's tokens. */
 COVEY__INLINE void multiply(const kind k, const covey__tile *tile, const covey__stretch *s,
                             int32_t e, const int tokens) {
     const int32_t block = k == SCALE_32 || k == MIN_32 ? 32 : 256;
     const int sub = k == SCALE_16_OF_256 || k == MIN_16_OF_256 ? 16 : 32;
     covey__f4 f[2 * COVEY__TILE_TOKENS];
-    COVEY__UNROLL
-    for (int i = 0; i < 2 * tokens; i++) {
-        int32_t row = 8 * e + 4 * (i % 2);
-        f[i] = s->first || i / 2 >= s->tokens
-                   ? covey__zero_f4()
-                   : covey__get4(s->out + (size_t)(i / 2) * s->out_stride + row, s->rows - row);
-    }
+    get_outputs(s, e, f, tokens);
     for (int32_t b = 0; b < s->columns / block; b++) {
         const uint8_t *w = tile->q[e] + (size_t)(b * block) * 8 * TILE_CELL;
         const int8_t *q = s->q + b * block * COVEY__GROUP;
@@ -218,12 +265,7 @@ COVEY__INLINE void multiply(const kind k, const covey__tile *tile, const covey__
             }
         }
     }
-    COVEY__UNROLL
-    for (int i = 0; i < 2 * tokens; i++) {
-        int32_t row = 8 * e + 4 * (i % 2);
-        if (i / 2 < s->tokens)
-            covey__put4(s->out + (size_t)(i / 2) * s->out_stride + row, s->rows - row, f[i]);
-    }
+    put_outputs(s, e, f, tokens);
 }
 
 typedef void (*multiply_fn)(const covey__tile *tile, const covey__stretch *s, int32_t e);
@@ -237,8 +279,8 @@ typedef void (*multiply_fn)(const covey__tile *tile, const covey__stretch *s, in
 #define MULTIPLIES(k) MULTIPLY(k, 2) MULTIPLY(k, 4) MULTIPLY(k, 6)
 #define ROW_OF(k)     [k] = {multiply_##k##_2, multiply_##k##_4, multiply_##k##_6}
 #else
-#define MULTIPLIES(k) MULTIPLY(k, 1) MULTIPLY(k, 2) MULTIPLY(k, 3)
-#define ROW_OF(k)     [k] = {multiply_##k##_1, multiply_##k##_2, multiply_##k##_3}
+#define MULTIPLIES(k) MULTIPLY(k, 1) MULTIPLY(k, 3)
+#define ROW_OF(k)     [k] = {multiply_##k##_1, multiply_##k##_3, multiply_##k##_3}
 #endif
 MULTIPLIES(SCALE_32)
 MULTIPLIES(MIN_32)

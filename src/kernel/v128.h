@@ -8,6 +8,15 @@
 
 #include "kernel/parts.h"
 
+/* Unrolled whole, a loop over accumulators that fill the registers makes compilers spill them. */
+#if defined(__clang__)
+#define COVEY__UNROLL_LITTLE _Pragma("clang loop unroll_count(2)")
+#define COVEY__UNROLL_NOT    _Pragma("clang loop unroll(disable)")
+#else
+#define COVEY__UNROLL_LITTLE _Pragma("GCC unroll 2")
+#define COVEY__UNROLL_NOT    _Pragma("GCC unroll 1")
+#endif
+
 typedef float covey__f4 __attribute__((vector_size(16)));
 typedef int32_t covey__i4 __attribute__((vector_size(16)));
 typedef uint32_t covey__u4 __attribute__((vector_size(16)));

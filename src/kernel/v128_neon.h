@@ -97,15 +97,16 @@ COVEY__INLINE void covey__tile_put(uint8_t *to, const covey__b16 rows[8]) {
  * with both tokens, then row 1. An odd last token is taken with the slot after it. */
 COVEY__INLINE void covey__tile_dot(covey__i4 *acc, const uint8_t *w, const int8_t *q,
                                    int32_t columns, const int tokens) {
+    COVEY__UNROLL_LITTLE
     for (int32_t k = 0; k < columns; k += 8, w += 64, q += 8 * COVEY__GROUP) {
         int32x4_t a[3], x0 = vreinterpretq_s32_s8(vld1q_s8(q));
         int32x4_t x1 = vreinterpretq_s32_s8(vld1q_s8(q + 4 * COVEY__GROUP));
         a[0] = vzip1q_s32(x0, x1);
         a[1] = vzip2q_s32(x0, x1);
-        if (tokens > 4) {
-            int32x2_t y0 = vreinterpret_s32_s8(vld1_s8(q + 16));
-            int32x2_t y1 = vreinterpret_s32_s8(vld1_s8(q + 4 * COVEY__GROUP + 16));
-            a[2] = vzip1q_s32(vcombine_s32(y0, y0), vcombine_s32(y1, y1));
+        if (tokens > 4) { /* 8 bytes more than are of use; scales follow the last values */
+            int32x4_t y0 = vreinterpretq_s32_s8(vld1q_s8(q + 16));
+            int32x4_t y1 = vreinterpretq_s32_s8(vld1q_s8(q + 4 * COVEY__GROUP + 16));
+            a[2] = vzip1q_s32(y0, y1);
         }
         COVEY__UNROLL
         for (int i = 0; i < 4; i++) {
@@ -157,6 +158,7 @@ COVEY__INLINE void covey__tile_put(uint8_t *to, const covey__b16 rows[8]) {
  * the lanes. */
 COVEY__INLINE void covey__tile_dot(covey__i4 *acc, const uint8_t *w, const int8_t *q,
                                    int32_t columns, const int tokens) {
+    COVEY__UNROLL_LITTLE
     for (int32_t k = 0; k < columns; k += 4, w += 32, q += 4 * COVEY__GROUP) {
         int8x16_t w0 = vld1q_s8((const int8_t *)w), w1 = vld1q_s8((const int8_t *)w + 16);
         int8x16_t a = vld1q_s8(q);
@@ -164,9 +166,8 @@ COVEY__INLINE void covey__tile_dot(covey__i4 *acc, const uint8_t *w, const int8_
         COVEY__DOT(1, a, 1)
         COVEY__DOT(2, a, 2)
         COVEY__DOT(3, a, 3)
-        if (tokens > 4) {
-            int8x8_t last = vld1_s8(q + 16);
-            int8x16_t b = vcombine_s8(last, last);
+        if (tokens > 4) { /* 8 bytes more than are of use; scales follow the last values */
+            int8x16_t b = vld1q_s8(q + 16);
             COVEY__DOT(4, b, 0)
             COVEY__DOT(5, b, 1)
         }
@@ -218,6 +219,7 @@ COVEY__INLINE void covey__tile_put(uint8_t *to, const covey__h8 rows[8]) {
  * the lanes. */
 COVEY__INLINE void covey__tile_dot(covey__i4 *acc, const uint8_t *w, const int8_t *q,
                                    int32_t columns, const int tokens) {
+    COVEY__UNROLL_LITTLE
     for (int32_t k = 0; k < columns; k += 4, w += 64, q += 4 * COVEY__GROUP) {
         int16x8_t a[3];
         COVEY__UNROLL

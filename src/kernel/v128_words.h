@@ -45,6 +45,7 @@ COVEY__INLINE void covey__tile_put(uint8_t *to, const covey__h8 rows[8]) {
  * the lanes. */
 COVEY__INLINE void covey__tile_dot(covey__i4 *acc, const uint8_t *w, const int8_t *q,
                                    int32_t columns, const int tokens) {
+    COVEY__UNROLL_LITTLE
     for (int32_t k = 0; k < columns; k += 4, w += 64, q += 4 * COVEY__GROUP) {
         covey__h8 w0 = covey__load_h8(w), w1 = covey__load_h8(w + 16);
         covey__h8 w2 = covey__load_h8(w + 32), w3 = covey__load_h8(w + 48);
