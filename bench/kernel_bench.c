@@ -305,7 +305,7 @@ static const struct {
 
 int main(int argc, char **argv) {
     covey__isa isa = covey__cpu_best();
-    for (int i = 0; argc > 1 && i <= (int)isa; i++)
+    for (int i = 0; argc > 1 && i < COVEY__ISA_COUNT; i++)
         if (!strcmp(argv[1], covey__isa_name((covey__isa)i))) isa = (covey__isa)i;
     const char *what = argc > 2 ? argv[2] : "all";
     bool all = !strcmp(what, "all"), batch = all || !strcmp(what, "batch");

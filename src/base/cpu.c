@@ -95,7 +95,11 @@ bool covey__cpu_has(covey__isa isa) {
     case COVEY__ISA_AVX_VNNI:
         return cpu.avx_vnni;
     case COVEY__ISA_SSE41:
+#if defined(COVEY_SSE41)
         return cpu.sse41;
+#else
+        return false; /* not in this build */
+#endif
     case COVEY__ISA_NEON:
         return cpu.neon;
     case COVEY__ISA_NEON_DOTPROD:

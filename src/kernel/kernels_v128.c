@@ -2,10 +2,12 @@
  * NEON with its two extensions, WebAssembly. kernels.c asks here for what it does not know. */
 #include "kernel/parts.h"
 
+#if defined(COVEY_SSE41) || defined(__aarch64__) || defined(__wasm_simd128__)
 static void row(const covey__weights *w, int32_t r, float *out) {
     const uint8_t *data = w->data;
     covey__row_decode(w->type, data + (size_t)r * w->row_bytes, w->columns, out);
 }
+#endif
 
 /* A set's table: its own products, with rows of floats and attention of `floats`. */
 #define TABLE(id, set, floats)                                                                     \
@@ -28,7 +30,7 @@ static void row(const covey__weights *w, int32_t r, float *out) {
                                                  .softmax = covey__softmax_##floats,               \
                                                  .row = row};
 
-#if defined(__x86_64__)
+#if defined(COVEY_SSE41)
 TABLE(COVEY__ISA_SSE41, sse41, sse41)
 #elif defined(__aarch64__)
 TABLE(COVEY__ISA_NEON, neon, neon)
@@ -40,7 +42,7 @@ TABLE(COVEY__ISA_WASM, wasm, wasm)
 
 const covey__kernels *covey__kernels_v128(covey__isa isa) {
     switch (isa) {
-#if defined(__x86_64__)
+#if defined(COVEY_SSE41)
     case COVEY__ISA_SSE41:
         return &sse41_kernels;
 #elif defined(__aarch64__)

@@ -19,7 +19,9 @@ static void abilities_follow_each_other(void **state) {
     assert_true(covey__cpu_has(COVEY__ISA_SCALAR));
     assert_int_equal(covey__cpu_has(COVEY__ISA_AVX2), cpu.avx2);
     assert_int_equal(covey__cpu_has(COVEY__ISA_AVX_VNNI), cpu.avx_vnni);
+#if defined(COVEY_SSE41)
     assert_int_equal(covey__cpu_has(COVEY__ISA_SSE41), cpu.sse41);
+#endif
     assert_false(cpu.neon_dotprod && !cpu.neon);
     assert_false(cpu.neon_i8mm && !cpu.neon_dotprod);
     assert_int_equal(covey__cpu_has(COVEY__ISA_NEON), cpu.neon);
