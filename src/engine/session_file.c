@@ -150,7 +150,7 @@ static void clear_rest(const covey_session *session, char *page) {
 
 static covey_status put_pages(writer *w, const covey_session *session, covey_error *error) {
     const covey__env *env = session->model->env;
-    size_t bytes = session->model->kv.pools[session->kv].page_bytes;
+    size_t bytes = session->page_bytes;
     int32_t whole = (int32_t)(session->ready / COVEY__PAGE_KEYS);
     covey_status status = COVEY_OK;
     for (int32_t i = 0; i < whole && status == COVEY_OK; i++)
@@ -274,7 +274,7 @@ static bool page_finite(const covey_session *session, const void *page, size_t p
 }
 
 static covey_status take_pages(source *s, covey_session *session, covey_error *error) {
-    size_t bytes = session->model->kv.pools[session->kv].page_bytes;
+    size_t bytes = session->page_bytes;
     covey__pages_prepare(session, 0, session->ready);
     for (int32_t i = 0; i < covey__pages_of(session->ready); i++) {
         covey_status status = take(s, session->pages[i], bytes, error);
@@ -312,7 +312,7 @@ static covey_status read_session(source *s, const header *found, covey_session *
                                  covey_error *error) {
     header own;
     uint8_t digest[32], stored[32];
-    uint64_t page_bytes = session->model->kv.pools[session->kv].page_bytes;
+    uint64_t page_bytes = session->page_bytes;
     covey_status status = make_header(session, &own, error);
     if (status == COVEY_OK) status = check_header(found, &own, error);
     if (status != COVEY_OK) return status;

@@ -197,6 +197,7 @@ covey_status covey__kv_join(covey_session *session, covey_error *error) {
     if (!covey__kv_page_bytes(model, session->kv, &page_bytes))
         return covey__no_memory(error, "KV pages", SIZE_MAX);
     pthread_mutex_lock(&model->kv.lock);
+    session->page_bytes = (size_t)page_bytes;
     pool->page_bytes = (size_t)page_bytes;
     covey__root *root = find_root(session, pool);
     int64_t places = (int64_t)pool->places + session->page_count;
@@ -293,7 +294,7 @@ void covey__pages_prepare(covey_session *session, size_t first, size_t end) {
     pthread_mutex_unlock(&model->kv.lock);
     for (int32_t i = from; i < to; i++) {
         if (session->held[i]->clean) continue;
-        memset(session->pages[i], 0, pool->page_bytes);
+        memset(session->pages[i], 0, session->page_bytes);
         session->held[i]->clean = true;
     }
 }

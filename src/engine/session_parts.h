@@ -178,6 +178,7 @@ struct covey_session {
     float *logits;       /* [vocabulary_size] */
     bool has_logits;
     covey__root *root;
+    size_t page_bytes;  /* the pool's, to be read without the lock */
     int32_t page_count; /* places */
     int32_t held_count; /* of them in use, from the first on */
     int32_t published;  /* pages from the first on that are known to be in the tree */
