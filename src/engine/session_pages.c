@@ -21,8 +21,8 @@ bool covey__kv_page_bytes(const covey_model *model, covey__kv_type kv, uint64_t 
     const covey__hyper *hyper = &model->hyper;
     /* An encoder's keys and values are done with when their layer is. */
     uint64_t layers = model->architecture->is_encoder ? 1 : (uint64_t)hyper->layer_count;
-    return covey__mul_u64(layers * (uint64_t)hyper->kv_head_count,
-                          head_bytes(kv, hyper->head_dim), bytes) &&
+    return covey__mul_u64(layers * (uint64_t)hyper->kv_head_count, head_bytes(kv, hyper->head_dim),
+                          bytes) &&
            *bytes <= SIZE_MAX / 2;
 }
 
@@ -87,7 +87,7 @@ static void evict(covey__page_pool *pool, covey_model *model) {
     covey__page *page = pool->oldest;
     assert(!page->child && page->references == 1);
     idle_remove(pool, model, page);
-    covey__prefix_detach(pool, page);
+    covey__prefix_detach(page);
     page->references = 0;
     push_free(pool, page);
     model->kv.evicted_pages++;
@@ -265,7 +265,7 @@ static void make_own(covey_session *session, int32_t place) {
         covey__page_set(session, place, own);
     } else {
         assert(shared->root && shared->references == 2 && !shared->child);
-        covey__prefix_detach(pool, shared);
+        covey__prefix_detach(shared);
         shared->references = 1;
     }
     if (session->published > place) session->published = place;

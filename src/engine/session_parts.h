@@ -107,7 +107,7 @@ void covey__prefix_find(covey_session *session, size_t token_count);
 /* Puts the session's full pages into the tree, and, when it closes, its last one. */
 void covey__prefix_publish(covey_session *session, bool closes);
 /* Under the lock: takes a page without children out of the tree, without its reference. */
-void covey__prefix_detach(covey__page_pool *pool, covey__page *page);
+void covey__prefix_detach(covey__page *page);
 
 static inline int32_t covey__pages_of(size_t tokens) {
     return (int32_t)((tokens + COVEY__PAGE_KEYS - 1) / COVEY__PAGE_KEYS);

@@ -38,8 +38,7 @@ static void attach(covey__root *root, covey__page *parent, covey__page *page,
     page->references++;
 }
 
-void covey__prefix_detach(covey__page_pool *pool, covey__page *page) {
-    (void)pool;
+void covey__prefix_detach(covey__page *page) {
     assert(page->root && !page->child);
     *(page->before ? &page->before->after : children(page->root, page->parent)) = page->after;
     if (page->after) page->after->before = page->before;
@@ -161,7 +160,7 @@ static void drop_shorter(covey_session *session, covey__page *parent, const cove
             continue;
         covey__page_pool *pool = pool_of(session);
         covey__page_hold(pool, session->model, page); /* not idle any more */
-        covey__prefix_detach(pool, page);
+        covey__prefix_detach(page);
         page->references = 1;
         covey__page_release(pool, session->model, page);
     }
