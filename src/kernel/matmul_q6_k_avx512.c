@@ -3,9 +3,12 @@
 
 COVEY__INLINE __m512i chunk(const uint8_t *block, const int8_t scales[16], int c) {
     (void)scales;
-    __m512i first, second;
-    covey__q6_k_half(block + 64 * (c / 2), block + 128 + 32 * (c / 2), &first, &second);
-    return c % 2 ? second : first;
+    int odd = c % 2;
+    __m512i low = covey__load512(block + 64 * (c / 2));
+    __m512i high = covey__twice256(block + 128 + 32 * (c / 2));
+    high = _mm512_rolv_epi64(high, covey__counts64(4 - 4 * odd, (2 - 4 * odd) & 63));
+    low = _mm512_srl_epi16(low, _mm_cvtsi32_si128(4 * odd));
+    return covey__and_or(low, _mm512_set1_epi8(15), _mm512_and_si512(high, _mm512_set1_epi8(0x30)));
 }
 
 COVEY__INLINE void put_scales(const uint8_t *const p[16], size_t at, covey__tile_place to) {

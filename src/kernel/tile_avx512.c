@@ -1,5 +1,5 @@
 /* The ways to multiply a tile, and the walk over tiles: see tile_avx512.h. Each way is compiled for
- * 2, 4 and 6 tokens. A group that is not full computes slots that no token fills (their int8 values
+ * 4 and 6 tokens. A group that is not full computes slots that no token fills (their int8 values
  * and scales are arbitrary, which harms nobody) and does not store them. */
 #include "kernel/tile_avx512.h"
 
@@ -208,7 +208,6 @@ COVEY__INLINE void multiply256(const covey__tile *tile, const stretch *s, const 
         body(tile, s, tokens, __VA_ARGS__);                                                        \
     }
 #define MULTIPLIES(name, body, ...)                                                                \
-    MULTIPLY(name, body, 2, __VA_ARGS__)                                                           \
     MULTIPLY(name, body, 4, __VA_ARGS__)                                                           \
     MULTIPLY(name, body, 6, __VA_ARGS__)
 MULTIPLIES(scale, multiply32, false)
@@ -220,12 +219,12 @@ MULTIPLIES(whole, multiply_whole, false)
 MULTIPLIES(whole_min, multiply_whole, true)
 
 typedef struct way {
-    multiply_fn multiply[COVEY__GROUP / 2]; /* for 2, 4 and 6 tokens */
-    size_t block, sub;                      /* columns a scale, and a bias or a sum */
+    multiply_fn multiply[2]; /* for 4 and 6 tokens */
+    size_t block, sub;       /* columns a scale, and a bias or a sum */
 } way;
 
 #define WAY(name, block, sub)                                                                      \
-    { {name##_2, name##_4, name##_6}, (block), (sub) }
+    { {name##_4, name##_6}, (block), (sub) }
 static const way ways[] = {
     [COVEY__TILE_SCALE] = WAY(scale, 32, 32),          [COVEY__TILE_MIN] = WAY(min, 32, 32),
     [COVEY__TILE_SUB16] = WAY(sub16, 256, 16),         [COVEY__TILE_SUB32] = WAY(sub32, 256, 32),
@@ -253,7 +252,7 @@ static void groups(const way *by, const covey__product *p, stretch s, const cove
         s.bias = bias + from / by->sub * COVEY__GROUP;
         s.sums = sums + (size_t)t * s.sums_stride + (size_t)cut->k0 / by->sub;
         s.out = p->out + (size_t)t * p->out_stride + cut->r;
-        by->multiply[(s.tokens - 1) / 2](tile, &s);
+        by->multiply[s.tokens > 4](tile, &s);
         s.ahead += share;
     }
 }

@@ -110,7 +110,7 @@ COVEY__INLINE void covey__unpack_k(const covey__cut *cut, covey__tile *tile, con
                 tile->sub + b * subs * 32 + half * 16, tile->mins + b * subs * 32 + half * 32,
                 tile->d + b * 32 + half * 16, tile->m + b * 32 + half * 16, bytes16};
             scales(p, at, place);
-            COVEY__UNROLL
+            COVEY__NO_UNROLL
             for (int c = 0; c < 4; c++) {
                 __m512i z[16];
                 COVEY__UNROLL
