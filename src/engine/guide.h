@@ -164,6 +164,7 @@ typedef struct covey__guide_state {
     uint8_t run;           /* plain characters that it surely takes */
     bool final;            /* the rule may end here */
     bool only_final;       /* and nothing else can happen */
+    bool plain_ends;       /* any plain character ends the rule */
     bool within;           /* between bytes of a character, any rest of which is taken */
 } covey__guide_state;
 
@@ -267,6 +268,7 @@ typedef struct covey__trie_node {
     uint32_t first; /* rank of its first token; those of its subtree follow */
     uint8_t byte, depth;
     uint8_t chars;   /* most plain characters that a token goes on for, behind the one here */
+    bool within;     /* a character is not whole here */
     uint64_t groups; /* of the characters here and below */
 } covey__trie_node;
 

@@ -93,8 +93,10 @@ static bool raise_run(covey__guide_program *p, uint32_t s) {
         if (next->height > state->height) continue;
         if (j->rule == COVEY__GUIDE_PLAIN)
             run = j->target == s ? COVEY__GUIDE_RUN_MAX : run + 1;
-        else if (j->rule != COVEY__GUIDE_NONE)
+        else if (j->rule != COVEY__GUIDE_NONE && !p->states[p->rules[j->rule].start].plain_ends)
             continue;
+        else if (j->rule != COVEY__GUIDE_NONE)
+            run++;
         if (run > most) most = run;
     }
     if (most > COVEY__GUIDE_RUN_MAX) most = COVEY__GUIDE_RUN_MAX;
@@ -150,6 +152,14 @@ static void list_users(settling *s) {
     go_through_users(s, true);
     memmove(s->first + 1, s->first, count * sizeof *s->first); /* each now stands at its end */
     s->first[0] = 0;
+}
+
+/* Rules that a plain character alone is enough for: a call of one is one character of a run. */
+static void mark_plain_ends(covey__guide_program *p) {
+    for (uint32_t s = 0; s < p->state_count; s++)
+        for (uint32_t i = p->states[s].jumps; i < p->states[s + 1].jumps; i++)
+            if (p->jumps[i].rule == COVEY__GUIDE_PLAIN && p->states[p->jumps[i].target].only_final)
+                p->states[s].plain_ends = true;
 }
 
 /* Steps until nothing changes; false when that takes too long. */
@@ -365,7 +375,9 @@ static covey_status settle_all(settling *s, const covey__guide_builder *builder)
                                  "every answer is nested too deeply: expected at most %u levels, "
                                  "found %u",
                                  p->depth_max, start->height);
-    return settle(s, mark_only_final) && settle(s, raise_run) ? COVEY_OK : too_tangled(builder);
+    if (!settle(s, mark_only_final)) return too_tangled(builder);
+    mark_plain_ends(p);
+    return settle(s, raise_run) ? COVEY_OK : too_tangled(builder);
 }
 
 covey_status covey__guide_program_check(covey__guide_program *p,

@@ -271,6 +271,20 @@ static void enter_rules(machine *m) {
 
 /* ---- Sets ---- */
 
+/* Plain characters that a configuration surely takes: those of its state, and where one ends the
+ * rule, those behind it. */
+static uint8_t run_of(const machine *m, const covey__guide_state *state,
+                      const covey__guide_stack *stack) {
+    uint32_t run = state->run;
+    if (!state->within && !state->plain_ends) return state->run;
+    for (uint32_t i = 0; i < stack->count; i++) {
+        uint32_t behind = m->program->states[m->frames[stack->first + i].state].run;
+        behind += state->plain_ends;
+        if (behind > run) run = behind;
+    }
+    return run < COVEY__GUIDE_RUN_MAX ? (uint8_t)run : COVEY__GUIDE_RUN_MAX;
+}
+
 static void describe(machine *m, covey__guide_at *set) {
     const covey__guide_program *p = m->program;
     int forced = -1;
@@ -289,12 +303,8 @@ static void describe(machine *m, covey__guide_at *set) {
             several = low != p->edges[e].high || (forced >= 0 && forced != low);
             forced = low;
         }
-        uint8_t run = state->run;
+        uint8_t run = run_of(m, state, stack);
         if (state->within) set->within = true;
-        for (uint32_t f = 0; state->within && f < stack->count; f++) {
-            uint8_t behind = p->states[m->frames[stack->first + f].state].run;
-            if (behind > run) run = behind;
-        }
         if (run > set->run) set->run = run;
     }
     set->forced = several || set->accepts ? -1 : (int16_t)forced;

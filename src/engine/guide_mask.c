@@ -144,7 +144,8 @@ static bool walk(covey__guide_run *run, uint32_t *mask, uint32_t at, uint32_t en
             at = node->skip;
             continue;
         }
-        bool whole = plain && m->sets[next].run >= node->chars;
+        bool whole =
+            plain && m->sets[next].run >= node->chars && m->sets[next].within == node->within;
         if (!whole) {
             uint64_t collections = m->collections;
             whole = stays(run, at, next);

@@ -145,6 +145,8 @@ covey__guide_node *covey__guide_chars(covey__guide_builder *builder,
     if (!node) return NULL;
     node->set = covey__guide_set_of(builder, ranges, count, negated);
     if (node->set.count == 0) node->kind = COVEY__GUIDE_NOTHING;
+    bool long_ones = node->set.count > 0 && node->set.ranges[node->set.count - 1].last > 0x7f;
+    node->weight = 1 + node->set.count + (long_ones ? 9 : 0); /* about its edges */
     return node;
 }
 
@@ -183,8 +185,10 @@ covey__guide_node *covey__guide_call(covey__guide_builder *builder, uint32_t rul
     return node;
 }
 
-/* A large part that is copied often becomes a rule, so that a copy is one call. */
+/* A large part that is copied, or any that is copied often, becomes a rule, so that a copy is one
+ * call. */
 #define COPIED_WEIGHT_MAX 64u
+#define COPIES_WEIGHT_MAX 4096u
 
 covey__guide_node *covey__guide_repeat(covey__guide_builder *builder, covey__guide_node *of,
                                        uint32_t min, uint32_t max) {
@@ -197,7 +201,7 @@ covey__guide_node *covey__guide_repeat(covey__guide_builder *builder, covey__gui
                                    max == COVEY__GUIDE_NO_END ? min : max, COVEY__GUIDE_REPEAT_MAX);
     if (max == 0) return covey__guide_empty(builder);
     if (min == 1 && max == 1) return of;
-    if (copies > 1 && of->weight > COPIED_WEIGHT_MAX) {
+    if (copies > 1 && (of->weight > COPIED_WEIGHT_MAX || copies * of->weight > COPIES_WEIGHT_MAX)) {
         uint32_t rule = covey__guide_rule_new(builder, "(repeated)", 10, 0);
         if (rule == COVEY__GUIDE_NO_END) return NULL;
         builder->rules[rule].body = of;

@@ -129,8 +129,10 @@ static void add_entry(trie_builder *b, const entry *e, const entry *before) {
     }
     add_groups(b, e);
     for (uint32_t i = 0; i < b->path_size && !e->other; i++) {
+        covey__trie_node *node = &t->nodes[b->path[i]];
         uint8_t chars = chars_behind(e, i + 1);
-        if (chars > t->nodes[b->path[i]].chars) t->nodes[b->path[i]].chars = chars;
+        if (chars > node->chars) node->chars = chars;
+        if (i + 1 < e->size && (e->bytes[i + 1] & 0xc0) == 0x80) node->within = true;
     }
     t->ids[t->token_count++] = e->id;
 }

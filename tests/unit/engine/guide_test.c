@@ -4,12 +4,12 @@
  * leaves alone. */
 #include "synthetic.h"
 
-#include <covey/guide.h>
+#include "engine/guide.h"
 
+#include "guide_schemas.h"
 #include "guide_validator.h"
 
-#define TEXT_MAX   (1 << 16)
-#define SCHEMA_MAX 20000
+#define TEXT_MAX (1 << 16)
 
 static covey_runtime *runtime;
 static covey_model *model;
@@ -36,159 +36,6 @@ static int tear_down(void **state) {
     covey_model_close(model);
     covey_runtime_close(runtime);
     return remove_folder(state);
-}
-
-/* ---- Random schemas ---- */
-
-typedef struct writer {
-    char text[SCHEMA_MAX];
-    size_t size;
-    uint64_t random;
-    int definitions;
-} writer;
-
-static uint32_t below(writer *w, uint32_t bound) {
-    return next_random(&w->random) % bound;
-}
-
-static void say(writer *w, const char *format, ...) COVEY_PRINTF(2, 3);
-static void say(writer *w, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    int size = vsnprintf(w->text + w->size, SCHEMA_MAX - w->size, format, args);
-    va_end(args);
-    assert_true(size >= 0 && (size_t)size < SCHEMA_MAX - w->size);
-    w->size += (size_t)size;
-}
-
-static void random_schema(writer *w, int depth);
-
-static void random_number(writer *w) {
-    bool integer = below(w, 2);
-    say(w, "{\"type\":\"%s\"", integer ? "integer" : "number");
-    int low = (int)below(w, 2000) - 1000, high = low + 2 + (int)below(w, 1500);
-    if (below(w, 2))
-        say(w, ",\"%s\":%d.%u", below(w, 2) ? "minimum" : "exclusiveMinimum", low, below(w, 100));
-    if (below(w, 2))
-        say(w, ",\"%s\":%d.%u", below(w, 2) ? "maximum" : "exclusiveMaximum", high, below(w, 100));
-    if (!integer && below(w, 4) == 0) say(w, ",\"multipleOf\":0.01");
-    say(w, "}");
-}
-
-static void random_string(writer *w) {
-    static const char *const patterns[] = {"^[a-z]{2,5}$", "^(ab|cd)*e$",  "x+y?z", "^[^a-y]{3}",
-                                           "[0-9]{2}$",    "^a[0-9]c$|^q", "^$"};
-    static const char *const formats[] = {"date", "uuid", "ipv4", "time"};
-    switch (below(w, 4)) {
-    case 0:
-        say(w, "{\"type\":\"string\"}");
-        break;
-    case 1:
-        say(w, "{\"type\":\"string\",\"minLength\":%u", below(w, 4));
-        if (below(w, 2)) say(w, ",\"maxLength\":%u", 4 + below(w, 300));
-        say(w, "}");
-        break;
-    case 2:
-        say(w, "{\"type\":\"string\",\"pattern\":\"%s\"}", patterns[below(w, 7)]);
-        break;
-    default:
-        say(w, "{\"type\":\"string\",\"format\":\"%s\"}", formats[below(w, 4)]);
-        break;
-    }
-}
-
-static void random_array(writer *w, int depth) {
-    uint32_t min = below(w, 3);
-    say(w, "{\"type\":\"array\"");
-    if (below(w, 3) == 0) {
-        say(w, ",\"prefixItems\":[");
-        random_schema(w, depth - 1);
-        say(w, ",");
-        random_schema(w, depth - 1);
-        say(w, "]");
-    }
-    say(w, ",\"items\":");
-    random_schema(w, depth - 1);
-    if (below(w, 2)) say(w, ",\"minItems\":%u", min);
-    if (below(w, 2)) say(w, ",\"maxItems\":%u", min + below(w, 5));
-    say(w, "}");
-}
-
-static void random_object(writer *w, int depth) {
-    uint32_t count = below(w, 5);
-    say(w, "{\"type\":\"object\",\"properties\":{");
-    for (uint32_t i = 0; i < count; i++) {
-        say(w, "%s\"%s%u\":", i ? "," : "", below(w, 2) ? "key" : "\xc3\xa9\\\"", i);
-        random_schema(w, depth - 1);
-    }
-    say(w, "}");
-    if (count > 0 && below(w, 2)) say(w, ",\"required\":[\"key0\"]");
-    switch (below(w, 4)) {
-    case 0:
-        say(w, ",\"additionalProperties\":false");
-        break;
-    case 1:
-        say(w, ",\"additionalProperties\":true");
-        break;
-    case 2:
-        say(w, ",\"additionalProperties\":");
-        random_schema(w, depth - 1);
-        break;
-    default:
-        break;
-    }
-    say(w, "}");
-}
-
-static void random_schema(writer *w, int depth) {
-    switch (below(w, depth > 0 ? 11 : 6)) {
-    case 0:
-        random_number(w);
-        break;
-    case 1:
-        random_string(w);
-        break;
-    case 2:
-        say(w, "{\"enum\":[1,\"a\",null,[true],{\"k\":\"v\"}]}");
-        break;
-    case 3:
-        say(w, "{\"type\":[\"null\",\"boolean\"]}");
-        break;
-    case 4:
-        say(w, "{\"const\":\"const\\n%u\"}", below(w, 9));
-        break;
-    case 5:
-        say(w, "{\"$ref\":\"#/$defs/d%u\"}", below(w, (uint32_t)w->definitions));
-        break;
-    case 6:
-        say(w, "{\"anyOf\":[");
-        random_schema(w, depth - 1);
-        say(w, ",{\"type\":\"null\"}]}");
-        break;
-    case 7:
-        say(w, "%s", below(w, 2) ? "true" : "{}");
-        break;
-    case 8:
-        random_array(w, depth);
-        break;
-    default:
-        random_object(w, depth);
-        break;
-    }
-}
-
-static void write_schema(writer *w, uint64_t seed) {
-    w->size = 0;
-    w->random = seed * 0x9E3779B97F4A7C15ull + 11;
-    w->definitions = 3;
-    say(w, "{\"$defs\":{");
-    for (int i = 0; i < w->definitions; i++) {
-        say(w, "%s\"d%d\":", i ? "," : "", i);
-        random_schema(w, 2);
-    }
-    say(w, "},\"anyOf\":[");
-    random_schema(w, 3);
-    say(w, "]}");
 }
 
 /* ---- Generating ---- */
@@ -404,11 +251,96 @@ static void test_stories(void **state) {
     covey_model_close(stories);
 }
 
+/* ---- Memory and threads ---- */
+
+static const char *const failing_schema =
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":9},\"b\":{}},"
+    "\"required\":[\"a\"]}";
+
+static covey_status make_and_run(const covey__env *env, void *user, covey_error *error) {
+    (void)user;
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.allocator = &env->allocator;
+    options.threads = 1;
+    covey_runtime *own = NULL;
+    covey_guide *guide = NULL;
+    covey__token_trie *trie = NULL;
+    covey__guide_run *run = NULL;
+    const uint32_t *mask;
+    covey_status status = covey__runtime_new(&options, &own, error);
+    if (status != COVEY_OK) return status;
+    status = covey_guide_new_json_schema(own, failing_schema, strlen(failing_schema), NULL, &guide,
+                                         error);
+    if (status == COVEY_OK) status = covey__token_trie_new(env, model->tokenizer, &trie, error);
+    if (status == COVEY_OK)
+        status = covey__guide_run_begin(guide, model->tokenizer, trie, &run, error);
+    if (status == COVEY_OK) status = covey__guide_mask(run, &mask, error);
+    covey__guide_run_end(run);
+    covey__token_trie_drop(trie);
+    covey_guide_free(guide);
+    covey_runtime_close(own);
+    return status;
+}
+
+static void test_memory(void **state) {
+    (void)state;
+    assert_true(test_fail_each_allocation(make_and_run, NULL) > 30);
+}
+
+static const covey_guide *shared_guide;
+static char shared_text[TEXT_MAX];
+static size_t shared_size;
+
+static void *generate_again(void *user) {
+    const covey_token prompt[] = {1, 'a' + 3};
+    heard *own = calloc(1, sizeof *own);
+    for (int i = 0; i < 5 && own; i++) {
+        covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+        covey_session *session = open_session(model, 256, 0);
+        append(session, prompt, 2);
+        options.sampling.temperature = 2.0f;
+        options.sampling.seed = 4;
+        options.tokens_max = 100;
+        options.guide = shared_guide;
+        own->size = 0;
+        if (covey_session_generate(session, &options, NULL, NULL, hear, own) ||
+            own->size != shared_size || memcmp(own->text, shared_text, shared_size))
+            *(bool *)user = false;
+        covey_session_close(session);
+    }
+    free(own);
+    return NULL;
+}
+
+/* One guide, several threads: each says what one alone says. */
+static void test_threads(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    covey_guide *guide = NULL;
+    must(schema_guide("{}", &guide, &error), &error);
+    generate(model, guide, 4, 2.0f, 100, 256);
+    memcpy(shared_text, said.text, said.size);
+    shared_size = said.size;
+    shared_guide = guide;
+    pthread_t threads[4];
+    bool same[4];
+    for (int i = 0; i < 4; i++) {
+        same[i] = true;
+        assert_int_equal(pthread_create(&threads[i], NULL, generate_again, &same[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(same[i]);
+    }
+    covey_guide_free(guide);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_schemas), cmocka_unit_test(test_budget),
         cmocka_unit_test(test_open_ended),     cmocka_unit_test(test_forced),
         cmocka_unit_test(test_same_again),     cmocka_unit_test(test_stories),
+        cmocka_unit_test(test_memory),         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
