@@ -3,7 +3,7 @@
  * as the engine does. Each figure is the best of a few repetitions, in time on the core (of the
  * thread that needed more).
  *
- * usage: kernel_bench [isa] [decode|batch|attention] [type] */
+ * usage: kernel_bench [isa] [decode|few|batch|attention [TYPE]] [type] */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,8 @@
 #define THREADS    2
 #define LAYERS     16
 #define TOKENS_MAX 512
+#define FEW_MAX    24
+_Static_assert(FEW_MAX * 128256 <= TOKENS_MAX * 8192, "room for outputs");
 
 typedef struct operation {
     covey__weights w;
@@ -32,7 +34,6 @@ typedef struct job {
     const model *m;
     const covey__activations *a[3][2]; /* by kind, and columns 2048 or 8192 */
     float *out;
-    size_t out_stride;
     void *scratch[THREADS];
     int32_t from, to;                  /* operations */
     const covey__attention *attention; /* of the first head of the first layer, or NULL */
@@ -146,7 +147,7 @@ static void work(job *j, int thread) {
         if (n != w) n = &j->m->operations[i + 1].w;
         int32_t half = (w->rows / 2 + 31) / 32 * 32, next_half = (n->rows / 2 + 31) / 32 * 32;
         covey__product p = {w, j->a[covey__kernel_act(w->type)][w->columns == 8192], j->out,
-                            j->out_stride};
+                            (size_t)w->rows};
         const uint8_t *next =
             (const uint8_t *)n->data + (size_t)(thread * next_half) * n->row_bytes;
         j->k->product(&p, thread ? half : 0, thread ? w->rows : half, next, j->scratch[thread]);
@@ -207,9 +208,40 @@ static void set_tokens(job *j, covey__activations a[3][2], void *memory[3][2], i
     }
 }
 
-static void bench_type(job *j, const char *name, uint32_t type, uint32_t head, bool batch) {
+/* Passes of several tokens that all want logits: sessions decoding together, and checking drafts.
+ */
+static void bench_few(job *j, covey__activations a[3][2], void *memory[3][2], const char *name) {
+    double one = 0.0;
+    for (int32_t tokens = 1; tokens <= FEW_MAX; tokens += tokens < 8 ? 1 : 4) {
+        set_tokens(j, a, memory, tokens);
+        double t = best_of(j, 5);
+        if (tokens == 1) one = t;
+        printf("%-5s %-6s %d tokens: %.1f ms, %.2f passes of one\n", name,
+               covey__isa_name(j->k->isa), tokens, t * 1e3, t / one);
+        fflush(stdout);
+    }
+}
+
+static void bench_batch(job *j, covey__activations a[3][2], void *memory[3][2], const char *name) {
+    static const int32_t counts[] = {2, 3, 4, 6, 8, 16, 64, 512};
+    j->to = j->m->count - 1; /* the head is for the last token alone */
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        set_tokens(j, a, memory, counts[i]);
+        double t = best_of(j, counts[i] > 64 ? 2 : 3), operations = 0;
+        for (int32_t o = 0; o < j->to; o++)
+            operations += 2.0 * j->m->operations[o].w.rows * j->m->operations[o].w.columns;
+        operations *= counts[i];
+        printf("%-5s %-6s %d tokens: %.1f ms, %.2f TOP/s, %.0f t/s\n", name,
+               covey__isa_name(j->k->isa), counts[i], t * 1e3, operations / t / 1e12,
+               counts[i] / t);
+        fflush(stdout);
+    }
+}
+
+static void bench_type(job *j, const char *name, uint32_t type, uint32_t head, const char *what) {
     static covey__activations a[3][2];
     static void *memory[3][2];
+    bool all = !strcmp(what, "all");
     model m;
     make_model(&m, type, head);
     j->m = &m;
@@ -217,22 +249,10 @@ static void bench_type(job *j, const char *name, uint32_t type, uint32_t head, b
     j->to = m.count;
     set_tokens(j, a, memory, 1);
     double t = best_of(j, 6);
-    printf("%-6s %-6s 1 token: %.1f ms, %.1f GB/s, %.1f t/s\n", name, covey__isa_name(j->k->isa),
+    printf("%-5s %-6s 1 token: %.1f ms, %.1f GB/s, %.1f t/s\n", name, covey__isa_name(j->k->isa),
            t * 1e3, (double)m.size / t / 1e9, 1 / t);
-    static const int32_t counts[] = {2, 3, 4, 6, 8, 16, 64, 512};
-    for (size_t i = 0; batch && i < sizeof counts / sizeof counts[0]; i++) {
-        set_tokens(j, a, memory, counts[i]);
-        j->to = m.count - 1; /* the head is for the last token alone */
-        t = best_of(j, counts[i] > 64 ? 2 : 3);
-        double operations = 0;
-        for (int32_t o = 0; o < j->to; o++)
-            operations += 2.0 * m.operations[o].w.rows * m.operations[o].w.columns;
-        operations *= counts[i];
-        printf("%-6s %-6s %d tokens: %.1f ms, %.2f TOP/s, %.0f t/s\n", name,
-               covey__isa_name(j->k->isa), counts[i], t * 1e3, operations / t / 1e12,
-               counts[i] / t);
-        fflush(stdout);
-    }
+    if (all || !strcmp(what, "few")) bench_few(j, a, memory, name);
+    if (all || !strcmp(what, "batch")) bench_batch(j, a, memory, name);
     free(m.data);
 }
 
@@ -308,16 +328,15 @@ int main(int argc, char **argv) {
     for (int i = 0; argc > 1 && i < COVEY__ISA_COUNT; i++)
         if (!strcmp(argv[1], covey__isa_name((covey__isa)i))) isa = (covey__isa)i;
     const char *what = argc > 2 ? argv[2] : "all";
-    bool all = !strcmp(what, "all"), batch = all || !strcmp(what, "batch");
+    bool all = !strcmp(what, "all");
     static job j;
     j.k = covey__kernels_get(isa);
-    j.out_stride = 8192;
-    j.out = allocate((size_t)TOKENS_MAX * 8192 * sizeof(float) + 128256 * sizeof(float));
+    j.out = allocate((size_t)TOKENS_MAX * 8192 * sizeof(float));
     for (int i = 0; i < THREADS; i++) j.scratch[i] = allocate(covey__product_scratch_bytes(8192));
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (argc > 3 ? strcmp(argv[3], types[i].name) != 0 : !types[i].usual) continue;
-        if (all || batch || !strcmp(what, "decode"))
-            bench_type(&j, types[i].name, types[i].type, types[i].head, batch);
+        if (all || strcmp(what, "attention") != 0)
+            bench_type(&j, types[i].name, types[i].type, types[i].head, what);
     }
     if (all || !strcmp(what, "attention")) {
         for (int kv = 0; kv < (int)COVEY__KV_TYPES; kv++) {
