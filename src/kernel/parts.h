@@ -253,6 +253,14 @@ extern const covey__product_ops covey__product_ops_neon_i8mm[COVEY__OP_COUNT];
 /* The tables of kernels_v128.c; NULL for other sets. */
 const covey__kernels *covey__kernels_v128(covey__isa isa);
 
+/* Rows [r0, r1) for 2 to COVEY__FEW_MAX tokens; see few_avx512.h. */
+#define COVEY__FEW_MAX 8
+typedef void (*covey__few_fn)(const covey__product *p, int32_t r0, int32_t r1, const uint8_t *next);
+void covey__few_q4_k_avx512(const covey__product *p, int32_t r0, int32_t r1, const uint8_t *next);
+void covey__few_q6_k_avx512(const covey__product *p, int32_t r0, int32_t r1, const uint8_t *next);
+void covey__few_q8_0_avx512(const covey__product *p, int32_t r0, int32_t r1, const uint8_t *next);
+void covey__few_q4_0_avx512(const covey__product *p, int32_t r0, int32_t r1, const uint8_t *next);
+
 #define COVEY__DECLARE_MATVEC(type, isa)                                                           \
     void covey__matvec_##type##_##isa(const covey__weights *w, const covey__act_row *a,            \
                                       int32_t r0, int32_t r1, const uint8_t *next, float *out);
