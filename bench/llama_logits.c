@@ -24,7 +24,7 @@ static struct llama_context *make_context(struct llama_model *model, int tokens)
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)tokens + 8;
     params.n_batch = params.n_ubatch = (uint32_t)(tokens > 512 ? tokens : 512);
-    params.n_threads = params.n_threads_batch = 2;
+    params.n_threads = params.n_threads_batch = 1; /* waits for nobody on a busy machine */
     struct llama_context *context = llama_init_from_model(model, params);
     if (!context) die("no context");
     return context;

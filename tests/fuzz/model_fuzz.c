@@ -1,9 +1,11 @@
-/* Models: whatever GGUF opens as a model must run within its memory and give finite logits or one
- * clear error; nothing else may come of it. The bytes are also read as text for its tokenizer. */
+/* Models: whatever GGUF opens as a model must run within its memory and give finite logits, and a
+ * finite embedding, or one clear error; nothing else may come of it. The bytes are also read as
+ * text for its tokenizer. */
 #include "fuzz/fuzz_target.h"
 
 #include "base/runtime.h"
 #include "kernel/kernel.h"
+#include <covey/embedding.h>
 #include <covey/session.h>
 
 #include <string.h>
@@ -31,6 +33,21 @@ static void run_session(covey_model *model, const covey_token *tokens, size_t co
     covey_session_close(session);
 }
 
+static void run_embedding(covey_model *model, const covey_token *tokens, size_t count) {
+    static float vector[1 << 12];
+    covey_error error = {COVEY_OK, 0, 0, 0, ""};
+    covey_embedding_input input = {tokens, count};
+    covey_model_info info = COVEY_MODEL_INFO_INIT;
+    covey_model_describe(model, &info);
+    uint64_t keys = (uint64_t)info.layer_count * (uint64_t)info.embedding_width * 64;
+    if (info.embedding_width > 1 << 12 || keys * 64 > PLAN_MAX) return;
+    covey_status status = covey_model_embed(model, NULL, &input, 1, vector, &error);
+    if (status == COVEY_OK)
+        FUZZ_CHECK(covey__finite(vector, (size_t)info.embedding_width));
+    else
+        FUZZ_CHECK(status == error.status && error.message[0]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     covey_error error = {COVEY_OK, 0, 0, 0, ""};
     covey_runtime *runtime = NULL;
@@ -47,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             covey_model_tokenize(model, (const char *)data, part, true, tokens, 34, &count, &error);
         FUZZ_CHECK(status == COVEY_OK || status == COVEY_ERROR_LIMIT);
         run_session(model, tokens, count < 34 ? count : 34);
+        run_embedding(model, tokens, count < 34 ? count : 34);
     } else {
         FUZZ_CHECK(model == NULL && status == error.status &&
                    strncmp(error.message, "model", 5) == 0);
