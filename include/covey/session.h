@@ -9,6 +9,7 @@
 #ifndef COVEY_SESSION_H
 #define COVEY_SESSION_H
 
+#include <covey/adapter.h>
 #include <covey/model.h>
 
 #ifdef __cplusplus
@@ -45,9 +46,14 @@ typedef struct covey_session_options {
                             the context */
     bool alone;          /* takes no keys and values that another session computed, and leaves none
                             behind: for probes and measurements. Moves speed, never a bit */
+    const covey_adapter_use *adapters; /* declared, in their order; borrowed for the call */
+    size_t adapter_count;              /* at most COVEY_ADAPTERS_MAX */
 } covey_session_options;
 #define COVEY_SESSION_OPTIONS_INIT                                                                 \
-    { sizeof(covey_session_options), 0, 0, COVEY_KV_DEFAULT, COVEY_CONTEXT_ERROR, 0, false }
+    {                                                                                              \
+        sizeof(covey_session_options), 0, 0, COVEY_KV_DEFAULT, COVEY_CONTEXT_ERROR, 0, false,      \
+            NULL, 0                                                                                \
+    }
 
 /* Bytes that a session with these options will hold at most: KV state and scratch, shared prefixes
  * counted as its own. What the model keeps beyond its sessions is covey_model_source's

@@ -257,7 +257,8 @@ static covey_status embed_all(embedder *e, const covey_embedding_input *inputs, 
     }
     plan(e, longest, total, input_count);
     int32_t batch = e->batch > COVEY__MANY_MAX ? e->batch : COVEY__MANY_MAX;
-    covey_status status = covey__workspace_reserve(e->model, batch, (int32_t)longest, error);
+    covey_status status = covey__workspace_reserve(
+        e->model, (covey__workspace_need){batch, (int32_t)longest, 0}, error);
     if (status == COVEY_OK) status = make_room(e, error);
     for (size_t at = 0, taken = 1; at < input_count && status == COVEY_OK; at += taken) {
         taken = 1;

@@ -21,6 +21,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/runtime.h"
+#include "engine/adapter.h"
 #include "engine/architecture.h"
 #include "engine/session_parts.h"
 #include "gguf/gguf.h"
@@ -52,6 +53,7 @@ typedef struct covey__workspace {
     covey__trim_hook trim;
     int32_t batch;
     int32_t context;
+    int32_t adapter_floats;
     size_t bytes;
     void *base;           /* what to free; NULL before the first session and after a trim */
     float *x;             /* [batch][width]: the residual stream */
@@ -64,6 +66,7 @@ typedef struct covey__workspace {
     float *logits;        /* [COVEY__MANY_MAX][vocabulary_size] */
     covey_token *tokens;  /* [batch]: of a combined pass */
     covey__block *blocks; /* [covey__blocks_max(batch)] */
+    float *adapted;       /* [batch][adapter_floats]: what adapters make of inputs */
     char *inputs;         /* activations */
     char *threads;        /* thread_bytes each */
     size_t thread_bytes;
@@ -115,6 +118,10 @@ struct covey_model {
 
 void covey__model_hold(covey_model *model);
 void covey__model_drop(covey_model *model);
+/* What saved sessions and adapters are bound to: 32 bytes, given by who opened the model, or a
+ * digest of the file's metadata, its size, and samples of each tensor. */
+covey_status covey__model_identity(const covey_model *model, uint8_t identity[32],
+                                   covey_error *error) COVEY_MUST_USE;
 /* The pooling that covey_model_embed takes by itself. */
 covey_pooling covey__model_pooling(const covey_model *model);
 /* UNSUPPORTED, with the reason, for a model that has no logits. */
@@ -138,9 +145,16 @@ void covey__vocabulary_free(covey_model *model);
 
 /* ---- Workspace ---- */
 
-uint64_t covey__workspace_bytes(const covey_model *model, int32_t batch, int32_t context);
+/* What passes may ask for. */
+typedef struct covey__workspace_need {
+    int32_t batch;          /* rows */
+    int32_t context;        /* keys */
+    int32_t adapter_floats; /* covey__adapters_row_floats */
+} covey__workspace_need;
+
+uint64_t covey__workspace_bytes(const covey_model *model, covey__workspace_need need);
 /* Makes room for at least so much; keeps what is there when it is enough. */
-covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t context,
+covey_status covey__workspace_reserve(covey_model *model, covey__workspace_need need,
                                       covey_error *error) COVEY_MUST_USE;
 /* The lock that a pass needs, with the block behind it. */
 covey_status covey__workspace_take(covey_model *model, covey_error *error) COVEY_MUST_USE;

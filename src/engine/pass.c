@@ -253,6 +253,8 @@ covey_status covey__pass_run(const covey__pass *pass, covey_error *error) {
                                .inputs = one_of_many ? s.last : s.whole};
     covey__cut_blocks(pass, &s.all, w->blocks);
     covey__cut_blocks(pass, &s.wanted, w->blocks + covey__blocks_max(w->batch));
+    for (int32_t i = 0; i < pass->run_count; i++)
+        s.adapts = s.adapts || pass->runs[i].session->adapter_count > 0;
     atomic_fetch_add(&model->kv.passes, 1);
     run_job(&s);
     int place = atomic_load(&s.bad);

@@ -33,6 +33,7 @@ typedef struct covey__state {
     const covey__workspace *w;
     covey__input whole[COVEY__INPUT_COUNT], last[COVEY__INPUT_COUNT];
     covey__window all, wanted;
+    bool adapts; /* some run's session has adapters */
     atomic_llong claims;
     atomic_int bad; /* the least layer * COVEY__STAGE_COUNT + stage; INT_MAX: none */
     bool stop;      /* written by thread 0 before a barrier, read by all after it */
@@ -97,6 +98,14 @@ void covey__product_add(covey__worker *k, covey__window rows, const covey__group
 /* Gate and up, and what the activation makes of them into gate. */
 void covey__product_gate_up(covey__worker *k, covey__window rows, const covey__group *group,
                             const void *next);
+
+/* ---- pass_adapter.c: where the pass has adapters ---- */
+
+/* What the adapters of the row's session make of the group's input `x`. */
+void covey__adapt_input(covey__worker *k, const covey__group *group, const float *x, int32_t row);
+/* Adds their changes to the outputs [first, end) of the group's matrix, whose rows are at `out`. */
+void covey__adapt_output(covey__worker *k, covey__window rows, const covey__group *group,
+                         int32_t matrix, float *out, int32_t first, int32_t end);
 
 /* ---- pass_attention.c ---- */
 

@@ -9,8 +9,10 @@
 /* ---- Inputs ---- */
 
 /* A row is filled alone, so the stride between rows does not matter. */
-static void fill(const covey_model *model, const covey__group *group, covey__input *input,
-                 const float *row, int32_t token) {
+static void fill(covey__worker *k, const covey__group *group, covey__input *input, const float *row,
+                 covey__window rows, int32_t token) {
+    const covey_model *model = k->s->model;
+    if (k->s->adapts) covey__adapt_input(k, group, row, rows.first + token);
     if (model->observer.row) model->observer.row(model->observer.user, group, row);
     bool done[COVEY__ACT_KINDS] = {false};
     for (int32_t i = 0; i < group->count; i++) {
@@ -76,7 +78,7 @@ void covey__fill_input(covey__worker *k, covey__window rows, const covey__norms 
     for (int32_t t = mine.first; t < mine.end; t++) {
         float *x = end_block(k, rows.first + t, before, layer, where);
         if (norm->weight) covey__norm_row(model, x, norm, k->row);
-        fill(model, group, &rows.inputs[COVEY__INPUT_WIDTH], norm->weight ? k->row : x, t);
+        fill(k, group, &rows.inputs[COVEY__INPUT_WIDTH], norm->weight ? k->row : x, rows, t);
     }
 }
 
@@ -104,7 +106,7 @@ void covey__fill_rows(covey__worker *k, covey__window rows, float *values, int32
     for (int32_t t = mine.first; t < mine.end; t++) {
         float *row = values + (size_t)(rows.first + t) * (size_t)columns;
         covey__check_row(k, row, (size_t)columns, layer, where);
-        fill(k->s->model, group, &rows.inputs[which], row, t);
+        fill(k, group, &rows.inputs[which], row, rows, t);
     }
 }
 
@@ -134,9 +136,10 @@ static const void *after(const covey__worker *k, const covey__group *group, cove
     return tiles.end < k->share_end ? group_tile_start(group, tiles.end) : next;
 }
 
-/* Tiles of the group's matrix `index`, and its bias. */
-static void product(covey__worker *k, const covey__group *group, int32_t index, covey__input *input,
-                    float *out, covey__range tiles, const void *next) {
+/* Tiles of the group's matrix `index`, its bias, and what adapters change. */
+static void product(covey__worker *k, covey__window rows, const covey__group *group, int32_t index,
+                    int which, float *out, covey__range tiles, const void *next) {
+    covey__input *input = &rows.inputs[which];
     const covey__weights *w = &group->matrices[index];
     const float *bias = group->biases[index];
     covey__product p = {w, &input->kinds[covey__kernel_act(w->type)], out, (size_t)w->rows};
@@ -146,6 +149,7 @@ static void product(covey__worker *k, const covey__group *group, int32_t index, 
     for (int32_t t = 0; bias && t < p.a->tokens; t++)
         k->s->model->kernels->add(out + (size_t)t * p.out_stride + first, bias + first,
                                   (size_t)(end - first));
+    if (k->s->adapts) covey__adapt_output(k, rows, group, index, out, first, end);
 }
 
 void covey__product_group(covey__worker *k, covey__window rows, const covey__group *group,
@@ -161,7 +165,7 @@ void covey__product_group(covey__worker *k, covey__window rows, const covey__gro
             if (part.end > count) part.end = count;
             if (part.first >= part.end) continue;
             bool goes_on = tiles.end > before;
-            product(k, group, i, &rows.inputs[COVEY__INPUT_WIDTH], out[i], part,
+            product(k, rows, group, i, COVEY__INPUT_WIDTH, out[i], part,
                     goes_on ? group->matrices[i + 1].data : after(k, group, tiles, next));
         }
     }
@@ -181,7 +185,7 @@ void covey__product_add(covey__worker *k, covey__window rows, const covey__group
     float *mixed = k->s->w->mixed + (size_t)rows.first * width;
     covey__range tiles;
     while (covey__next_tiles(k, rows.count, group_tiles(group), &tiles)) {
-        product(k, group, 0, &rows.inputs[which], mixed, tiles, after(k, group, tiles, next));
+        product(k, rows, group, 0, which, mixed, tiles, after(k, group, tiles, next));
         if (norms->output.weight) continue;
         size_t end = columns_of(tiles, width, &first);
         for (size_t t = 0; t < (size_t)rows.count; t++)
@@ -209,14 +213,13 @@ void covey__product_gate_up(covey__worker *k, covey__window rows, const covey__g
     size_t width = (size_t)k->s->model->hyper.ffn_width, first;
     float *gate = k->s->w->gate + (size_t)rows.first * width;
     float *up = k->s->w->up + (size_t)rows.first * width;
-    covey__input *input = &rows.inputs[COVEY__INPUT_WIDTH];
     bool is_gated = group->count > 1;
     covey__range tiles;
     while (covey__next_tiles(k, rows.count, group_tiles(group), &tiles)) {
         const void *then = after(k, group, tiles, next);
-        product(k, group, 0, input, gate, tiles,
+        product(k, rows, group, 0, COVEY__INPUT_WIDTH, gate, tiles,
                 is_gated ? tile_start(&group->matrices[1], tiles.first) : then);
-        if (is_gated) product(k, group, 1, input, up, tiles, then);
+        if (is_gated) product(k, rows, group, 1, COVEY__INPUT_WIDTH, up, tiles, then);
         size_t end = columns_of(tiles, width, &first);
         for (size_t t = 0; t < (size_t)rows.count; t++)
             activate(k->s->model, gate + t * width + first, up + t * width + first, end - first);

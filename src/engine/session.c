@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #define CONTEXT_DEFAULT 4096
@@ -36,6 +37,33 @@ static covey_status check_numbers(const covey_session_options *options, covey_er
 static covey__kv_type inner_type(covey_kv_type type) {
     if (type == COVEY_KV_F32) return COVEY__KV_F32;
     return type == COVEY_KV_Q8_0 ? COVEY__KV_Q8_0 : COVEY__KV_F16;
+}
+
+/* The session's adapters in their order, and the digest that tells such sessions apart. */
+static covey_status set_adapters(covey_session *session, const covey_session_options *options,
+                                 covey_error *error) {
+    covey__sha256 hash;
+    if (options->adapter_count == 0) return COVEY_OK;
+    if (options->adapter_count > COVEY_ADAPTERS_MAX || !options->adapters)
+        return covey__fail_sizes(
+            error, COVEY_ERROR_LIMIT, COVEY_ADAPTERS_MAX, (int64_t)options->adapter_count,
+            "adapters: expected at most %d, found %zu", COVEY_ADAPTERS_MAX, options->adapter_count);
+    covey__sha256_init(&hash);
+    for (size_t i = 0; i < options->adapter_count; i++) {
+        const covey_adapter_use *use = &options->adapters[i];
+        if (!use->adapter || covey__adapter_model(use->adapter) != session->model)
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "adapters[%zu]: expected one that was opened for this model", i);
+        if (!isfinite(use->scale))
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "adapters[%zu]: the scale is not finite", i);
+        session->adapter[i] = (covey__adapter_use){use->adapter, use->scale};
+        covey__sha256_update(&hash, covey__adapter_digest(use->adapter), 32);
+        covey__sha256_update(&hash, &use->scale, sizeof use->scale);
+    }
+    session->adapter_count = (int32_t)options->adapter_count;
+    covey__sha256_final(&hash, session->adapters);
+    return COVEY_OK;
 }
 
 covey_status covey__session_set_options(covey_session *session,
@@ -71,7 +99,7 @@ covey_status covey__session_set_options(covey_session *session,
                            "kv_type Q8_0 needs a head dimension that is a multiple of 32; this "
                            "model's is %" PRId32,
                            model->hyper.head_dim);
-    return COVEY_OK;
+    return set_adapters(session, &full, error);
 }
 
 void covey__session_key(const covey_session *session, uint8_t key[COVEY__KV_KEY_BYTES]) {
@@ -88,8 +116,11 @@ void covey__session_key(const covey_session *session, uint8_t key[COVEY__KV_KEY_
 
 /* ---- Planning ---- */
 
-static int32_t workspace_batch(const covey_session *session) {
-    return session->batch > COVEY__MANY_MAX ? session->batch : COVEY__MANY_MAX;
+static covey__workspace_need workspace_need(const covey_session *session) {
+    return (covey__workspace_need){
+        .batch = session->batch > COVEY__MANY_MAX ? session->batch : COVEY__MANY_MAX,
+        .context = session->context,
+        .adapter_floats = covey__adapters_row_floats(session->adapter, session->adapter_count)};
 }
 
 static uint64_t text_bytes(const covey_model *model) {
@@ -126,8 +157,7 @@ covey_status covey_session_plan(const covey_model *model, const covey_session_op
     covey_status status = covey__session_set_options(&planned, options, error);
     if (status == COVEY_OK) status = page_bytes(&planned, &pages, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "session: plan");
-    *bytes = pages + rest_bytes(&planned) +
-             covey__workspace_bytes(model, workspace_batch(&planned), planned.context);
+    *bytes = pages + rest_bytes(&planned) + covey__workspace_bytes(model, workspace_need(&planned));
     return COVEY_OK;
 }
 
@@ -154,6 +184,8 @@ static void release(covey_session *session) {
     const covey__env *env = session->model->env;
     covey__kv_leave(session);
     pthread_cond_destroy(&session->wake);
+    for (int32_t i = 0; i < session->adapter_count; i++)
+        covey_adapter_close(session->adapter[i].adapter);
     covey__free(env, session->held);
     covey__free(env, session->pages);
     covey__free(env, session->tokens);
@@ -174,9 +206,15 @@ static covey_session *copy_options(const covey_session *like) {
     session->policy = like->policy;
     session->keep = like->keep;
     session->alone = like->alone;
+    session->adapter_count = like->adapter_count;
+    memcpy(session->adapter, like->adapter, sizeof session->adapter);
     memcpy(session->adapters, like->adapters, sizeof session->adapters);
     atomic_init(&session->cancelled, false);
-    if (pthread_cond_init(&session->wake, NULL) == 0) return session;
+    if (pthread_cond_init(&session->wake, NULL) == 0) {
+        for (int32_t i = 0; i < session->adapter_count; i++)
+            covey__adapter_hold(session->adapter[i].adapter);
+        return session;
+    }
     covey__free(like->model->env, session);
     return NULL;
 }
@@ -187,8 +225,7 @@ covey_status covey__session_new(const covey_session *like, covey_session **sessi
     *session = NULL;
     uint64_t pages = 0;
     covey_status status = page_bytes(like, &pages, error);
-    if (status == COVEY_OK)
-        status = covey__workspace_reserve(model, workspace_batch(like), like->context, error);
+    if (status == COVEY_OK) status = covey__workspace_reserve(model, workspace_need(like), error);
     if (status != COVEY_OK) return status;
     covey_session *opened = copy_options(like);
     if (!opened) return covey__no_memory(error, "session", sizeof *opened);

@@ -39,7 +39,7 @@ static void hash_samples(covey__sha256 *hash, const covey__gguf_tensor *tensor) 
 /* The digest that the opener gave, or that of all bytes before the weights, of the file's size, and
  * of samples of each tensor: another model differs in one of them, and so does this one trained
  * further. */
-static covey_status model_identity(const covey_model *model, uint8_t identity[32],
+covey_status covey__model_identity(const covey_model *model, uint8_t identity[32],
                                    covey_error *error) {
     if (model->has_identity) {
         memcpy(identity, model->identity, 32);
@@ -107,7 +107,7 @@ static covey_status make_header(const covey_session *session, header *h, covey_e
                   .token_count = (uint32_t)session->token_count,
                   .ready = (uint32_t)session->ready};
     covey__session_key(session, h->key);
-    return model_identity(session->model, h->identity, error);
+    return covey__model_identity(session->model, h->identity, error);
 }
 
 static uint64_t body_bytes(const covey_model *model, const header *h, uint64_t page_bytes) {

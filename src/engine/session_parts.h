@@ -169,6 +169,8 @@ struct covey_session {
     covey_context_policy policy;
     int32_t keep;
     bool alone;
+    int32_t adapter_count;
+    covey__adapter_use adapter[COVEY_ADAPTERS_MAX]; /* held */
     uint8_t adapters[32]; /* digest of the adapters and their scales; zeros: none */
     size_t token_count;
     size_t ready; /* tokens whose keys and values are in the pages: fewer only after a failed slide

@@ -56,8 +56,9 @@ static uint64_t input_bytes(const covey_model *model, int32_t batch) {
 }
 
 /* Lays the workspace out from `base`, or only counts when it is NULL. */
-static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context, char *base,
+static uint64_t lay_out(const covey_model *model, covey__workspace_need need, char *base,
                         covey__workspace *w) {
+    int32_t batch = need.batch;
     const covey__hyper *hyper = &model->hyper;
     int64_t query = (int64_t)hyper->head_count * hyper->head_dim;
     int64_t kv = (int64_t)hyper->kv_head_count * hyper->head_dim;
@@ -76,16 +77,17 @@ static uint64_t lay_out(const covey_model *model, int32_t batch, int32_t context
     w->logits = carve(&at, floats(COVEY__MANY_MAX, hyper->vocabulary_size));
     w->tokens = carve(&at, (uint64_t)batch * sizeof *w->tokens);
     w->blocks = carve(&at, 2 * (uint64_t)covey__blocks_max(batch) * sizeof *w->blocks);
+    w->adapted = carve(&at, floats(batch, need.adapter_floats));
     w->inputs = carve(&at, input_bytes(model, batch));
-    w->thread_bytes = thread_bytes(model, context);
+    w->thread_bytes = thread_bytes(model, need.context);
     w->threads = carve(&at, w->thread_bytes * (uint64_t)covey__pool_threads(model->pool));
     w->shares = carve(&at, (uint64_t)covey__pool_threads(model->pool) * sizeof *w->shares);
     return at.at;
 }
 
-uint64_t covey__workspace_bytes(const covey_model *model, int32_t batch, int32_t context) {
+uint64_t covey__workspace_bytes(const covey_model *model, covey__workspace_need need) {
     covey__workspace unused;
-    return lay_out(model, batch, context, NULL, &unused) + ALIGN_BYTES;
+    return lay_out(model, need, NULL, &unused) + ALIGN_BYTES;
 }
 
 void *covey__reserve(const covey__env *env, size_t size, void **base) {
@@ -94,11 +96,12 @@ void *covey__reserve(const covey__env *env, size_t size, void **base) {
     return *base ? (void *)(((uintptr_t)*base + 63) & ~(uintptr_t)63) : NULL;
 }
 
-static covey_status grow(covey_model *model, int32_t batch, int32_t context, covey_error *error) {
+static covey_status grow(covey_model *model, covey__workspace_need need, covey_error *error) {
     covey__workspace *w = &model->workspace;
-    if (batch < w->batch) batch = w->batch;
-    if (context < w->context) context = w->context;
-    uint64_t bytes = covey__workspace_bytes(model, batch, context);
+    need.batch = max_i32(need.batch, w->batch);
+    need.context = max_i32(need.context, w->context);
+    need.adapter_floats = max_i32(need.adapter_floats, w->adapter_floats);
+    uint64_t bytes = covey__workspace_bytes(model, need);
     void *base = NULL;
     char *start =
         bytes <= SIZE_MAX ? covey__reserve(model->env, (size_t)bytes - ALIGN_BYTES, &base) : NULL;
@@ -106,19 +109,21 @@ static covey_status grow(covey_model *model, int32_t batch, int32_t context, cov
     covey__free(model->env, w->base);
     w->base = base;
     w->bytes = (size_t)bytes;
-    w->batch = batch;
-    w->context = context;
-    lay_out(model, batch, context, start, w);
+    w->batch = need.batch;
+    w->context = need.context;
+    w->adapter_floats = need.adapter_floats;
+    lay_out(model, need, start, w);
     return COVEY_OK;
 }
 
-covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t context,
+covey_status covey__workspace_reserve(covey_model *model, covey__workspace_need need,
                                       covey_error *error) {
     covey__workspace *w = &model->workspace;
     covey_status status = COVEY_OK;
     pthread_mutex_lock(&w->lock);
-    if (!w->base || batch > w->batch || context > w->context)
-        status = grow(model, batch, context, error);
+    if (!w->base || need.batch > w->batch || need.context > w->context ||
+        need.adapter_floats > w->adapter_floats)
+        status = grow(model, need, error);
     pthread_mutex_unlock(&w->lock);
     return status;
 }
@@ -126,7 +131,7 @@ covey_status covey__workspace_reserve(covey_model *model, int32_t batch, int32_t
 covey_status covey__workspace_take(covey_model *model, covey_error *error) {
     covey__workspace *w = &model->workspace;
     pthread_mutex_lock(&w->lock);
-    covey_status status = w->base ? COVEY_OK : grow(model, w->batch, w->context, error);
+    covey_status status = w->base ? COVEY_OK : grow(model, (covey__workspace_need){0}, error);
     if (status != COVEY_OK) pthread_mutex_unlock(&w->lock);
     return status;
 }
