@@ -3,6 +3,7 @@
 #include "covey/commands.h"
 #include "covey/context.h"
 
+#include "common/files.h"
 #include "common/json_text.h"
 #include "common/options.h"
 
@@ -22,6 +23,7 @@ static const char usage[] =
     "       covey inspect logits MODEL OUT [--all] [-t THREADS] [--kv TYPE] TOKEN...\n"
     "       covey inspect perplexity MODEL FILE [--window TOKENS] [-t THREADS] [--kv TYPE]\n"
     "       covey inspect embed MODEL TEXT [--pooling NAME] [--raw] [-t THREADS]\n"
+    "       covey inspect adapter MODEL ADAPTER [--bind OUT]\n"
     "       covey inspect model MODEL\n"
     "\n"
     "tokens      reads text on standard input and prints token ids on one line, without BOS;\n"
@@ -31,6 +33,7 @@ static const char usage[] =
     "perplexity  prints JSON: windows that do not overlap, each after BOS, all positions (256)\n"
     "embed       prints the vector of a text, one number a line; --pooling mean, cls or last in\n"
     "            place of the model's own; --raw leaves its length, which else becomes 1\n"
+    "adapter     checks that a LoRA fits; --bind OUT writes a copy that is bound to this model\n"
     "model       prints what the file says of itself, as JSON\n"
     "\n"
     "covey inspect VERB --help says more.\n"
@@ -47,6 +50,8 @@ typedef struct inspect {
     bool special, raw, all;
     const char *pooling;
     covey_kv_type kv;
+    app_texts adapters;
+    const char *bind;
     covey_runtime *runtime;
     covey_model *model;
     covey_model_info info;
@@ -160,11 +165,16 @@ static int inspect_logits(const inspect *in) {
     options.context_tokens = in->token_count;
     options.kv_type = in->kv;
     covey_session *session = NULL;
-    covey_status status = covey_session_open(in->model, &options, &session, &error);
+    app_adapters adapters = {.count = 0};
+    covey_status status = app_open_adapters(&in->adapters, in->model, &adapters, &error);
+    options.adapters = adapters.uses;
+    options.adapter_count = adapters.count;
+    if (status == COVEY_OK) status = covey_session_open(in->model, &options, &session, &error);
     FILE *file = status == COVEY_OK ? fopen(in->positional[1], "wb") : NULL;
     if (file) status = write_logits(in, session, tokens, file, &error);
     bool written = file && fclose(file) == 0 && status != COVEY_ERROR_IO;
     covey_session_close(session);
+    app_close_adapters(&adapters);
     free(tokens);
     if (status != COVEY_OK && status != COVEY_ERROR_IO) return failed(&error);
     if (!written) fprintf(stderr, "covey inspect: cannot write %s\n", in->positional[1]);
@@ -291,6 +301,25 @@ static int inspect_model(const inspect *in) {
     return 0;
 }
 
+/* Opening it is the check. */
+static int inspect_adapter(const inspect *in) {
+    covey_error error = {.message = ""};
+    covey_adapter *adapter = NULL;
+    covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
+    covey_status status = covey_adapter_open(in->model, in->positional[1], &adapter, &error);
+    if (status != COVEY_OK) return failed(&error);
+    covey_adapter_describe(adapter, &info);
+    printf("{\"name\":");
+    app_put_json_text(stdout, info.name);
+    printf(",\"rank\":%d,\"alpha\":%g,\"matrices\":%d,\"bytes\":%llu,\"bound\":%s}\n",
+           (int)info.rank_max, (double)info.alpha, (int)info.matrix_count,
+           (unsigned long long)info.bytes, info.bound ? "true" : "false");
+    covey_adapter_close(adapter);
+    if (in->bind) status = covey_adapter_bind(in->model, in->positional[1], in->bind, &error);
+    if (status == COVEY_OK && in->bind) app_share(in->bind);
+    return status == COVEY_OK ? 0 : failed(&error);
+}
+
 typedef struct inspect_verb {
     const char *name, *arguments, *summary, *example;
     size_t positional_min, positional_max;
@@ -310,6 +339,11 @@ static const inspect_verb verbs[] = {
      "  covey inspect perplexity model.gguf text.txt --window 256", 2, 2, inspect_perplexity},
     {"embed", "MODEL.gguf TEXT", "Prints the vector of a text, one number a line.",
      "  covey inspect embed bge.gguf 'a cat on a mat'", 2, 2, inspect_embed},
+    {"adapter", "MODEL.gguf ADAPTER.gguf",
+     "Checks that a LoRA fits the model and prints what it is, as JSON. With --bind, writes a "
+     "copy\n"
+     "that names the model as its base: others refuse it then.",
+     "  covey inspect adapter model.gguf lora.gguf --bind bound.gguf", 2, 2, inspect_adapter},
     {"model", "MODEL.gguf", "Prints what the file says of itself, as JSON.",
      "  covey inspect model model.gguf", 1, 1, inspect_model},
 };
@@ -325,6 +359,8 @@ static bool read_options(inspect *in, const inspect_verb *verb, int argc, char *
         {"window", 'w', APP_INT, &in->window, "N", "tokens of a window (256)", 1, 1 << 20},
         {"pooling", 0, APP_TEXT, &in->pooling, "NAME", "mean, cls, last (the model's own)", 0, 0},
         {"raw", 0, APP_FLAG, &in->raw, NULL, "leave the vector's length as it is", 0, 0},
+        APP_OPTION_ADAPTER(in->adapters),
+        {"bind", 0, APP_TEXT, &in->bind, "OUT.gguf", "write a copy bound to the model", 0, 0},
         {"kv", 0, APP_TEXT, &kv, "TYPE", APP_KV_HELP, 0, 0},
         {"threads", 't', APP_INT, &in->threads, "N", "threads that compute; 0: one a core (0)", 0,
          256},
@@ -374,7 +410,8 @@ int covey_cmd_inspect(int argc, char **argv) {
     const inspect_verb *found = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(verbs[i].name, argv[1])) found = &verbs[i];
-    if (!found) return complain("expected tokens, logits, perplexity, embed or model", argv[1]);
+    if (!found)
+        return complain("expected tokens, logits, perplexity, embed, adapter or model", argv[1]);
     if (!read_options(&in, found, argc - 1, argv + 1, &exit_status)) return exit_status;
     return run_verb(&in, found);
 }

@@ -350,6 +350,7 @@ int covey_cmd_run(int argc, char **argv) {
         {"stats", 0, APP_FLAG, &r.stats, NULL, "print time and rates after each answer", 0, 0},
         {"json", 0, APP_FLAG, &r.json, NULL, "print one JSON object for the answer", 0, 0},
         APP_OPTION_KV(r.context),
+        APP_OPTION_ADAPTER(r.context.adapters),
         APP_OPTION_THREADS(r.context),
         APP_OPTION_STATE(r.context),
         APP_OPTION_BUILTIN(r.context),

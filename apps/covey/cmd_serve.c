@@ -183,6 +183,7 @@ int covey_cmd_serve(int argc, char **argv) {
         {"app-version", 0, APP_TEXT, &d.context.app_version, "V",
          "of the app, for what ensembles need", 0, 0},
         APP_OPTION_KV(d.context),
+        APP_OPTION_ADAPTER(d.context.adapters),
         APP_OPTION_THREADS(d.context),
         APP_OPTION_STATE(d.context),
         APP_OPTION_BUILTIN(d.context),

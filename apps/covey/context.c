@@ -153,10 +153,15 @@ bool app_open_served(app_context *context, const char *path, int32_t conversatio
     covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
     options.conversations_max = conversations_max;
     options.session.kv_type = context->kv_type;
+    app_adapters adapters = {.count = 0};
     covey_status status = open_model(context, path, served, &model, error);
+    if (!status) status = app_open_adapters(&context->adapters, model, &adapters, error);
+    options.session.adapters = adapters.uses;
+    options.session.adapter_count = adapters.count;
     if (!status)
         status =
             covey_backend_local_with(context->runtime, model, &options, &served->backend, error);
+    app_close_adapters(&adapters); /* the backend holds them now */
     if (status)
         covey_model_close(model);
     else

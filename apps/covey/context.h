@@ -3,6 +3,8 @@
 #ifndef COVEY_APPS_CONTEXT_H
 #define COVEY_APPS_CONTEXT_H
 
+#include "covey/adapters.h"
+
 #include <covey/agent.h>
 #include <covey/session.h>
 
@@ -18,6 +20,7 @@ typedef struct app_context {
     int64_t threads; /* 0: one a core */
     bool verbose;
     covey_kv_type kv_type; /* what `kv` names, read by app_read_kv */
+    app_texts adapters;    /* --adapter */
     /* opened */
     covey_runtime *runtime;
     char *state_dir;

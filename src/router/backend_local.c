@@ -18,7 +18,8 @@ typedef struct local_backend {
     covey_model *model;
     covey_model_info info;
     int32_t conversations_max;
-    covey_session_options session; /* what conversations are opened with */
+    covey_session_options session;                  /* what conversations are opened with */
+    covey_adapter_use adapters[COVEY_ADAPTERS_MAX]; /* session.adapters, held */
     atomic_int conversation_count;
 } local_backend;
 
@@ -183,6 +184,8 @@ static void local_cancel(void *user, void *conversation) {
 
 static void local_destroy(void *user) {
     local_backend *local = user;
+    for (size_t i = 0; i < local->session.adapter_count; i++)
+        covey_adapter_close(local->adapters[i].adapter);
     covey_model_close(local->model);
     covey__free(local->env, local);
 }
@@ -192,6 +195,15 @@ static covey_session_options full_session(const covey_session_options *given) {
     memcpy(&full, given, given->size < sizeof full ? given->size : sizeof full);
     full.size = sizeof full;
     return full;
+}
+
+/* The adapters stay open for conversations to come. */
+static void keep_adapters(local_backend *local) {
+    for (size_t i = 0; i < local->session.adapter_count; i++) {
+        local->adapters[i] = local->session.adapters[i];
+        covey__adapter_hold(local->adapters[i].adapter);
+    }
+    local->session.adapters = local->adapters;
 }
 
 covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_model,
@@ -209,13 +221,21 @@ covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_
     local->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(take_model, &local->info);
     local->session = full_session(&full.session);
+    if (local->session.adapter_count > COVEY_ADAPTERS_MAX) {
+        covey__free(env, local);
+        return covey__fail(error, COVEY_ERROR_LIMIT, "backend: adapters: expected at most %d",
+                           COVEY_ADAPTERS_MAX);
+    }
     local->conversations_max =
         full.conversations_max > 0 ? full.conversations_max : COVEY__CONVERSATIONS_DEFAULT;
     covey_backend_table table = {sizeof table,       local,        local_available, local_report,
                                  local_count_tokens, local_open,   local_close,     local_generate,
                                  local_cancel,       local_destroy};
     covey_status status = covey_backend_new(runtime, &table, backend, error);
-    if (status) covey__free(env, local);
+    if (status)
+        covey__free(env, local);
+    else
+        keep_adapters(local);
     return status;
 }
 
