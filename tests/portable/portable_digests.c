@@ -8,6 +8,7 @@
 #include "base/runtime.h"
 #include "base/sha256.h"
 
+#include <covey/embedding.h>
 #include <covey/session.h>
 
 static const covey__kernels *kernels;
@@ -234,7 +235,19 @@ static void digest_logits(covey__sha256 *hash, const covey_session *session) {
     covey__sha256_update(hash, logits, count * sizeof *logits);
 }
 
-/* A prompt in two unequal parts, then greedy tokens, with each KV type that the heads allow. */
+static void digest_embedding(covey__sha256 *hash, covey_model *model, int32_t width,
+                             const covey_token *tokens) {
+    covey_error error = {.message = ""};
+    covey_embedding_input inputs[2] = {{tokens, 30}, {tokens + 5, 9}};
+    float *vectors = malloc(2 * (size_t)width * sizeof *vectors);
+    if (vectors == NULL) exit(1);
+    must(covey_model_embed(model, NULL, inputs, 2, vectors, &error), &error);
+    covey__sha256_update(hash, vectors, 2 * (size_t)width * sizeof *vectors);
+    free(vectors);
+}
+
+/* Embeddings; a prompt in two unequal parts, then greedy tokens, with each KV type that the heads
+ * allow. */
 static void print_model(covey_runtime *runtime, const char *path) {
     covey_error error = {.message = ""};
     size_t size;
@@ -248,17 +261,18 @@ static void print_model(covey_runtime *runtime, const char *path) {
     covey_model_describe(model, &info);
     covey__sha256 hash;
     covey__sha256_init(&hash);
-    for (covey_kv_type kv = COVEY_KV_F32; kv <= COVEY_KV_Q8_0; kv++) {
+    covey_token tokens[32];
+    uint64_t seed = 4711u;
+    for (int i = 0; i < 32; i++)
+        tokens[i] = (covey_token)(case_random(&seed) % (uint32_t)info.vocabulary_size);
+    digest_embedding(&hash, model, info.embedding_width, tokens);
+    for (covey_kv_type kv = COVEY_KV_F32; kv <= COVEY_KV_Q8_0 && info.generates; kv++) {
         covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
         options.context_tokens = 64;
         options.kv_type = kv;
         options.alone = true;
         covey_session *session;
         must(covey_session_open(model, &options, &session, &error), &error);
-        covey_token tokens[32];
-        uint64_t seed = 4711u;
-        for (int i = 0; i < 32; i++)
-            tokens[i] = (covey_token)(case_random(&seed) % (uint32_t)info.vocabulary_size);
         must(covey_session_append(session, tokens, 27, &error), &error);
         digest_logits(&hash, session);
         must(covey_session_append(session, tokens + 27, 3, &error), &error);

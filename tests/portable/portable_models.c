@@ -1,5 +1,5 @@
-/* Writes a small model with random weights for every weight type, and one for every architecture
- * that opens sessions, into a folder: what portable_digests computes on each processor.
+/* Writes a small model with random weights for every weight type, and one for every architecture,
+ * into a folder: what portable_digests computes on each processor.
  * usage: portable_models FOLDER */
 #include "unit/engine/synthetic.h"
 #include "unit/kernel/kernel_cases.h"
@@ -63,12 +63,15 @@ int main(int count, char **arguments) {
         snprintf(path, sizeof path, "%s/type-%u.gguf", arguments[1], case_types[i]);
         write_model(&s, path);
     }
-    static const char *const architectures[] = {"qwen2", "qwen3", "gemma3", "phi3"};
+    static const char *const architectures[] = {"qwen2", "qwen3",   "gemma3",
+                                                "phi3",  "smollm3", "bert"};
     for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
         synthetic s = SYNTHETIC_WIDE;
         s.architecture = architectures[i];
         s.type = s.output_type = COVEY__TYPE_Q8_0;
         s.window = i == 2 ? 16 : 0;
+        if (i == 4) s.layers = 4; /* the fourth has no RoPE */
+        if (i == 5) s.kv_heads = s.heads;
         snprintf(path, sizeof path, "%s/%s.gguf", arguments[1], architectures[i]);
         write_model(&s, path);
     }
