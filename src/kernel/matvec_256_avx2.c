@@ -8,15 +8,6 @@
 #define SIGNED (-1)
 #define MINIMA (-2)
 
-/* The int16 scales of the 32 columns j of a half: of one sub-block or of two. */
-COVEY__INLINE __m256i spread(__m256i scales, const int j, const int sub) {
-    const __m256i low = _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3,
-                                         2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
-    if (sub == 32)
-        return _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(0x0100 + 0x202 * j)));
-    return _mm256_shuffle_epi8(scales, _mm256_add_epi8(low, _mm256_set1_epi8((char)(4 * j))));
-}
-
 /* A half of a row's block against the token. `scales`: of the half, or with 8 sub-blocks all, and
  * then `first` is the half's first one. */
 COVEY__INLINE __m256i half_sums(__m256i z, const __m256i u[4], const int8_t *q, __m256i scales,
@@ -29,7 +20,7 @@ COVEY__INLINE __m256i half_sums(__m256i z, const __m256i u[4], const int8_t *q, 
             w = _mm256_abs_epi8(w);
         }
         __m256i pairs = _mm256_maddubs_epi16(w, v);
-        z = _mm256_add_epi32(z, _mm256_madd_epi16(pairs, spread(scales, first + j, sub)));
+        z = _mm256_add_epi32(z, _mm256_madd_epi16(pairs, covey__spread(scales, first + j, sub)));
     }
     return z;
 }

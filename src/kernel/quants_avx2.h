@@ -209,6 +209,50 @@ COVEY__INLINE covey__scales covey__scales_iq4_xs(const uint8_t *w) {
     return (covey__scales){_mm256_broadcastsi128_si256(s), _mm256_zextsi128_si256(s)};
 }
 
+/* The int16 scales of the 32 columns j of a half: of one sub-block or of two (then `scales` are the
+ * half's 8, in both halves of the register). */
+COVEY__INLINE __m256i covey__spread(__m256i scales, const int j, const int sub) {
+    const __m256i low = _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3,
+                                         2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
+    if (sub == 32)
+        return _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(0x0100 + 0x202 * j)));
+    return _mm256_shuffle_epi8(scales, _mm256_add_epi8(low, _mm256_set1_epi8((char)(4 * j))));
+}
+
+/* Levels less `base`, times their sub-blocks' scales, plus `more`, where that fits unsigned bytes.
+ */
+COVEY__INLINE void covey__scale_levels(__m256i u[4], __m256i scales, int half, int base, int more) {
+    const __m256i low = _mm256_set1_epi16(0xff);
+    __m128i eight = half ? _mm256_extracti128_si256(scales, 1) : _mm256_castsi256_si128(scales);
+    __m256i both = _mm256_broadcastsi128_si256(eight);
+    COVEY__UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m256i scale = covey__spread(both, j, 16);
+        __m256i v = _mm256_sub_epi8(u[j], _mm256_set1_epi8((char)base));
+        __m256i even = _mm256_and_si256(_mm256_mullo_epi16(v, scale), low);
+        __m256i odd = _mm256_mullo_epi16(_mm256_srli_epi16(v, 8), scale);
+        v = _mm256_or_si256(even, _mm256_slli_epi16(odd, 8));
+        u[j] = _mm256_add_epi8(v, _mm256_set1_epi8((char)more));
+    }
+}
+
+/* Q2_K as unsigned levels of 0 to 45 without scales, and Q3_K as -124 to 128, plus 127. */
+COVEY__INLINE void covey__half_q2_k_whole(const uint8_t *w, int half, __m256i u[4]) {
+    covey__half_q2_k(w, half, u);
+    covey__scale_levels(u, covey__scales_q2_k(w).scale, half, 0, 0);
+}
+COVEY__INLINE void covey__half_q3_k_whole(const uint8_t *w, int half, __m256i u[4]) {
+    covey__half_q3_k(w, half, u);
+    covey__scale_levels(u, covey__scales_q3_k(w).scale, half, 4, 127);
+}
+COVEY__INLINE covey__scales covey__scales_q2_k_whole(const uint8_t *w) {
+    return covey__scales_q2_k(w);
+}
+COVEY__INLINE covey__scales covey__scales_q3_k_whole(const uint8_t *w) {
+    (void)w;
+    return (covey__scales){_mm256_setzero_si256(), _mm256_set1_epi16(127)};
+}
+
 typedef void (*covey__levels_fn)(const uint8_t *w0, const uint8_t *w1, __m256i u[2]);
 typedef void (*covey__half_fn)(const uint8_t *w, int half, __m256i u[4]);
 typedef covey__scales (*covey__scales_fn)(const uint8_t *w);

@@ -73,5 +73,8 @@ COVEY__DECLARE_UNPACK(q4_k)
 COVEY__DECLARE_UNPACK(q5_k)
 COVEY__DECLARE_UNPACK(q6_k)
 COVEY__DECLARE_UNPACK(iq4_xs)
+/* With the sub-blocks' scales in the bytes, which then take all 8 bits. */
+COVEY__DECLARE_UNPACK(q2_k_whole)
+COVEY__DECLARE_UNPACK(q3_k_whole)
 
 #endif

@@ -16,6 +16,7 @@
 #include "kernel/tile_avx2.h"
 
 #define FIT_WIDE  0
+#define FIT_WHOLE (-1) /* as wide, and without scales of sub-blocks: they are in the bytes */
 #define NO_EXCESS (-1)
 #define MINIMA    (-2) /* unsigned weights, and minima beside the scales */
 
@@ -157,10 +158,14 @@ COVEY__INLINE void multiply_256(const covey__tile *tile, const covey__stretch *s
         ints x, sums;
         COVEY__UNROLL
         for (int t = 0; t < tokens; t++) x[t][0] = x[t][1] = _mm256_setzero_si256();
-        for (int j = 0; j < 256 / sub; j++) {
-            dots_scaled(w, q, scales, x, sub / 4, fit, tokens);
-            w += sub * 16;
-            q += sub * COVEY__GROUP;
+        const int run = fit == FIT_WHOLE ? 32 : sub;
+        for (int j = 0; j < 256 / run; j++) {
+            if (fit == FIT_WHOLE)
+                dots(w, q, x, run / 4, fit, tokens);
+            else
+                dots_scaled(w, q, scales, x, run / 4, fit, tokens);
+            w += run * 16;
+            q += run * COVEY__GROUP;
             scales += 32;
         }
         COVEY__UNROLL
@@ -193,10 +198,11 @@ COVEY__INLINE void multiply_256(const covey__tile *tile, const covey__stretch *s
         multiply_256(tile, s, fit, excess, sub, tokens);                                           \
     }
 
-#define MATMUL(type, isa, shape)                                                                   \
+#define MATMUL(type, isa, shape) MATMUL_OF(type, isa, shape, covey__unpack_##type##_avx2)
+#define MATMUL_OF(type, isa, shape, unpack)                                                        \
     void covey__matmul_##type##_##isa(const covey__product *p, int32_t r0, int32_t r1,             \
                                       void *scratch) {                                             \
-        covey__tile_run_avx2(covey__unpack_##type##_avx2, &(shape), p, r0, r1, scratch);           \
+        covey__tile_run_avx2(unpack, &(shape), p, r0, r1, scratch);                                \
     }
 
 #endif

@@ -16,6 +16,13 @@ static COVEY__NOINLINE void put_scales_8(const covey__scales s[8], int16_t *sub,
     covey__transpose4(m, (uint8_t *)pairs, 64);
 }
 
+static COVEY__NOINLINE void put_pairs_16(const covey__scales s[8], int16_t *pairs) {
+    __m256i z[8];
+    COVEY__UNROLL
+    for (int i = 0; i < 8; i++) z[i] = s[i].other;
+    covey__transpose8(z, (uint8_t *)pairs, 64);
+}
+
 /* And with 16. */
 static COVEY__NOINLINE void put_scales_16(const covey__scales s[8], int16_t *sub, int16_t *pairs) {
     __m256i z[8];
@@ -27,9 +34,7 @@ static COVEY__NOINLINE void put_scales_16(const covey__scales s[8], int16_t *sub
         }
         covey__transpose8(z, (uint8_t *)(sub + 256 * half), 64);
     }
-    COVEY__UNROLL
-    for (int i = 0; i < 8; i++) z[i] = s[i].other;
-    covey__transpose8(z, (uint8_t *)pairs, 64);
+    put_pairs_16(s, pairs);
 }
 
 /* 8 rows' half of a block: 128 columns. */
@@ -50,11 +55,13 @@ COVEY__INLINE void unpack_half(const uint8_t *const p[8], size_t at, const covey
     }
 }
 
-/* `d_at`: where the block's float scales are. */
+/* `d_at`: where the block's float scales are. `sub`: columns a sub-block, or WHOLE where the scales
+ * are in the levels already. */
+#define WHOLE 0
 COVEY__INLINE void unpack(const covey__cut *cut, covey__tile *tile, const size_t bytes,
                           const size_t d_at, covey__half_fn half, covey__scales_fn scales,
                           const int sub, const int flip, const bool minima) {
-    const int subs = 256 / sub;
+    const int subs = sub == 32 ? 8 : 16;
     for (int32_t side = 0; side < 2; side++) {
         const uint8_t *p[8];
         covey__rows(cut->w, cut->r + 8 * side, cut->end, (size_t)cut->k0 / 256 * bytes, p, 8);
@@ -69,6 +76,8 @@ COVEY__INLINE void unpack(const covey__cut *cut, covey__tile *tile, const size_t
             for (int i = 0; i < 8; i++) s[i] = scales(p[i] + at);
             if (sub == 32)
                 put_scales_8(s, sub_to, pairs_to);
+            else if (sub == WHOLE)
+                put_pairs_16(s, pairs_to);
             else
                 put_scales_16(s, sub_to, pairs_to);
             __m256 d, m = _mm256_setzero_ps();
@@ -93,3 +102,5 @@ UNPACK(q4_k, 144, 0, 32, 0, true)
 UNPACK(q5_k, 176, 0, 32, 0, true)
 UNPACK(q6_k, 210, 208, 16, 0, false)
 UNPACK(iq4_xs, 136, 0, 32, 0x80, false)
+UNPACK(q2_k_whole, 84, 80, WHOLE, 0, true)
+UNPACK(q3_k_whole, 110, 108, WHOLE, 0, false)
