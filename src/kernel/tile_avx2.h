@@ -35,6 +35,7 @@ typedef struct covey__stretch {
     float *out;
     size_t out_stride;
     int32_t columns, rows, tokens;
+    const struct covey__tile_ops *ops;
     bool first; /* else the accumulators are continued from `out` */
 } covey__stretch;
 
@@ -49,11 +50,33 @@ typedef struct covey__cut {
 typedef void (*covey__tile_unpack_fn)(const covey__cut *cut, covey__tile *tile);
 typedef void (*covey__tile_fn)(const covey__tile *tile, const covey__stretch *s);
 
+/* The float steps of block b of 256, from scaled integer sums to accumulators. */
+typedef void (*covey__tile_steps_fn)(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                                     const __m256i x[][2], __m256 f[][2]);
+
 /* The product of one shape of blocks, for up to 3 tokens and for 6 (NULL: twice 3). */
 typedef struct covey__tile_ops {
     covey__tile_fn three, six;
-    int32_t sub; /* columns a sub-block of K types; 0: blocks of 32 with one scale */
+    covey__tile_steps_fn steps; /* blocks of 256 */
+    int32_t sub;    /* columns a sub-block, of blocks of 256; 0: blocks of 32 with one scale */
+    int32_t excess; /* the bytes are 2^excess more than the weights; or 0 where none is to go */
 } covey__tile_ops;
+
+/* By number of sub-blocks whose sums count, with minima or with an excess to go out. */
+void covey__steps_8_min_avx2(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                             const __m256i x[][2], __m256 f[][2]);
+void covey__steps_16_min_avx2(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                              const __m256i x[][2], __m256 f[][2]);
+void covey__steps_8_avx2(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                         const __m256i x[][2], __m256 f[][2]);
+void covey__steps_16_avx2(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                          const __m256i x[][2], __m256 f[][2]);
+void covey__steps_0_avx2(const covey__tile *tile, const covey__stretch *s, int32_t b,
+                         const __m256i x[][2], __m256 f[][2]);
+
+/* The accumulators of 6 tokens, zero where a stretch has none; and back to the outputs. */
+void covey__accumulators_get_avx2(const covey__stretch *s, __m256 f[][2]);
+void covey__accumulators_put_avx2(const covey__stretch *s, __m256 f[][2]);
 
 /* Walks over rows, columns and tokens. */
 void covey__tile_run_avx2(covey__tile_unpack_fn unpack, const covey__tile_ops *ops,

@@ -2,8 +2,6 @@
  * once, so that all weights fit. */
 #include "kernel/tile_dots_avx2.h"
 
-#define WIDE_EXCESS 7
-
 COVEY__INLINE void dots(const uint8_t *w, const int8_t *q, ints x, const int steps, const int fit,
                         const int tokens) {
     (void)fit;
@@ -36,24 +34,28 @@ COVEY__INLINE void dots_scaled(const uint8_t *w, const int8_t *q, const int16_t 
     }
 }
 
-#define SHAPE_32(shape, fit, excess)                                                               \
-    SHAPE_FN_32(shape, 3, fit, excess)                                                             \
-    SHAPE_FN_32(shape, 6, fit, excess)                                                             \
-    static const covey__tile_ops shape = {shape##_3, shape##_6, 0};
-#define SHAPE_256(shape, fit, excess, sub)                                                         \
-    SHAPE_FN_256(shape, 3, fit, excess, sub)                                                       \
-    SHAPE_FN_256(shape, 6, fit, excess, sub)                                                       \
-    static const covey__tile_ops shape = {shape##_3, shape##_6, sub};
+PRODUCT_32(any_32_3, 3, FIT_WIDE, ANY, false)
+PRODUCT_32(any_32_6, 6, FIT_WIDE, ANY, false)
+PRODUCT_32(min_32_3, 3, FIT_WIDE, NONE, true)
+PRODUCT_32(min_32_6, 6, FIT_WIDE, NONE, true)
+PRODUCT_256(eight_256_3, 3, FIT_WIDE, 32)
+PRODUCT_256(eight_256_6, 6, FIT_WIDE, 32)
+PRODUCT_256(sixteen_256_3, 3, FIT_WIDE, 16)
+PRODUCT_256(sixteen_256_6, 6, FIT_WIDE, 16)
+PRODUCT_256(whole_256_3, 3, FIT_WHOLE, 16)
+PRODUCT_256(whole_256_6, 6, FIT_WHOLE, 16)
 
-SHAPE_32(byte_32, FIT_WIDE, WIDE_EXCESS)
-SHAPE_32(nibble_32, 8, 3)
-SHAPE_32(five_32, 8, 4)
-SHAPE_32(min_32, 8, MINIMA)
-SHAPE_256(byte_256, FIT_WIDE, WIDE_EXCESS, 32)
-SHAPE_256(min_256, 8, MINIMA, 32)
-SHAPE_256(whole_256_min, FIT_WHOLE, MINIMA, 16)
-SHAPE_256(whole_256, FIT_WHOLE, 0, 16)
-SHAPE_256(six_256, 4, 5, 16)
+static const covey__tile_ops byte_32 = {any_32_3, any_32_6, NULL, 0, 7};
+static const covey__tile_ops nibble_32 = {any_32_3, any_32_6, NULL, 0, 3};
+static const covey__tile_ops five_32 = {any_32_3, any_32_6, NULL, 0, 4};
+static const covey__tile_ops min_32 = {min_32_3, min_32_6, NULL, 0, 0};
+static const covey__tile_ops byte_256 = {eight_256_3, eight_256_6, covey__steps_8_avx2, 32, 7};
+static const covey__tile_ops min_256 = {eight_256_3, eight_256_6, covey__steps_8_min_avx2, 32, 0};
+static const covey__tile_ops six_256 = {sixteen_256_3, sixteen_256_6, covey__steps_16_avx2, 16, 5};
+/* What is too much is in the tile's pairs: 127 times, which no shift is. */
+static const covey__tile_ops whole_256 = {whole_256_3, whole_256_6, covey__steps_16_avx2, 16, 0};
+static const covey__tile_ops whole_256_min = {whole_256_3, whole_256_6, covey__steps_16_min_avx2,
+                                              16, 0};
 
 MATMUL(q8_0, avxvnni, byte_32)
 MATMUL(iq4_nl, avxvnni, byte_32)

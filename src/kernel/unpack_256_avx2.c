@@ -50,6 +50,7 @@ COVEY__INLINE void unpack_half(const uint8_t *const p[8], size_t at, const covey
         half(p[i] + at, c, u[i]);
     }
     for (size_t j = 0; j < 4; j++) {
+        COVEY__UNROLL
         for (int i = 0; i < 8; i++) z[i] = flip ? _mm256_xor_si256(u[i][j], sign) : u[i][j];
         covey__transpose8(z, to + 512 * j, 64);
     }
