@@ -65,10 +65,10 @@ static void slide(covey_session *session, size_t token_count) {
 static void begin(covey_session *session, const covey_token *tokens, size_t token_count,
                   covey__request *request) {
     if (covey__session_slides(session, token_count)) slide(session, token_count);
-    size_t total = session->token_count + token_count, before = session->ready;
+    size_t total = session->token_count + token_count;
     memcpy(session->tokens + session->token_count, tokens, token_count * sizeof *tokens);
-    covey__prefix_find(session, total);
-    session->reused = session->ready - before;
+    session->reused = 0;
+    covey__prefix_find(session, total, false);
     covey__pages_prepare(session, session->ready, total);
     *request = (covey__request){.session = session,
                                 .tokens = session->tokens + session->ready,

@@ -10,6 +10,8 @@
  *   - A session that generates comes back soon after its pass. The leader waits for those that took
  *     part in the last pass, a part of that pass's time at most; who does not come in time is not
  *     waited for again for a while (`patience`). So N threads that generate settle into one pass.
+ *   - What was computed of a prompt is in the prefix tree after each piece, and a prompt looks
+ * there again before each: prompts that begin alike and come together are computed once.
  *   - What fails one request does not fail another: a pass that meets a number that is not finite
  *     is computed again for each request by itself; a cancelled request is dropped.
  *
@@ -139,14 +141,28 @@ static int32_t prompt_rows(const covey__combine *c, const batch *b, int32_t rows
     return (b->count > 0 || others > 0) && left > PROMPT_ROWS ? PROMPT_ROWS : left;
 }
 
+/* A prompt's beginning may have been computed by others since it was queued. */
+static void look_again(covey__request *request) {
+    covey_session *session = request->session;
+    size_t total = (size_t)(request->position + request->count), before = session->ready;
+    covey__prefix_find(session, total, true);
+    if (session->ready == before) return;
+    covey__pages_prepare(session, session->ready, total);
+    request->tokens = session->tokens + session->ready;
+    request->position = (int32_t)session->ready;
+    request->count = (int32_t)(total - session->ready);
+    request->done = 0;
+}
+
 static void gather_long(covey__combine *c, batch *b, int32_t rows_max) {
     int32_t budget = prompt_rows(c, b, rows_max);
     for (covey__request **link = &c->first; *link && budget > 0;) {
         covey__request *request = *link;
+        if (!is_short(request)) look_again(request);
         int32_t rows = request->count - request->done;
         if (rows > request->session->batch) rows = request->session->batch;
         if (rows > budget) rows = budget;
-        if (is_short(request) || !take(b, request, rows, rows_max)) {
+        if (request->wanted > 1 || !take(b, request, rows, rows_max)) {
             link = &request->next;
         } else {
             unlink_at(c, link);
@@ -231,6 +247,16 @@ static void compute_all(covey_model *model, batch *b) {
     }
 }
 
+/* Prompts that are not through show already what was computed of them. */
+static void publish(batch *b) {
+    for (int32_t i = 0; i < b->count; i++) {
+        covey__request *r = b->requests[i];
+        if (r->status != COVEY_OK || r->done + r->taken == r->count) continue;
+        r->session->ready = (size_t)(r->position + r->done + r->taken);
+        covey__prefix_publish(r->session, false);
+    }
+}
+
 /* ---- Leading ---- */
 
 static void settle(covey__combine *c, batch *b) {
@@ -271,6 +297,7 @@ static void step(covey_model *model) {
     pthread_mutex_unlock(&c->lock);
     int64_t begin = covey__monotonic_us();
     if (b.count > 0) compute_all(model, &b);
+    publish(&b);
     covey__workspace_give(model);
     pthread_mutex_lock(&c->lock);
     if (b.count > 0) c->pass_us = covey__monotonic_us() - begin;

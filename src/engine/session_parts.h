@@ -102,9 +102,11 @@ void covey__page_set(covey_session *session, int32_t place, covey__page *page);
 void covey__page_copy(const covey__page_pool *pool, covey__page *to, covey__page *from);
 
 /* session_prefix.c. Takes over what the tree has of the session's first `token_count` tokens
- * (session->tokens) beyond those that are ready, but not the last one. */
-void covey__prefix_find(covey_session *session, size_t token_count);
-/* Puts the session's full pages into the tree, and, when it closes, its last one. */
+ * (session->tokens) beyond those that are ready, but not the last one. `again`: they were looked
+ * for before, and are counted. */
+void covey__prefix_find(covey_session *session, size_t token_count, bool again);
+/* Puts the session's full pages into the tree, and, when it closes, its last one. Not while a pass
+ * is computed on it: pages may be exchanged for equal ones. */
 void covey__prefix_publish(covey_session *session, bool closes);
 /* Under the lock: takes a page without children out of the tree, without its reference. */
 void covey__prefix_detach(covey__page *page);

@@ -135,15 +135,16 @@ static void take_over(covey_session *session, size_t token_count) {
         covey__page_release(pool_of(session), session->model, page);
 }
 
-void covey__prefix_find(covey_session *session, size_t token_count) {
+void covey__prefix_find(covey_session *session, size_t token_count, bool again) {
     covey_model *model = session->model;
     size_t before = session->ready;
     if (token_count < before + 2) return;
     pthread_mutex_lock(&model->kv.lock);
     if (!session->alone) take_over(session, token_count - 1);
-    model->kv.prompt_tokens += token_count - before;
+    if (!again) model->kv.prompt_tokens += token_count - before;
     model->kv.reused_tokens += session->ready - before;
     pthread_mutex_unlock(&model->kv.lock);
+    session->reused += session->ready - before;
 }
 
 /* ---- Publishing ---- */

@@ -129,6 +129,24 @@ static void test_prompts_make_room(void **state) {
     check_and_close(model, appenders, THREADS);
 }
 
+/* Two equal prompts at once: the second takes over what was computed of the first meanwhile. */
+static void test_equal_prompts(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    appender appenders[2];
+    for (int i = 0; i < 2; i++) {
+        appenders[i] = (appender){.tokens = tokens, .count = 590, .error = {.message = ""}};
+        must(covey_session_open(model, NULL, &appenders[i].session, &error), &error);
+    }
+    run_together(model, appenders, 2, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(appenders[i].status, COVEY_OK);
+        assert_int_equal(covey_session_reused_count(appenders[i].session), 512 * (size_t)i);
+    }
+    check_and_close(model, appenders, 2);
+    covey_runtime_trim(runtime);
+}
+
 /* While others generate, prompts stay short even where no answer waits at the moment. */
 static void test_room_for_who_generates(void **state) {
     (void)state;
@@ -308,13 +326,10 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_pass),
-        cmocka_unit_test(test_prompts_make_room),
-        cmocka_unit_test(test_room_for_who_generates),
-        cmocka_unit_test(test_cancel_one),
-        cmocka_unit_test(test_numbers_of_one),
-        cmocka_unit_test(test_patience),
-        cmocka_unit_test(test_threads_generate),
+        cmocka_unit_test(test_one_pass),      cmocka_unit_test(test_prompts_make_room),
+        cmocka_unit_test(test_equal_prompts), cmocka_unit_test(test_room_for_who_generates),
+        cmocka_unit_test(test_cancel_one),    cmocka_unit_test(test_numbers_of_one),
+        cmocka_unit_test(test_patience),      cmocka_unit_test(test_threads_generate),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
