@@ -41,6 +41,18 @@ grep -q '"stop_reason":"length"' out || fail "the answer is not cut after one to
 grep -q 'first token' err || fail "no figures"
 cmp -s first out || fail "--stats changes the answer"
 
+# Under a schema or a grammar the answer has its form, whatever the model makes of the prompt.
+printf '{"type":"object","properties":{"mood":{"enum":["happy","sad"]},"n":{"type":"integer","minimum":10,"maximum":99}},"required":["mood","n"]}' >schema.json
+"$covey" run --schema schema.json "$model" "$words" >out 2>err || fail "--schema"
+grep -qE '^\{"mood": ?"(happy|sad)", ?"n": ?[1-9][0-9]\}$' out || fail "an answer that the schema does not allow"
+printf 'root ::= ("yes" | "no") [.!]{2}\n' >grammar.gbnf
+"$covey" run --grammar grammar.gbnf "$model" "$words" >out 2>err || fail "--grammar"
+grep -qE '^(yes|no)[.!]{2}$' out || fail "an answer that the grammar does not allow"
+status=0
+printf '{"not":{}}' >schema.json
+"$covey" run --schema schema.json "$model" "$words" >out 2>err || status=$?
+[ "$status" = 1 ] && grep -q 'the keyword "not" is not supported' err || fail "a keyword that is not supported"
+
 status=0
 "$covey" run -c 16 "$model" "$(seq 1 200 | tr '\n' ' ')" >out 2>err || status=$?
 [ "$status" = 1 ] && grep -q 'do not fit a context of 16' err || fail "a prompt that is too long"
