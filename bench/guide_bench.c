@@ -5,7 +5,7 @@
  *   guide_bench VOCABULARY.gguf      prints one line for each schema */
 #include "base/runtime.h"
 #include "engine/engine.h"
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>

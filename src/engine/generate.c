@@ -5,7 +5,7 @@
  * it allows is drawn, and tokens that it leaves no choice about come with the one before them, in
  * one pass. */
 #include "engine/engine.h"
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * changes; runs that ended wait in its pool, with their automaton and their masks, for the next
  * generation on the same vocabulary. Neighbours: the front ends, guide_program.c; generate.c is
  * what uses runs. */
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  * rules are entered in the order that guide_check.c gives, which exists since no rule begins with
  * itself. That a called rule may be empty is known from its cost, so a rule that was just entered
  * is never returned from at the same place. */
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * kept by set, the least recently used leaves. When the machine is full in the middle of a walk, it
  * collects, keeping the walk's own path. Nothing here allocates but the tokenizer's scratch for a
  * forced stretch; when that is refused, the stretch is simply drawn token by token. */
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <string.h>
 

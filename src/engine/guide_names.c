@@ -3,7 +3,7 @@
  * and a token that would end a name which its object has already is not taken. Names are compared
  * as written (those of the model's choice have no escapes), by 64-bit hashes: two different names
  * with one hash would only cost a name. */
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <string.h>
 

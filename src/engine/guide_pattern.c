@@ -20,9 +20,11 @@ typedef struct parser {
     size_t size, at;
     int nested;
     bool failed;
+    covey__guide_node *variable; /* the last part of the whole that varies in length */
+    size_t variable_count;       /* of them; each that is no repeat of a character counts twice */
 } parser;
 
-static const piece no_piece = {NULL, 0, 0};
+static const piece no_piece = {NULL, 0, 0, NULL};
 
 static piece refuse(parser *p, covey_status status, const char *what) {
     char shown[80];
@@ -248,12 +250,12 @@ static piece class_of(parser *p) {
     }
     p->at++;
     covey__guide_set set = covey__guide_set_of(p->builder, in.of, in.count, negated);
-    return (piece){covey__guide_json_char(p->builder, set), 1, 1};
+    return (piece){covey__guide_json_char(p->builder, set), 1, 1, NULL};
 }
 
 static piece set_piece(parser *p, const covey__guide_range *of, size_t count, bool negated) {
     covey__guide_set set = covey__guide_set_of(p->builder, of, count, negated);
-    return (piece){covey__guide_json_char(p->builder, set), 1, 1};
+    return (piece){covey__guide_json_char(p->builder, set), 1, 1, NULL};
 }
 
 /* ---- Expressions ---- */
@@ -373,7 +375,9 @@ static piece quantified(parser *p, piece of) {
     if (next == '*' || next == '+' || next == '?' || next == '{')
         return refuse(p, COVEY_ERROR_FORMAT, "nothing to repeat");
     piece out = {covey__guide_repeat(p->builder, of.node, min, max), times(of.min, min),
-                 times(of.max, max)};
+                 times(of.max, max), NULL};
+    if (of.min == 1 && of.max == 1 && out.node && out.node->kind == COVEY__GUIDE_REPEAT)
+        out.variable = out.node;
     if (!out.node) p->failed = true;
     return out;
 }
@@ -383,7 +387,7 @@ static piece sequence(parser *p) {
     enum { MANY = 64 };
     covey__guide_node *parts[MANY];
     size_t count = 0;
-    piece all = {NULL, 0, 0};
+    piece all = no_piece;
     bool top = p->nested == 0, from_start = false, to_end = false;
     if (top && peek(p, 0) == '^') from_start = ++p->at;
     for (int c; !p->failed && (c = peek(p, 0)) >= 0 && c != '|' && c != ')';) {
@@ -401,6 +405,10 @@ static piece sequence(parser *p) {
         parts[count++] = next.node;
         all.min = add(all.min, next.min);
         all.max = add(all.max, next.max);
+        if (top && next.min != next.max) {
+            p->variable_count += next.variable ? 1 : 2;
+            p->variable = next.variable;
+        }
     }
     all.node = covey__guide_sequence(p->builder, parts, count);
     if (!top || p->failed || (from_start && to_end)) return all;
@@ -408,13 +416,15 @@ static piece sequence(parser *p) {
         covey__guide_repeat(p->builder, covey__guide_any_char(p->builder), 0, COVEY__GUIDE_NO_END);
     covey__guide_node *whole[] = {from_start ? covey__guide_empty(p->builder) : any, all.node,
                                   to_end ? covey__guide_empty(p->builder) : any};
-    return (piece){covey__guide_sequence(p->builder, whole, 3), all.min, COVEY__GUIDE_NO_END};
+    p->variable_count += 2;
+    return (piece){covey__guide_sequence(p->builder, whole, 3), all.min, COVEY__GUIDE_NO_END, NULL};
 }
 
 static piece alternatives(parser *p) {
     piece all = sequence(p);
     while (!p->failed && peek(p, 0) == '|') {
         p->at++;
+        if (p->nested == 0) p->variable_count += 2;
         piece next = sequence(p);
         covey__guide_node *ways[] = {all.node, next.node};
         all.node = covey__guide_choice(p->builder, ways, 2);
@@ -430,5 +440,7 @@ covey__guide_pattern covey__guide_pattern_of(covey__guide_builder *builder, cons
     parser p = {.builder = builder, .text = pattern, .where = where, .size = size};
     piece all = alternatives(&p);
     if (!p.failed && p.at < p.size) return refuse(&p, COVEY_ERROR_FORMAT, "a ) without its (");
-    return p.failed ? no_piece : all;
+    if (p.failed) return no_piece;
+    all.variable = p.variable_count == 1 ? p.variable : NULL;
+    return all;
 }

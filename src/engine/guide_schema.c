@@ -136,15 +136,32 @@ static node *quoted(compiler *c, node *content) {
     return sequence(c, text(c, "\""), content, text(c, "\""));
 }
 
+/* Gives the one part that varies the lengths that are left for it. */
+static node *narrowed(compiler *c, const covey__guide_pattern *pattern, uint32_t min,
+                      uint32_t max) {
+    node *variable = pattern->variable;
+    uint32_t fixed = pattern->min - variable->min;
+    uint32_t least = min > fixed ? min - fixed : 0, most = max;
+    if (max != COVEY__GUIDE_NO_END) most = max - fixed;
+    if (least < variable->min) least = variable->min;
+    if (most > variable->max) most = variable->max;
+    covey__guide_node *again = repeat(c, variable->children[0], least, most);
+    if (!again) return NULL;
+    *variable = *again;
+    return quoted(c, pattern->node);
+}
+
 /* A pattern whose strings all have a length within the bounds needs no counting. */
 static node *patterned(compiler *c, const covey__guide_pattern *pattern, uint32_t min, uint32_t max,
                        const char *where) {
     if (!pattern->node) return NULL;
     if (pattern->min >= min && pattern->max <= max) return quoted(c, pattern->node);
     if (pattern->max < min || pattern->min > max) return covey__guide_nothing(c->builder);
+    if (pattern->variable) return narrowed(c, pattern, min, max);
     return refuse(c, COVEY_ERROR_UNSUPPORTED, where,
-                  "the keywords \"minLength\" and \"maxLength\" beside a pattern or format that "
-                  "allows other lengths are not supported; write the length into the pattern");
+                  "the keywords \"minLength\" and \"maxLength\" are supported beside a pattern or "
+                  "format that keeps them anyway, or that varies in one repeated character alone; "
+                  "write the length into the pattern");
 }
 
 static node *string_of(compiler *c, const covey__json *schema, const char *where) {

@@ -10,7 +10,10 @@
 /* A part of a string's content as JSON writes it, and how many characters it stands for. */
 typedef struct covey__guide_pattern {
     covey__guide_node *node;
-    uint32_t min, max; /* max may be COVEY__GUIDE_NO_END */
+    uint32_t min, max;           /* max may be COVEY__GUIDE_NO_END */
+    covey__guide_node *variable; /* the one part whose length is not fixed, a repeat of single
+                                    characters, where there is such a one: its counts may be
+                                    narrowed */
 } covey__guide_pattern;
 
 /* An ECMA-262 regular expression of the stated subset, found anywhere in the string unless it is

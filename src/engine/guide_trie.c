@@ -6,7 +6,7 @@
  * where all its characters lead the automaton back to where it is. Built once for a model, when a
  * guide is first used with it; 24 bytes for each distinct beginning of tokens. Control tokens,
  * unknown and unused ones are not in it. */
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <string.h>
 

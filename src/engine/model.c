@@ -2,7 +2,7 @@
  * tensors. No weight is read here, so that opening takes the vocabulary's time and no more. A model
  * is counted: each session holds it, and it closes with the last of them. */
 #include "engine/engine.h"
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/runtime.h"
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 static covey_runtime *guide_fuzz_runtime(void) {
     static covey_runtime *runtime;

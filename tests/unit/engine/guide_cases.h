@@ -4,7 +4,7 @@
 
 #include "synthetic.h"
 
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #define CASE_TEXTS 14
 

@@ -4,7 +4,7 @@
  * leaves alone. */
 #include "synthetic.h"
 
-#include "engine/guide.h"
+#include "engine/guide_run.h"
 
 #include "guide_schemas.h"
 #include "guide_validator.h"

@@ -20,7 +20,8 @@ static covey_token draw(covey_sampling sampling, const float *logits, uint64_t s
     static const covey_token none[4096] = {0};
     sampling.seed = seed;
     assert_true(position <= 4096);
-    covey_token token = covey__sample(&sampling, logits, COUNT, none, position, candidates, seen, NULL);
+    covey_token token =
+        covey__sample(&sampling, logits, COUNT, none, position, candidates, seen, NULL);
     for (size_t i = 0; i < sizeof seen; i++) assert_int_equal(seen[i], 0);
     return token;
 }
@@ -56,11 +57,14 @@ static void test_penalty(void **state) {
     /* Token 0 counts once though it stands there three times: 4 / 2 < 3. Token 1 is too long ago.
      */
     sampling.repetition_last = 3;
-    assert_int_equal(covey__sample(&sampling, logits, COUNT, history, 4, candidates, seen, NULL), 1);
+    assert_int_equal(covey__sample(&sampling, logits, COUNT, history, 4, candidates, seen, NULL),
+                     1);
     sampling.repetition_last = 4; /* 2, 1.5 */
-    assert_int_equal(covey__sample(&sampling, logits, COUNT, history, 4, candidates, seen, NULL), 0);
+    assert_int_equal(covey__sample(&sampling, logits, COUNT, history, 4, candidates, seen, NULL),
+                     0);
     sampling.repetition_last = 0;
-    assert_int_equal(covey__sample(&sampling, logits, COUNT, history, 4, candidates, seen, NULL), 0);
+    assert_int_equal(covey__sample(&sampling, logits, COUNT, history, 4, candidates, seen, NULL),
+                     0);
     /* Negative logits move down too: -1 becomes -2, below -1.5. */
     float negative[COUNT];
     for (int i = 0; i < COUNT; i++) negative[i] = -9.0f;
@@ -189,7 +193,8 @@ static void test_extremes(void **state) {
     sampling.temperature = 3e38f;
     for (uint64_t seed = 0; seed < 50; seed++) {
         sampling.seed = seed;
-        assert_int_not_equal(covey__sample(&sampling, logits, 4096, none, 0, candidates, seen, NULL), -1);
+        assert_int_not_equal(
+            covey__sample(&sampling, logits, 4096, none, 0, candidates, seen, NULL), -1);
     }
 }
 
