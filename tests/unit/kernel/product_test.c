@@ -302,6 +302,49 @@ static void definition_is_a_product(void **state) {
     }
 }
 
+/* FNV-1a (Fowler, Noll, Vo). */
+static uint64_t digest(const void *data, size_t size) {
+    const uint8_t *bytes = data;
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < size; i++) h = (h ^ bytes[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* Arithmetic version 1: products of each type, and their decoded rows, as they were when the type
+ * was added. A difference here needs a new version, not a new digest. */
+static void bits_are_those_of_version_1(void **state) {
+    (void)state;
+    assert_int_equal(COVEY__ARITHMETIC_VERSION, 1);
+    static const uint64_t want[CASE_TYPES][2] = {
+        {0x3fef3b7c438af5adu, 0xb6163f288b3a9fb4u}, {0x70dd7a5b1ecb9f77u, 0xe5d7b26f28427430u},
+        {0xf926f3b82dd80476u, 0x1a632cc722ac3912u}, {0x153b18194e05b312u, 0x00196d02511686beu},
+        {0x3f21003b30c0f7ccu, 0x4f8ba509691735eau}, {0xc290df9a16533cf8u, 0xe710d2682e2657f5u},
+        {0x6e3c38114a3806c2u, 0x2e8b1b3b703069ffu}, {0xddc5a9274fd3606eu, 0x8164ebbfab9ed4bbu},
+        {0xbf40f588e60333e4u, 0x721b0414d455d1cau}, {0x479b63aa6f3b899au, 0xd60fdfa83ebdb652u},
+        {0x3f995b0239aa7eacu, 0xaf63dc2b9c08dba3u}, {0x948c9aa82bef939du, 0x1c500e0ba2dd768du},
+        {0xdbbbce3e412b65f7u, 0x0727510035aea831u}, {0x2d3b353fbc8ebe6cu, 0x983205d5f08fb5bcu},
+        {0x396c33ae4db6d148u, 0xdd0b46f2e30525f1u},
+    };
+    enum { ROWS = 7, COLUMNS = 1536, TOKENS = 3 };
+    for (size_t t = 0; t < CASE_TYPES; t++) {
+        uint64_t seed = 20261120u + case_types[t];
+        covey__weights w;
+        uint8_t *data = case_weights(&seed, case_types[t], ROWS, COLUMNS, &w);
+        float x[COLUMNS * TOKENS], row[COLUMNS], all[ROWS * TOKENS];
+        fill_inputs(&seed, x, COLUMNS * TOKENS, 0);
+        float *out = run(COVEY__ISA_SCALAR, &w, x, TOKENS, ROWS);
+        for (size_t i = 0; i < TOKENS; i++)
+            memcpy(all + i * ROWS, out + i * (ROWS + 3), ROWS * sizeof *out);
+        covey__row_decode(w.type, data + 3 * w.row_bytes, COLUMNS, row);
+        uint64_t product = digest(all, sizeof all), decoded = digest(row, sizeof row);
+        if (product != want[t][0] || decoded != want[t][1])
+            fail_msg("type %u: {0x%016llxu, 0x%016llxu}", case_types[t],
+                     (unsigned long long)product, (unsigned long long)decoded);
+        free(out);
+        free(data);
+    }
+}
+
 static void check_names_the_row(void **state) {
     (void)state;
     uint64_t seed = 7u;
@@ -335,6 +378,7 @@ int main(void) {
         cmocka_unit_test(activations_agree),
         cmocka_unit_test(borders_of_activations),
         cmocka_unit_test(definition_is_a_product),
+        cmocka_unit_test(bits_are_those_of_version_1),
         cmocka_unit_test(check_names_the_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
