@@ -181,6 +181,33 @@ typedef enum covey_stop_reason {
     COVEY_STOP_CANCELLED = 4 /* covey_session_cancel, or the callback said so */
 } covey_stop_reason;
 
+/* One of the likeliest tokens at a place. */
+typedef struct covey_token_top {
+    covey_token token;
+    float logprob; /* natural logarithm of its probability */
+} covey_token_top;
+#define COVEY_TOP_MAX 20
+
+/* A token of an answer as it was drawn. Probabilities are the model's own: of the whole vocabulary,
+ * at temperature 1, before penalties, top-k and the like, and guides. */
+typedef struct covey_token_score {
+    covey_token token;
+    float logprob;
+    float entropy;              /* of the distribution, in nats */
+    bool forced;                /* a guide left no choice; then nothing but `token` is set */
+    const covey_token_top *top; /* the likeliest first */
+    size_t top_count;
+} covey_token_score;
+/* Receives each token of an answer when it is drawn, before its text is handed on, the ending token
+ * included. Valid for the call. */
+typedef void (*covey_token_fn)(void *user, const covey_token_score *score);
+
+/* Guesses what follows `tokens` (the session's, with the one just drawn): writes at most
+ * `draft_max` ids to `draft` and returns how many. Called between passes, in the generating thread.
+ */
+typedef size_t (*covey_draft_fn)(void *user, const covey_token *tokens, size_t token_count,
+                                 covey_token *draft, size_t draft_max);
+
 typedef struct covey_generation_options {
     size_t size;
     covey_sampling sampling;
@@ -190,9 +217,21 @@ typedef struct covey_generation_options {
     size_t stop_count;
     const struct covey_guide *guide; /* what the answer must look like (covey/guide.h), from its
                                         first byte on; NULL: anything. Borrowed for the call */
+    /* Drafts: guesses that one pass checks together. They move speed, never a token. */
+    int32_t draft_tokens; /* of one draft, at most 16; 0: 4; -1: none */
+    covey_draft_fn draft; /* NULL: what followed the same words earlier in the session */
+    void *draft_user;
+    /* Scores: how sure the model was. They cost a pass over the logits for each token. */
+    bool score;                  /* fill the result's confidence; implied by token_scored */
+    int32_t top_logprobs;        /* of each token, at most COVEY_TOP_MAX */
+    covey_token_fn token_scored; /* NULL: none */
+    void *token_user;
 } covey_generation_options;
 #define COVEY_GENERATION_OPTIONS_INIT                                                              \
-    { sizeof(covey_generation_options), COVEY_SAMPLING_INIT, 0, NULL, 0, NULL }
+    {                                                                                              \
+        sizeof(covey_generation_options), COVEY_SAMPLING_INIT, 0, NULL, 0, NULL, 0, NULL, NULL,    \
+            false, 0, NULL, NULL                                                                   \
+    }
 
 typedef struct covey_generation_result {
     size_t size;
@@ -202,9 +241,15 @@ typedef struct covey_generation_result {
     int64_t decode_us;      /* from the first token drawn to the last */
     int32_t forced_count;   /* of them, tokens that the guide left no choice about: no pass each */
     bool guide_complete;    /* the text is a whole answer under the guide; false without one */
+    int32_t drafted_count;  /* tokens that were guessed, and ... */
+    int32_t accepted_count; /* ... those of them that the model drew too */
+    /* With `score`, over the tokens drawn (not the forced ones); else 0. */
+    float confidence;   /* geometric mean of their probabilities, 0 to 1 */
+    float mean_entropy; /* nats */
+    float least_logprob;
 } covey_generation_result;
 #define COVEY_GENERATION_RESULT_INIT                                                               \
-    { sizeof(covey_generation_result), COVEY_STOP_END, 0, 0, 0, 0, false }
+    { sizeof(covey_generation_result), COVEY_STOP_END, 0, 0, 0, 0, false, 0, 0, 0.0f, 0.0f, 0.0f }
 
 /* Receives text as it forms: whole UTF-8 characters, not NUL-terminated, valid for the call. Return
  * false to stop. */

@@ -3,10 +3,13 @@
  * part of one is ever seen. The session then holds every token drawn, but not the one that ended
  * the answer (an end token, a stop string's last, one that was cancelled). Under a guide only what
  * it allows is drawn, and tokens that it leaves no choice about come with the one before them, in
- * one pass. */
+ * one pass. What is drawn never depends on drafts (draft.c). */
+#include "engine/draft.h"
 #include "engine/engine.h"
 #include "engine/guide_run.h"
+#include "engine/score.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct stream {
@@ -18,6 +21,10 @@ typedef struct stream {
     covey__guide_run *guide;
     bool closes; /* the guide's answer is closed before there is no room for it */
     covey_token drawn[COVEY__GUIDE_FORCED_MAX + 1];
+    covey__drafts drafts;
+    float *scratch;             /* [vocabulary_size], for scores; NULL: none are wanted */
+    double logprobs, entropies; /* sums over the tokens drawn */
+    int32_t scored;
 } stream;
 
 #define REJECTED_MAX 64 /* draws of tokens that a guide takes back; then it says the next one */
@@ -38,6 +45,10 @@ static covey_status check_options(const covey_generation_options *options, covey
                                      "stop[%zu]: expected 1 to %d bytes, found %zu", i,
                                      COVEY__TEXT_HELD_MAX, size);
     }
+    if (options->top_logprobs < 0 || options->top_logprobs > COVEY_TOP_MAX)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "top_logprobs: expected 0 to %d, found %d", COVEY_TOP_MAX,
+                           (int)options->top_logprobs);
     return covey__sampling_check(&options->sampling, error);
 }
 
@@ -178,22 +189,53 @@ static covey_status draw(stream *s, int32_t room, next_tokens *next, covey_error
     return COVEY_OK;
 }
 
+/* ---- Scores ---- */
+
+static void note_drawn(stream *s, covey_token token, covey_generation_result *result) {
+    if (!s->scratch) return;
+    covey_token_top top[COVEY_TOP_MAX];
+    covey_token_score score = {.token = token};
+    covey__score(s->session, token, s->scratch, &score, top, (size_t)s->options->top_logprobs);
+    if (s->scored == 0 || score.logprob < result->least_logprob)
+        result->least_logprob = score.logprob;
+    s->logprobs += (double)score.logprob;
+    s->entropies += (double)score.entropy;
+    s->scored++;
+    if (s->options->token_scored) s->options->token_scored(s->options->token_user, &score);
+}
+
+static void note_forced(const stream *s, covey_token token) {
+    covey_token_score score = {.token = token, .forced = true};
+    if (s->options->token_scored) s->options->token_scored(s->options->token_user, &score);
+}
+
+static void sum_up(const stream *s, covey_generation_result *result) {
+    result->drafted_count = s->drafts.drafted;
+    result->accepted_count = s->drafts.kept;
+    if (s->scored == 0) return;
+    result->confidence = (float)covey__exp_f64(s->logprobs / s->scored);
+    result->mean_entropy = (float)(s->entropies / s->scored);
+}
+
 /* ---- The loop ---- */
 
 /* Hands on and appends what was drawn. False in `*goes_on` when that stops it. */
-static covey_status take_tokens(stream *s, const next_tokens *next, covey_generation_result *result,
-                                bool *goes_on, covey_error *error) {
+static covey_status take_tokens(stream *s, const next_tokens *next, int32_t room,
+                                covey_generation_result *result, bool *goes_on,
+                                covey_error *error) {
     size_t taken = 0;
     *goes_on = true;
     while (taken < next->count && *goes_on) {
         result->token_count += taken > 0;
         result->forced_count += taken > 0;
+        if (taken > 0) note_forced(s, next->tokens[taken]);
         *goes_on = take_text(s, next->tokens[taken], &result->stop_reason);
         taken += *goes_on;
     }
     if (!*goes_on) result->guide_complete = false;
     if (taken == 0) return COVEY_OK;
-    covey_status status = covey_session_append(s->session, next->tokens, taken, error);
+    int32_t left = room - (int32_t)taken; /* a draft need not reach beyond the answer's end */
+    covey_status status = covey__drafts_append(&s->drafts, next->tokens, taken, left, error);
     if (status != COVEY_ERROR_CANCELLED) return status;
     result->stop_reason = COVEY_STOP_CANCELLED;
     *goes_on = false;
@@ -238,17 +280,26 @@ static covey_status run(stream *s, covey_generation_result *result, int64_t star
         int64_t now = covey__monotonic_us();
         if (result->token_count++ == 0) result->first_token_us = (first = now) - start;
         result->decode_us = now - first;
+        note_drawn(s, next.tokens[0], result);
         if (covey__tokenizer_is_end(session->model->tokenizer, next.tokens[0])) {
             result->stop_reason = COVEY_STOP_END;
             result->guide_complete = s->guide != NULL;
             break;
         }
-        status = take_tokens(s, &next, result, &goes_on, error);
+        status = take_tokens(s, &next, room, result, &goes_on, error);
         if (status != COVEY_OK || !goes_on) return status;
         if (ends(s, &next, room, result)) break;
     }
     if (!hand_on(s, session->text, s->held)) result->stop_reason = COVEY_STOP_CANCELLED;
     return COVEY_OK;
+}
+
+static covey_status begin_scores(stream *s, covey_error *error) {
+    const covey_model *model = s->session->model;
+    size_t bytes = (size_t)model->hyper.vocabulary_size * sizeof(float);
+    if (!s->options->score && !s->options->token_scored) return COVEY_OK;
+    s->scratch = covey__alloc(model->env, bytes);
+    return s->scratch ? COVEY_OK : covey__no_memory(error, "scores", bytes);
 }
 
 static covey_status begin_guide(stream *s, covey_error *error) {
@@ -295,14 +346,20 @@ covey_status covey_session_generate(covey_session *session, const covey_generati
     if (status != COVEY_OK) return covey__prefix(error, status, "session: generate");
     covey_generation_result done = COVEY_GENERATION_RESULT_INIT;
     stream out = {.session = session, .options = &full, .text = text, .user = user};
-    status = begin_guide(&out, error);
-    if (status != COVEY_OK) return covey__prefix(error, status, "session: generate");
-    covey__fp_state fp = covey__fp_enter();
-    covey__combine_generates(session, true);
-    status = run(&out, &done, start, error);
-    covey__combine_generates(session, false);
-    covey__fp_leave(fp);
+    status = covey__drafts_begin(&out.drafts, session, &full, error);
+    if (status == COVEY_OK) status = begin_scores(&out, error);
+    if (status == COVEY_OK) status = begin_guide(&out, error);
+    if (status == COVEY_OK) {
+        covey__fp_state fp = covey__fp_enter();
+        covey__combine_generates(session, true);
+        status = run(&out, &done, start, error);
+        covey__combine_generates(session, false);
+        sum_up(&out, &done);
+        covey__fp_leave(fp);
+    }
     covey__guide_run_end(out.guide);
+    covey__drafts_end(&out.drafts);
+    covey__free(session->model->env, out.scratch);
     if (result) {
         done.size = result->size;
         memcpy(result, &done, result->size < sizeof done ? result->size : sizeof done);

@@ -117,6 +117,50 @@ covey_status covey_session_append(covey_session *session, const covey_token *tok
     return outcome(&request, error, "session: append");
 }
 
+/* ---- Drafts ---- */
+
+covey_status covey__session_append_draft(covey_session *session, const covey_token *tokens,
+                                         size_t count, const covey_token *draft, size_t draft_count,
+                                         float *logits) {
+    size_t total = session->token_count + count + draft_count;
+    size_t vocabulary = (size_t)session->model->hyper.vocabulary_size;
+    if (session->ready < session->token_count || total > (size_t)session->context)
+        return COVEY_ERROR_CONTEXT_SIZE;
+    memcpy(session->tokens + session->token_count, tokens, count * sizeof *tokens);
+    memcpy(session->tokens + session->token_count + count, draft, draft_count * sizeof *draft);
+    session->reused = 0;
+    covey__pages_prepare(session, session->ready, total);
+    covey__request request = {.session = session,
+                              .tokens = session->tokens + session->ready,
+                              .count = (int32_t)(total - session->ready),
+                              .position = (int32_t)session->ready,
+                              .wanted = (int32_t)draft_count + 1,
+                              .logits = logits};
+    covey__combine_run(session->model, &request, 1);
+    if (request.status != COVEY_OK) {
+        /* A cancel is left for who asks next. */
+        covey__pages_drop(session, covey__pages_of(session->ready));
+        return request.status;
+    }
+    session->token_count += count;
+    session->ready = session->token_count;
+    session->has_logits = true;
+    memcpy(session->logits, logits, vocabulary * sizeof *logits);
+    return COVEY_OK;
+}
+
+void covey__session_keep_draft(covey_session *session, size_t count, const float *logits) {
+    size_t vocabulary = (size_t)session->model->hyper.vocabulary_size;
+    session->token_count += count;
+    session->ready = session->token_count;
+    memcpy(session->logits, logits, vocabulary * sizeof *logits);
+}
+
+void covey__session_drop_draft(covey_session *session) {
+    covey__pages_drop(session, covey__pages_of(session->ready));
+    covey__prefix_publish(session, false);
+}
+
 /* ---- The logits after every token ---- */
 
 /* What a slide that failed left to compute. */

@@ -219,6 +219,18 @@ bool covey__session_take_cancel(covey_session *session);
 /* Whether `token_count` more would make it slide. */
 bool covey__session_slides(const covey_session *session, size_t token_count);
 
+/* session_append.c, for draft.c. Appends tokens, and computes a draft behind them: `logits` takes
+ * draft_count + 1 rows, after the last token and after each of the draft's. The session counts the
+ * tokens alone; the draft's keys and values lie behind them until the next call. What fails leaves
+ * the session as it was. */
+covey_status covey__session_append_draft(covey_session *session, const covey_token *tokens,
+                                         size_t count, const covey_token *draft, size_t draft_count,
+                                         float *logits) COVEY_MUST_USE;
+/* Counts `count` tokens of the draft; `logits` are those after the last of them. */
+void covey__session_keep_draft(covey_session *session, size_t count, const float *logits);
+/* The rest of the draft is not wanted. */
+void covey__session_drop_draft(covey_session *session);
+
 /* session_file.c: as covey_session_restore, from memory; for tests. */
 covey_status covey__session_restore_bytes(covey_model *model, const covey_session_options *options,
                                           const void *data, size_t size, covey_session **session,
