@@ -1,5 +1,6 @@
 /* covey bench: speed and memory of a model on this device. Tokens are random, as in any run of the
  * same seed; a first round warms up and is not counted; the medians of the others are printed. */
+#include "covey/bench_drafts.h"
 #include "covey/commands.h"
 #include "covey/context.h"
 
@@ -22,6 +23,8 @@ typedef struct bench {
     const char *path, *isa;
     int prompt, decode, threads, repeats, sessions;
     bool json;
+    double drafts; /* share of right guesses; negative: no measurement of drafts */
+    int draft_tokens;
     covey_kv_type kv;
     covey_model *model;
     covey_model_info info;
@@ -143,7 +146,24 @@ static void print_result(const bench *b, const covey_runtime *runtime) {
     printf("  peak memory    %8.1f MiB\n", rss);
 }
 
+static covey_status run_drafts(bench *b, covey_runtime *runtime, covey_error *error) {
+    bench_drafts drafts = {.share = b->drafts,
+                           .tokens = b->decode,
+                           .draft = b->draft_tokens,
+                           .repeats = b->repeats,
+                           .kv = b->kv,
+                           .json = b->json};
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    source.path = b->path;
+    covey_status status = covey_model_open(runtime, &source, &b->model, error);
+    if (status == COVEY_OK && !b->json)
+        printf("%s, %d threads, %s\n", b->path, (int)covey_runtime_threads(runtime),
+               covey_runtime_isa(runtime));
+    return status == COVEY_OK ? bench_drafts_run(b->model, &drafts, error) : status;
+}
+
 static covey_status run_bench(bench *b, covey_runtime *runtime, covey_error *error) {
+    if (b->drafts >= 0.0) return run_drafts(b, runtime, error);
     covey_status status = open_model(b, runtime, error);
     for (int r = -1; r < b->repeats && status == COVEY_OK; r++) status = run_round(b, r, error);
     if (status != COVEY_OK) return status;
@@ -155,7 +175,7 @@ static covey_status run_bench(bench *b, covey_runtime *runtime, covey_error *err
 
 static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
     int64_t prompt = b->prompt, decode = b->decode, threads = 0, repeats = b->repeats,
-            sessions = b->sessions;
+            sessions = b->sessions, draft_tokens = 4;
     const char *kv = NULL;
     const app_option options[] = {
         {"prompt", 'p', APP_INT, &prompt, "N", "tokens of the prompt, 0 to skip (512)", 0,
@@ -167,6 +187,9 @@ static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
          REPEATS_MAX},
         {"sessions", 's', APP_INT, &sessions, "N",
          "prefilled apart and decoded together, one pass a step (1)", 1, SESSIONS_MAX},
+        {"drafts", 0, APP_NUMBER, &b->drafts, "SHARE",
+         "measure decoding with drafts instead, of which this share of tokens is right", 0, 1},
+        {"draft-tokens", 0, APP_INT, &draft_tokens, "N", "tokens of a draft (4)", 1, 16},
         {"kv", 0, APP_TEXT, &kv, "TYPE", APP_KV_HELP, 0, 0},
         {"isa", 0, APP_TEXT, &b->isa, "NAME", "scalar, avx2, avx-vnni or avx512; default: the best",
          0, 0},
@@ -192,12 +215,13 @@ static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
     b->threads = (int)threads;
     b->repeats = (int)repeats;
     b->sessions = (int)sessions;
+    b->draft_tokens = (int)draft_tokens;
     return true;
 }
 
 int covey_cmd_bench(int argc, char **argv) {
     int exit_status;
-    bench b = {.prompt = 512, .decode = 64, .repeats = 3, .sessions = 1};
+    bench b = {.prompt = 512, .decode = 64, .repeats = 3, .sessions = 1, .drafts = -1.0};
     if (!read_options(&b, argc, argv, &exit_status)) return exit_status;
     covey_error error = {.message = ""};
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
