@@ -20,7 +20,7 @@
 #define TOKENS_MAX   (1 << 20)
 
 typedef struct bench {
-    const char *path, *isa;
+    const char *path, *isa, *tokenize;
     int prompt, decode, threads, repeats, sessions;
     bool json;
     double drafts; /* share of right guesses; negative: no measurement of drafts */
@@ -193,6 +193,8 @@ static bool read_options(bench *b, int argc, char **argv, int *exit_status) {
         {"kv", 0, APP_TEXT, &kv, "TYPE", APP_KV_HELP, 0, 0},
         {"isa", 0, APP_TEXT, &b->isa, "NAME", "scalar, avx2, avx-vnni or avx512; default: the best",
          0, 0},
+        {"tokenize", 0, APP_TEXT, &b->tokenize, "FILE",
+         "measure tokenizing this text instead; the vocabulary alone is opened", 0, 0},
         {"json", 0, APP_FLAG, &b->json, NULL, "print one JSON object", 0, 0},
         {0}};
     const app_command command = {
@@ -223,6 +225,7 @@ int covey_cmd_bench(int argc, char **argv) {
     int exit_status;
     bench b = {.prompt = 512, .decode = 64, .repeats = 3, .sessions = 1, .drafts = -1.0};
     if (!read_options(&b, argc, argv, &exit_status)) return exit_status;
+    if (b.tokenize) return covey_bench_tokenize(b.path, b.tokenize, b.json);
     covey_error error = {.message = ""};
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     options.threads = b.threads;

@@ -3,6 +3,8 @@
 #ifndef COVEY_APPS_COMMANDS_H
 #define COVEY_APPS_COMMANDS_H
 
+#include <stdbool.h>
+
 int covey_cmd_bench(int argc, char **argv);
 int covey_cmd_bundle(int argc, char **argv);
 int covey_cmd_enroll(int argc, char **argv);
@@ -16,5 +18,8 @@ int covey_cmd_status(int argc, char **argv);
 int covey_cmd_token(int argc, char **argv);
 int covey_cmd_train(int argc, char **argv);
 int covey_cmd_update(int argc, char **argv);
+
+/* covey bench --tokenize: an exit status. */
+int covey_bench_tokenize(const char *model_path, const char *text_path, bool json);
 
 #endif

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Pre-tokenizers against JavaScript's regular expressions, and chat templates against @huggingface/jinja: the scripts of
-# tests/npm write cases, text_oracle compares. Needs node and npm, and the package from the registry at the first run.
+# Pre-tokenizers against JavaScript's regular expressions, WordPiece against @huggingface/tokenizers, and chat templates
+# against @huggingface/jinja: the scripts of tests/npm write cases, text_oracle compares. Needs node and npm, and the packages
+# from the registry at the first run.
 set -eu
 build=${COVEY_BUILD_DIR:-build/release}
 source=$(cd "${COVEY_SOURCE_DIR:-.}" && pwd)/tests/npm
@@ -18,7 +19,7 @@ echo "seed $seed"
 node "$source/pretokenizers.mjs" "$seed" 1500 >"$work/cuts.json"
 "$oracle" cut "$work/cuts.json"
 
-# The package lies in the build folder, so that the tree stays clean.
+# The packages lie in the build folder, so that the tree stays clean.
 if ! [ -d "$build/npm/node_modules/@huggingface/jinja" ] ||
     ! cmp -s "$source/package-lock.json" "$build/npm/package-lock.json"; then
     command -v npm >/dev/null 2>&1 || skip "no npm"
@@ -27,10 +28,15 @@ if ! [ -d "$build/npm/node_modules/@huggingface/jinja" ] ||
     if ! (cd "$build/npm" && npm ci --no-audit --no-fund >"$work/npm.log" 2>&1); then
         rm -rf "$build/npm"
         tail -n 5 "$work/npm.log"
-        skip "npm cannot install @huggingface/jinja"
+        skip "npm cannot install the packages of tests/npm"
     fi
 fi
-cp "$source/templates.mjs" "$build/npm/"
+cp "$source"/*.mjs "$build/npm/"
+vocabulary=${COVEY_SHARED:-}/data/vocab/ggml-vocab-bert-bge.gguf
+if [ -f "$vocabulary" ]; then
+    node "$build/npm/wordpieces.mjs" "$seed" 1500 "$vocabulary" >"$work/pieces.json"
+    "$oracle" encode "$work/pieces.json"
+fi
 folders=$source/templates
 [ ! -d "${COVEY_SHARED:-}/data/templates" ] || folders="$folders $COVEY_SHARED/data/templates"
 # shellcheck disable=SC2086 # two folders

@@ -1,7 +1,10 @@
 /* Compares this library with what scripts in JavaScript say: tests/npm writes cases with the
- * answers of a regular expression engine and of @huggingface/jinja, this program gives its own.
+ * answers of a regular expression engine, of @huggingface/tokenizers and of @huggingface/jinja,
+ * and this program gives its own.
  *
  *   text_oracle cut FILE      [{"pre": NAME, "text": …, "words": [bytes of each word]}]
+ *   text_oracle encode FILE   {"model": NAME, "tokens": […], "special": [ids], "unknown": id,
+ *                              "cases": [{"text": …, "ids": […]}]}
  *   text_oracle render FILE   {"templates": {NAME: text},
  *                              "cases": [{"template": NAME, "input": {…}, "expected": … or null}]}
  *
@@ -76,6 +79,56 @@ static void cut_one(oracle *o, const covey__json *one) {
     }
 }
 
+/* A tokenizer of the vocabulary in `root`; NULL with a message. */
+static covey__tokenizer *make_tokenizer(oracle *o, const covey__json *root) {
+    const covey__json *tokens = covey__json_get(root, "tokens");
+    const covey__json *model = covey__json_get(root, "model");
+    covey__vocabulary words = COVEY__VOCABULARY_INIT;
+    covey__tokenizer *tokenizer = NULL;
+    covey_error error = {0};
+    int64_t id = -1;
+    covey__text *texts = calloc(tokens->size, sizeof *texts);
+    int32_t *types = calloc(tokens->size, sizeof *types);
+    for (const covey__json *one = tokens->child; texts && types && one; one = one->next) {
+        texts[words.token_count] = (covey__text){one->text, one->size};
+        types[words.token_count++] = COVEY__TOKEN_NORMAL;
+    }
+    for (const covey__json *one = covey__json_get(root, "special")->child; one; one = one->next) {
+        if (covey__json_to_i64(one, &id) && id >= 0 && (size_t)id < words.token_count) {
+            types[id] = COVEY__TOKEN_CONTROL;
+        }
+    }
+    (void)covey__json_to_i64(covey__json_get(root, "unknown"), &id);
+    words.unknown = (int32_t)id;
+    words.model = (covey__text){model->text, model->size};
+    words.tokens = texts;
+    words.types = types;
+    if (covey__tokenizer_new(&o->env, &words, &tokenizer, &error) != COVEY_OK) {
+        fprintf(stderr, "%s\n", error.message);
+    }
+    free(texts);
+    free(types);
+    return tokenizer;
+}
+
+static void encode_one(oracle *o, const covey__tokenizer *tokenizer, const covey__json *one) {
+    const covey__json *text = covey__json_get(one, "text"), *ids = covey__json_get(one, "ids");
+    int32_t found[4096];
+    size_t count = 0, at = 0;
+    covey_error error = {0};
+    bool same = covey__tokenizer_encode(tokenizer, text->text, text->size, false, found, 4096,
+                                        &count, &error) == COVEY_OK &&
+                count == ids->size;
+    for (const covey__json *id = ids->child; same && id; id = id->next, at++) {
+        int64_t expected = -1;
+        same = covey__json_to_i64(id, &expected) && expected == found[at];
+    }
+    if (!same && o->differences++ < SHOWN_MAX) {
+        fprintf(stderr, "%zu ids, expected %zu, of \"%s\": %s\n", count, ids->size, text->text,
+                error.message);
+    }
+}
+
 static bool flag_of(const covey__json *object, const char *name) {
     const covey__json *value = covey__json_get(object, name);
     return value && value->kind == COVEY__JSON_BOOL && value->boolean;
@@ -141,7 +194,7 @@ int main(int argc, char **argv) {
     covey_error error = {0};
     char *text = argc == 3 ? read_all(argv[2], &size) : NULL;
     if (!text) {
-        fprintf(stderr, "usage: text_oracle cut|render FILE\n");
+        fprintf(stderr, "usage: text_oracle cut|encode|render FILE\n");
         return 2;
     }
     covey__env_init(&o.env);
@@ -152,16 +205,22 @@ int main(int argc, char **argv) {
         return 2;
     }
     bool cut = strcmp(argv[1], "cut") == 0;
+    bool encode = strcmp(argv[1], "encode") == 0;
+    covey__tokenizer *tokenizer = encode ? make_tokenizer(&o, root) : NULL;
+    o.differences = encode && !tokenizer;
     const covey__json *templates = covey__json_get(root, "templates");
     const covey__json *cases = cut ? root : covey__json_get(root, "cases");
     for (const covey__json *one = cases->child; one; one = one->next, o.cases++) {
         if (cut) {
             cut_one(&o, one);
-        } else {
+        } else if (tokenizer) {
+            encode_one(&o, tokenizer, one);
+        } else if (!encode) {
             render_one(&o, templates, one);
         }
     }
     printf("%zu cases, %zu differences\n", o.cases, o.differences);
+    covey__tokenizer_free(tokenizer);
     covey__arena_free(&o.arena);
     free(text);
     return o.differences > 0;
