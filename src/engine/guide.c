@@ -69,7 +69,7 @@ static covey_status make(covey_runtime *runtime, const source *from,
     if (status == COVEY_OK) status = compile(guide, from, &full, error);
     if (status != COVEY_OK) {
         covey_guide_free(guide);
-        return covey__prefix(error, status, from->prefix);
+        return covey__prefix(error, status, "%s", from->prefix);
     }
     *out = guide;
     return COVEY_OK;

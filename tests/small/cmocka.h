@@ -11,14 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef int (*small_fixture)(void **state);
+
 struct CMUnitTest {
     const char *name;
     void (*test)(void **state);
+    small_fixture setup, teardown;
 };
 
-#define cmocka_unit_test(f)                                                                        \
-    { #f, f }
-#define print_message printf
+#define cmocka_unit_test_setup_teardown(f, setup, teardown)                                        \
+    { #f, f, setup, teardown }
+#define cmocka_unit_test_setup(f, setup)       cmocka_unit_test_setup_teardown(f, setup, NULL)
+#define cmocka_unit_test_teardown(f, teardown) cmocka_unit_test_setup_teardown(f, NULL, teardown)
+#define cmocka_unit_test(f)                    cmocka_unit_test_setup_teardown(f, NULL, NULL)
+#define print_error                            printf
+#define print_message                          printf
 
 enum { SMALL_FAILED = 1, SMALL_SKIPPED = 2 };
 
@@ -77,6 +84,12 @@ __attribute__((unused)) static int small_guarded(void (*test)(void **state), voi
 #define assert_int_equal(a, b)     SMALL_COMPARE(a, ==, b)
 #define assert_int_not_equal(a, b) SMALL_COMPARE(a, !=, b)
 #define assert_ptr_equal(a, b)     SMALL_COMPARE((uintptr_t)(a), ==, (uintptr_t)(b))
+#define assert_ptr_not_equal(a, b) SMALL_COMPARE((uintptr_t)(a), !=, (uintptr_t)(b))
+#define assert_return_code(x, e)   assert_true((x) >= 0)
+#define assert_not_in_range(x, low, high)                                                          \
+    assert_true(SMALL_NUMBER(x) < SMALL_NUMBER(low) || SMALL_NUMBER(x) > SMALL_NUMBER(high))
+#define assert_float_equal(a, b, error)  assert_true((a) - (b) <= (error) && (b) - (a) <= (error))
+#define assert_double_equal(a, b, error) assert_float_equal(a, b, error)
 #define assert_in_range(x, low, high)                                                              \
     do {                                                                                           \
         SMALL_COMPARE(x, >=, low);                                                                 \
@@ -102,8 +115,6 @@ __attribute__((unused)) static int small_guarded(void (*test)(void **state), voi
         if (memcmp((a), (b), (n)) == 0) fail_msg("bytes are equal: %s and %s", #a, #b);            \
     } while (0)
 
-typedef int (*small_fixture)(void **state);
-
 __attribute__((unused)) static int small_run(const struct CMUnitTest *tests, size_t count,
                                              small_fixture setup, small_fixture teardown) {
     int failed = 0, skipped = 0, passed = 0;
@@ -116,7 +127,9 @@ __attribute__((unused)) static int small_run(const struct CMUnitTest *tests, siz
     for (size_t i = 0; i < count; i++) {
         void *state = group;
         printf("[ RUN      ] %s\n", tests[i].name);
-        int outcome = SMALL_RUN(tests[i].test);
+        int outcome = tests[i].setup != NULL && tests[i].setup(&state) != 0 ? SMALL_FAILED : 0;
+        if (outcome == 0) outcome = SMALL_RUN(tests[i].test);
+        if (tests[i].teardown != NULL && tests[i].teardown(&state) != 0) outcome = SMALL_FAILED;
         printf(outcome == 0               ? "[       OK ] %s\n"
                : outcome == SMALL_SKIPPED ? "[  SKIPPED ] %s\n"
                                           : "[  FAILED  ] %s\n",
