@@ -181,6 +181,37 @@ static void measure(const covey_model *model, covey__token_trie *trie, covey_run
     covey_guide_free(guide);
 }
 
+/* A draw from the mask within a string, where nearly all tokens are allowed, and one from all. */
+static void measure_draws(covey__token_trie *trie, int32_t vocabulary) {
+    float *logits = malloc((size_t)vocabulary * sizeof *logits);
+    covey__candidate *candidates = malloc((size_t)vocabulary * sizeof *candidates);
+    uint8_t *seen = calloc((size_t)vocabulary / 8 + 1, 1);
+    uint64_t random = 1;
+    if (!logits || !candidates || !seen) exit(1);
+    for (int32_t i = 0; i < vocabulary; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        logits[i] = (float)(random >> 40) * 0x1p-21f;
+    }
+    printf("draws, best of %d, us:", 20 * ROUNDS);
+    for (int kind = 0; kind < 4; kind++) {
+        covey_sampling sampling = COVEY_SAMPLING_INIT;
+        sampling.temperature = kind < 2 ? 0.0f : 0.7f;
+        double best = 1e9;
+        for (int i = 0; i < 20 * ROUNDS; i++) {
+            double start = now_us();
+            covey__sample(&sampling, logits, (size_t)vocabulary, NULL, 0, candidates, seen,
+                          kind % 2 ? trie->plain : NULL);
+            double us = now_us() - start;
+            if (us < best) best = us;
+        }
+        printf("  %s%s %.0f", kind < 2 ? "greedy" : "0.7", kind % 2 ? " under a mask" : "", best);
+    }
+    printf("\n");
+    free(logits);
+    free(candidates);
+    free(seen);
+}
+
 int main(int argc, char **argv) {
     covey_error error = {.message = ""};
     covey_runtime *runtime = NULL;
@@ -204,6 +235,7 @@ int main(int argc, char **argv) {
            (double)trie->bytes / 1e6, (now_us() - start) / 1000);
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
         measure(model, trie, runtime, &examples[i]);
+    measure_draws(trie, covey__tokenizer_specials_of(model->tokenizer).token_count);
     covey_model_close(model);
     covey_runtime_close(runtime);
     return 0;
