@@ -3,7 +3,7 @@
 #ifndef COVEY_KERNEL_ENCODE_H
 #define COVEY_KERNEL_ENCODE_H
 
-#include "kernel/parts.h"
+#include "kernel/blocks.h"
 
 /* How much an error in each of n weights of a block counts. Large weights count more, as they move
  * outputs more; with `importance`, the mean square of the inputs that meet them counts too. */
