@@ -192,6 +192,7 @@ covey_status covey__guide_run_begin(const covey_guide *guide, const covey__token
         free_run(run);
         return status;
     }
+    covey__guide_mark(run);
     *out = run;
     return COVEY_OK;
 }
@@ -227,10 +228,12 @@ static covey_status match(covey__guide_machine *m, const char *text, size_t size
     uint32_t set = covey__guide_start(m);
     size_t at = 0;
     while (set != COVEY__GUIDE_NONE && at < size) {
+        m->work = 0;
         uint32_t next = covey__guide_step(m, set, (uint8_t)text[at]);
         if (next == COVEY__GUIDE_NONE && covey__guide_collect(m, &set, 1, NULL, NULL))
             next = covey__guide_step(m, set, (uint8_t)text[at]);
         if (next == 0) break;
+        if (next == COVEY__GUIDE_NONE) return covey__guide_exhausted(m, error);
         if (m->program->unique_names && !covey__guide_names_feed(&names, (uint8_t)text[at])) break;
         set = next;
         at++;

@@ -13,16 +13,16 @@
 
 #include <string.h>
 
-#define STACKS_MAX  8192u
-#define FRAMES_MAX  32768u
-#define SETS_MAX    8192u
-#define NEXT_BYTES  (2u << 20)
-#define CONFIGS_MAX 65536u
-#define WORK_MAX    8192u /* configurations of one set */
-#define SEEN_SLOTS  (4 * WORK_MAX)
-#define PENDING_MAX 8192u
-#define CHAINS      8192u
-#define ROOT        0u /* the stack from which a return is the end of the text */
+#define STACKS_MAX         8192u
+#define FRAMES_MAX         32768u
+#define SETS_MAX           8192u
+#define NEXT_BYTES         (2u << 20)
+#define CONFIGS_MAX        65536u
+#define CONFIGS_OF_SET_MAX 8192u
+#define SEEN_SLOTS         (4 * CONFIGS_OF_SET_MAX)
+#define PENDING_MAX        8192u
+#define CHAINS             8192u
+#define ROOT               0u /* the stack from which a return is the end of the text */
 
 typedef struct pending {
     covey__guide_frame frame;
@@ -30,7 +30,7 @@ typedef struct pending {
 } pending;
 
 struct covey__guide_scratch {
-    uint64_t work[WORK_MAX];
+    uint64_t work[CONFIGS_OF_SET_MAX];
     uint32_t work_count, work_done;
     uint64_t seen[SEEN_SLOTS];
     uint32_t seen_stamps[SEEN_SLOTS], stamp;
@@ -146,6 +146,12 @@ static uint32_t intern_stack(machine *m, const uint64_t *words, uint32_t count, 
     return id;
 }
 
+/* A configuration was looked at, with so many edges or jumps. */
+static void count_work(machine *m, uint32_t edges) {
+    m->work += 1 + edges / 4;
+    if (m->work > COVEY__GUIDE_WORK_MAX) m->too_many = true;
+}
+
 /* ---- Closing a set: everything that can be reached without reading ---- */
 
 static void add(machine *m, uint32_t state, uint32_t stack) {
@@ -155,7 +161,7 @@ static void add(machine *m, uint32_t state, uint32_t stack) {
     uint32_t slot = (uint32_t)(word * 0x9E3779B97F4A7C15ull >> 40) & (SEEN_SLOTS - 1);
     for (; s->seen_stamps[slot] == s->stamp; slot = (slot + 1) & (SEEN_SLOTS - 1))
         if (s->seen[slot] == word) return;
-    if (s->work_count == WORK_MAX) {
+    if (s->work_count == CONFIGS_OF_SET_MAX) {
         m->too_many = true;
         return;
     }
@@ -237,7 +243,7 @@ static void follow(machine *m, bool entered) {
         uint64_t word = s->work[s->work_done++];
         uint32_t stack = (uint32_t)word;
         const covey__guide_state *state = &p->states[word >> 32];
-        m->work++;
+        count_work(m, state[1].jumps - state->jumps);
         if (state->final && !entered) give_back(m, stack);
         for (uint32_t i = state->jumps; i < state[1].jumps; i++) {
             const covey__guide_jump *j = &p->jumps[i];
@@ -376,10 +382,10 @@ uint32_t covey__guide_step_slow(covey__guide_machine *m, uint32_t set, uint8_t c
     uint8_t byte = p->class_first[class];
     covey__guide_at from = m->sets[set];
     begin(m);
-    for (uint32_t i = 0; i < from.count && !m->full; i++) {
+    for (uint32_t i = 0; i < from.count && !m->full && !m->too_many; i++) {
         uint64_t word = m->configs[from.first + i];
         const covey__guide_state *state = &p->states[word >> 32];
-        m->work++;
+        count_work(m, state[1].edges - state->edges);
         for (uint32_t e = state->edges; e < state[1].edges; e++) {
             const covey__guide_edge *edge = &p->edges[e];
             uint32_t stack = (uint32_t)word;
@@ -491,7 +497,7 @@ covey_status covey__guide_exhausted(const covey__guide_machine *m, covey_error *
         error, COVEY_ERROR_LIMIT,
         "guide: it is too ambiguous here: more than %u places at once, or %u stacks; "
         "a grammar with fewer ways to read one text is needed",
-        WORK_MAX, m->stack_count);
+        CONFIGS_OF_SET_MAX, m->stack_count);
 }
 
 /* ---- Opening ---- */

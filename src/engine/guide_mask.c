@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define WORK_MAX (1u << 24) /* configurations for one mask: a fraction of a second */
-
 static uint32_t *mask_at(covey__guide_run *run, uint32_t slot) {
     return run->masks + (size_t)slot * run->trie->words;
 }
@@ -24,14 +22,16 @@ static void moved(void *user, uint32_t from, uint32_t to) {
     run->mask_sets[slot] = to;
 }
 
-/* Behind `byte` from the last of path[0 .. count): all of the path stays valid. NONE: exhausted. */
+/* Behind `byte` from the last of path[0 .. count): all of the path stays valid, and there is room
+ * for one more. NONE: exhausted. */
 static inline uint32_t step_path(covey__guide_run *run, uint32_t *path, size_t count,
                                  uint8_t byte) {
     covey__guide_machine *m = run->machine;
     uint32_t next = covey__guide_step(m, path[count - 1], byte);
     if (next != COVEY__GUIDE_NONE) return next;
-    if (m->work > WORK_MAX) m->too_many = true;
-    if (!covey__guide_collect(m, path, count, moved, run)) return COVEY__GUIDE_NONE;
+    path[count] = run->marked;
+    if (!covey__guide_collect(m, path, count + 1, moved, run)) return COVEY__GUIDE_NONE;
+    run->marked = path[count];
     next = covey__guide_step(m, path[count - 1], byte);
     if (next == COVEY__GUIDE_NONE) m->too_many = true;
     return next;
@@ -39,7 +39,7 @@ static inline uint32_t step_path(covey__guide_run *run, uint32_t *path, size_t c
 
 /* Behind some bytes. run->set stays valid; 0 or NONE when it cannot. */
 static uint32_t step_bytes(covey__guide_run *run, uint32_t set, const char *bytes, size_t size) {
-    uint32_t path[2] = {run->set, set};
+    uint32_t path[3] = {run->set, set};
     for (size_t i = 0; i < size && path[1] != 0; i++) {
         uint32_t next = step_path(run, path, 2, (uint8_t)bytes[i]);
         run->set = path[0];
@@ -136,10 +136,7 @@ static bool walk(covey__guide_run *run, uint32_t *mask, uint32_t at, uint32_t en
         const covey__trie_node *node = &t->nodes[at];
         uint32_t next = step_path(run, run->path, node->depth, node->byte);
         run->walked++;
-        if (next == COVEY__GUIDE_NONE || m->work > WORK_MAX) {
-            m->too_many = true;
-            return false;
-        }
+        if (next == COVEY__GUIDE_NONE) return false;
         if (next == 0) {
             at = node->skip;
             continue;
@@ -256,6 +253,16 @@ covey_status covey__guide_take(covey__guide_run *run, covey_token token, covey_e
     return COVEY_OK;
 }
 
+void covey__guide_mark(covey__guide_run *run) {
+    run->marked = run->set;
+    covey__guide_names_copy(&run->marked_names, &run->names);
+}
+
+void covey__guide_back(covey__guide_run *run) {
+    run->set = run->marked;
+    covey__guide_names_copy(&run->names, &run->marked_names);
+}
+
 bool covey__guide_accepts(const covey__guide_run *run) {
     return run->machine->sets[run->set].accepts;
 }
@@ -285,7 +292,7 @@ static uint8_t best_byte(const covey__guide_machine *m, const covey__guide_at *s
 }
 
 /* One byte more of the way; false where there is none. A name that exists already gets longer. */
-static bool plan_byte(covey__guide_run *run, uint32_t path[2], uint8_t *byte) {
+static bool plan_byte(covey__guide_run *run, uint32_t path[3], uint8_t *byte) {
     static const char others[] = "abcdefghijklmnopqrstuvwxyz";
     bool unique = run->guide->program.unique_names;
     *byte = best_byte(run->machine, &run->machine->sets[path[1]]);
@@ -307,7 +314,7 @@ static bool plan_byte(covey__guide_run *run, uint32_t path[2], uint8_t *byte) {
 /* Bytes of the shortest completion behind `*set`, at most `most` (a set stays valid by its
  * pointer); SIZE_MAX when there is none. run->trial are the names there. */
 static size_t plan_bytes(covey__guide_run *run, uint32_t *set, size_t most) {
-    uint32_t path[2] = {run->set, *set};
+    uint32_t path[3] = {run->set, *set};
     size_t size = 0;
     while (size <= most && !run->machine->sets[path[1]].accepts) {
         uint8_t byte = 0;

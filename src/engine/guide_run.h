@@ -56,6 +56,7 @@ typedef struct covey__guide_machine {
     struct covey__guide_scratch *scratch;
 } covey__guide_machine;
 
+#define COVEY__GUIDE_WORK_MAX (1u << 24) /* a fraction of a second; then it is too many */
 /* Bytes that a machine for the program holds. */
 size_t covey__guide_machine_bytes(const covey__guide_program *program);
 covey_status covey__guide_machine_new(const covey__guide_program *program,
@@ -151,8 +152,8 @@ typedef struct covey__guide_run {
     const covey__tokenizer *tokenizer;
     covey__token_trie *trie; /* held */
     covey__guide_machine *machine;
-    uint32_t set;
-    covey__guide_names names, trial, before;
+    uint32_t set, marked;
+    covey__guide_names names, trial, before, marked_names;
     uint32_t *masks; /* [MASKS_MAX][words], then one that was narrowed */
     uint32_t mask_sets[COVEY__GUIDE_MASKS_MAX];
     uint64_t mask_used[COVEY__GUIDE_MASKS_MAX], clock;
@@ -215,6 +216,10 @@ size_t covey__guide_forced(covey__guide_run *run, int32_t most, int32_t room,
 size_t covey__guide_plan(covey__guide_run *run, int32_t room, const covey_token **tokens);
 /* Whether the shortest completion surely fits. */
 bool covey__guide_fits(covey__guide_run *run, int32_t room);
+/* Marks the place, and goes back to the one that was marked last: for tokens that are only tried. A
+ * run begins marked at its start. */
+void covey__guide_mark(covey__guide_run *run);
+void covey__guide_back(covey__guide_run *run);
 /* The text may end here; nothing may follow. */
 bool covey__guide_accepts(const covey__guide_run *run);
 bool covey__guide_at_end(const covey__guide_run *run);

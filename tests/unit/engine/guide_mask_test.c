@@ -207,11 +207,98 @@ static void test_collect(void **state) {
     covey_model_close(v.model);
 }
 
+/* Tokens that were only tried leave nothing behind, in the collected machine above too. */
+static void test_back(void **state) {
+    (void)state;
+    vocabulary v;
+    if (!open_vocabulary("data/models/stories260K.gguf", &v)) skip();
+    covey_error error = {.message = ""};
+    covey_guide *guide = NULL;
+    must(new_guide(true, "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"null\"}}",
+                   &guide, &error),
+         &error);
+    covey__guide_run *run = begin(guide, &v);
+    static const char *const parts[] = {"{", "\"", "a", "\"", ":", "null"};
+    size_t size;
+    for (size_t i = 0; i < 6; i++)
+        for (size_t at = 0; at < strlen(parts[i]); at += size)
+            must(covey__guide_take(
+                     run,
+                     covey__token_trie_longest(v.trie, parts[i] + at, strlen(parts[i]) - at, &size),
+                     &error),
+                 &error);
+    static uint32_t before[512 / 32];
+    const uint32_t *mask;
+    must(covey__guide_mask(run, &mask, &error), &error);
+    memcpy(before, mask, sizeof before);
+    covey__guide_mark(run);
+    static const char tried[] = ",\"b\":null}";
+    for (size_t at = 0; at < sizeof tried - 1; at++)
+        must(
+            covey__guide_take(run, covey__token_trie_longest(v.trie, tried + at, 1, &size), &error),
+            &error);
+    assert_true(covey__guide_at_end(run));
+    covey__guide_back(run);
+    assert_false(covey__guide_at_end(run));
+    must(covey__guide_mask(run, &mask, &error), &error);
+    assert_memory_equal(before, mask, sizeof before);
+    /* The name that was tried is free again, the first one is not. */
+    static const char again[] = ",\"a";
+    for (size_t at = 0; at < sizeof again - 1; at++)
+        must(
+            covey__guide_take(run, covey__token_trie_longest(v.trie, again + at, 1, &size), &error),
+            &error);
+    covey_token quote = covey__token_trie_longest(v.trie, "\"", 1, &size);
+    covey_token b = covey__token_trie_longest(v.trie, "b", 1, &size);
+    assert_int_equal(covey__guide_allows(run, quote, INT32_MAX), COVEY__GUIDE_NO_NAME);
+    assert_int_equal(covey__guide_allows(run, b, INT32_MAX), COVEY__GUIDE_YES);
+    covey__guide_run_end(run);
+    covey_guide_free(guide);
+    covey_model_close(v.model);
+}
+
+/* What is meant to hurt: it is refused, or answered, within bounded work. */
+static void test_hostile(void **state) {
+    (void)state;
+    vocabulary v;
+    if (!open_vocabulary("data/models/stories260K.gguf", &v)) skip();
+    size_t room = 1u << 20;
+    char *text = malloc(room);
+    assert_non_null(text);
+    for (int kind = 0; kind < 5; kind++) {
+        static const char *const begins[] = {"root ::= r{0,60000}\nr ::= \"a\"", "root ::= \"a\"",
+                                             "root ::= x x x\nx ::= y*\ny ::= \"a\"",
+                                             "root ::= ", "root ::= ."};
+        static const char *const more[] = {"|\"a\" \"b\"?", "|\"b\"", "|y \"a\"?", "(\"a\"|",
+                                           "{0,9} ."};
+        size_t size = strlen(strcpy(text, begins[kind]));
+        while (size + 40 < room) size += strlen(strcpy(text + size, more[kind]));
+        covey_error error = {.message = ""};
+        covey_guide *guide = NULL;
+        if (covey_guide_new_gbnf(case_runtime, text, size, NULL, &guide, &error) != COVEY_OK) {
+            assert_true(error.status != COVEY_ERROR_INTERNAL);
+            continue;
+        }
+        covey__guide_run *run = NULL;
+        const uint32_t *mask;
+        covey_status status =
+            covey__guide_run_begin(guide, v.model->tokenizer, v.trie, &run, &error);
+        if (status == COVEY_OK) status = covey__guide_mask(run, &mask, &error);
+        assert_true(status == COVEY_OK || status == COVEY_ERROR_LIMIT);
+        covey__guide_run_end(run);
+        covey_guide_free(guide);
+    }
+    free(text);
+    covey_model_close(v.model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_definition),
         cmocka_unit_test(test_forced_are_the_tokenizers),
         cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_back),
+        cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, open_cases, close_cases);
 }
