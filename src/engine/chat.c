@@ -43,9 +43,12 @@ static covey_status render(const covey_model *model, const covey_chat *chat, cov
     input.now_ms = chat->now_ms >= 0 ? chat->now_ms : covey__now_ms(model->env);
     covey__arena_init(&arena, model->env, CHAT_MEMORY_MAX);
     covey_status status = read_chat(&arena, chat, &input, error);
+    bool tools = input.tools && input.tools->size > 0;
+    const covey__template *used =
+        tools && model->chat_with_tools ? model->chat_with_tools : model->chat;
     if (status == COVEY_OK)
-        status = covey__template_encode(model->chat, model->tokenizer, &input, tokens, capacity,
-                                        count, error);
+        status =
+            covey__template_encode(used, model->tokenizer, &input, tokens, capacity, count, error);
     covey__arena_free(&arena);
     return status;
 }

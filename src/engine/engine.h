@@ -96,9 +96,10 @@ struct covey_model {
     int32_t rope_count;
     bool kinds[COVEY__ACT_KINDS]; /* what the matrices want */
     covey__tokenizer *tokenizer;
-    size_t token_bytes_max; /* of the longest token */
-    covey__template *chat;  /* NULL: none, or one that cannot be run */
-    covey_error chat_error; /* why it cannot */
+    size_t token_bytes_max;           /* of the longest token */
+    covey__template *chat;            /* NULL: none, or one that cannot be run */
+    covey__template *chat_with_tools; /* where the model has another for them; else NULL */
+    covey_error chat_error;           /* why `chat` cannot */
     const char *name;
     const char *quantization;
     uint64_t parameter_count;

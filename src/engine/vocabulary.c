@@ -236,13 +236,22 @@ covey_status covey__vocabulary_load(covey_model *model, covey_error *error) {
     }
     status =
         covey__template_compile(model->env, text.data, text.size, &model->chat, &model->chat_error);
-    if (status != COVEY_ERROR_NO_MEMORY) return COVEY_OK;
-    if (error) *error = model->chat_error;
-    return status;
+    if (status == COVEY_ERROR_NO_MEMORY) {
+        if (error) *error = model->chat_error;
+        return status;
+    }
+    /* Some models (Hermes, Command R) have a second template, for conversations with tools. */
+    status = read_string(model->gguf, "tokenizer.chat_template.tool_use", &text, error);
+    if (status != COVEY_OK || text.size == 0) return status;
+    status =
+        covey__template_compile(model->env, text.data, text.size, &model->chat_with_tools, error);
+    return status == COVEY_ERROR_NO_MEMORY ? status : COVEY_OK;
 }
 
 void covey__vocabulary_free(covey_model *model) {
     covey__template_free(model->chat);
+    covey__template_free(model->chat_with_tools);
+    model->chat_with_tools = NULL;
     covey__tokenizer_free(model->tokenizer);
     model->chat = NULL;
     model->tokenizer = NULL;

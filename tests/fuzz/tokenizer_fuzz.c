@@ -1,23 +1,30 @@
 /* Tokenizers: whatever the text, the bytes of its tokens are the text again (SentencePiece turns
  * U+2581 into a space and puts one in front; a control token stands for its name), and no control
- * token comes out of text that is not trusted. The first byte chooses the vocabulary and how much
- * of the text is trusted. */
+ * token comes out of text that is not trusted. WordPiece folds text, so that only the ids and the
+ * counts are looked at. The first byte chooses the vocabulary, the second how much of the text is
+ * trusted. */
 #include "fuzz/fuzz_target.h"
 
 #include "unit/text/small_vocabulary.h"
 
 static covey__env env;
-static small_vocabulary words[4];
-static covey__tokenizer *tokenizers[4];
+enum { BPE_COUNT = 11, SPM = BPE_COUNT, WORDPIECE, TOKENIZERS };
+static small_vocabulary words[TOKENIZERS];
+static covey__tokenizer *tokenizers[TOKENIZERS];
 
 static void make_tokenizers(void) {
-    static const char *const pretokenizers[] = {"gpt-2", "llama-bpe", "qwen2"};
+    static const char *const pretokenizers[BPE_COUNT] = {
+        "gpt-2",        "llama-bpe",      "qwen2",       "qwen35", "starcoder", "falcon",
+        "deepseek-llm", "deepseek-coder", "deepseek-v3", "gpt-4o", "tekken"};
     covey__env_init(&env);
-    for (int i = 0; i < 4; i++) {
-        if (i < 3) {
+    for (int i = 0; i < TOKENIZERS; i++) {
+        if (i < BPE_COUNT) {
             small_bpe(&words[i], pretokenizers[i]);
         } else {
             small_spm(&words[i]);
+        }
+        if (i == WORDPIECE) {
+            words[i].of.model = (covey__text){"bert", 4};
         }
         FUZZ_CHECK(covey__tokenizer_new(&env, &words[i].of, &tokenizers[i], NULL) == COVEY_OK);
     }
@@ -32,6 +39,22 @@ static size_t expected_text(const char *text, size_t size, bool sentencepiece, c
         at += mark ? 3 : 1;
     }
     return written;
+}
+
+/* WordPiece: at most one id a byte and one more, all of them tokens, no control tokens untrusted.
+ */
+static void check_folded(const covey__tokenizer *t, const char *text, size_t size) {
+    size_t room = 3 * size + 16, count, again;
+    int32_t *ids = malloc(room * sizeof *ids);
+    FUZZ_CHECK(ids);
+    FUZZ_CHECK(covey__tokenizer_encode(t, text, size, false, ids, room, &count, NULL) == COVEY_OK);
+    for (size_t i = 0; i < count; i++) {
+        FUZZ_CHECK(ids[i] >= 0 && (size_t)ids[i] < words[WORDPIECE].of.token_count);
+        FUZZ_CHECK(covey__tokenizer_type_of(t, ids[i]) != COVEY__TOKEN_CONTROL);
+    }
+    covey_status status = covey__tokenizer_encode(t, text, size, false, ids, 1, &again, NULL);
+    FUZZ_CHECK(again == count && (status == COVEY_OK) == (count <= 1));
+    free(ids);
 }
 
 static void check(const covey__tokenizer *t, bool sentencepiece, const char *text, size_t size,
@@ -76,12 +99,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!tokenizers[0]) {
         make_tokenizers();
     }
-    if (size == 0) {
+    if (size < 2) {
         return 0;
     }
-    int which = data[0] & 3;
-    const char *text = (const char *)data + 1;
-    size_t trusted = (size - 1) * (data[0] >> 2) / 63;
-    check(tokenizers[which], which == 3, text, size - 1, trusted);
+    int which = data[0] % TOKENIZERS;
+    const char *text = (const char *)data + 2;
+    size_t trusted = (size - 2) * data[1] / 255;
+    if (which == WORDPIECE) {
+        check_folded(tokenizers[which], text, size - 2);
+    } else {
+        check(tokenizers[which], which == SPM, text, size - 2, trusted);
+    }
     return 0;
 }

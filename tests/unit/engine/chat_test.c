@@ -91,6 +91,30 @@ static void test_everything_given(void **state) {
     covey_model_close(model);
 }
 
+/* A second template, for conversations with tools. */
+static void test_template_for_tools(void **state) {
+    (void)state;
+    synthetic s = SYNTHETIC_ODD;
+    s.chat_template = "plain";
+    s.tool_template = "{{ tools | length }}tools";
+    const char *path = in_folder("tools.gguf");
+    write_synthetic(&s, path);
+    covey_model *model = open_model(runtime, path);
+    covey_chat chat = COVEY_CHAT_INIT;
+    char out[256];
+    (void)rendered(model, &chat, out, sizeof out);
+    assert_string_equal(out, "plain");
+    chat.tools_json = "[]";
+    chat.tools_json_size = 2;
+    (void)rendered(model, &chat, out, sizeof out);
+    assert_string_equal(out, "plain");
+    chat.tools_json = "[1,2]";
+    chat.tools_json_size = 5;
+    (void)rendered(model, &chat, out, sizeof out);
+    assert_string_equal(out, "2tools");
+    covey_model_close(model);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     covey_model *model = open_with("{{ raise_exception('no such turn') if messages|length > 1 }}x");
@@ -129,6 +153,7 @@ static void test_refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_given),
+        cmocka_unit_test(test_template_for_tools),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -29,6 +29,7 @@ typedef struct synthetic {
     const char *key;          /* one more metadata key ... */
     uint32_t key_value;       /* ... with this value */
     const char *chat_template;
+    const char *tool_template;
     float gain; /* of all matrices; 0: 1 */
     uint64_t seed;
 } synthetic;
@@ -208,6 +209,9 @@ static inline void put_metadata(covey__gguf_writer *writer, const synthetic *s) 
         covey__gguf_put_u32(writer, key_of(s, "rope.scaling.original_context_length"), s->original);
     }
     if (s->key) covey__gguf_put_u32(writer, s->key, s->key_value);
+    if (s->tool_template)
+        covey__gguf_put_string(writer, "tokenizer.chat_template.tool_use", s->tool_template,
+                               strlen(s->tool_template));
     if (s->chat_template)
         covey__gguf_put_string(writer, "tokenizer.chat_template", s->chat_template,
                                strlen(s->chat_template));
