@@ -574,11 +574,10 @@ static node *branches(compiler *c, const covey__json *list, const char *keyword,
         return covey__guide_refuse(
             c->builder, list->size > BRANCHES_MAX ? COVEY_ERROR_LIMIT : COVEY_ERROR_FORMAT,
             "%s: %s: expected an array of 1 to %d schemas", where, keyword, BRANCHES_MAX);
-    if (!strcmp(keyword, "allOf") && list->size > 1)
-        return refuse(
-            c, COVEY_ERROR_UNSUPPORTED, where,
-            "the keyword \"allOf\" with more than one schema is not supported; write them "
-            "as one");
+    if (!strcmp(keyword, "allOf") && list->size > 1) {
+        const covey__json *all = covey__schema_join(c->builder, c->root, list, where);
+        return all ? value_of(c, all, where) : NULL;
+    }
     node *ways[BRANCHES_MAX];
     size_t count = 0;
     for (const covey__json *b = list->child; b; b = b->next, count++) {

@@ -89,6 +89,10 @@ const covey__json *covey__schema_resolve(covey__guide_builder *builder, const co
  * bounded. */
 bool covey__schema_disjoint(const covey__json *root, const covey__json *a, const covey__json *b,
                             uint32_t *work);
+/* One schema for all of a list: of objects that have properties and required members alone. NULL
+ * refuses. */
+const covey__json *covey__schema_join(covey__guide_builder *builder, const covey__json *root,
+                                      const covey__json *list, const char *where);
 bool covey__schema_equal(const covey__json *a, const covey__json *b);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define RESOLVE_MAX 64
+#define JOINED_MAX  1024       /* properties of an allOf */
 #define WORK_MAX    (1u << 24) /* comparisons, in all of a schema */
 
 enum {
@@ -349,4 +350,113 @@ bool covey__schema_disjoint(const covey__json *root, const covey__json *a, const
             return true;
     }
     return false;
+}
+
+/* ---- allOf ---- */
+
+typedef struct joined {
+    covey__guide_builder *builder;
+    const char *where;
+    covey__json *properties, *required;
+    const covey__json *last_property, *last_required;
+} joined;
+
+static covey__json *new_node(joined *j, const covey__json *like, const char *name,
+                             covey__json_kind kind) {
+    covey__json *made = covey__guide_room(j->builder, 1, sizeof *made);
+    if (!made) return NULL;
+    if (like) *made = *like;
+    made->next = NULL;
+    if (like) return made;
+    made->kind = kind;
+    made->name = name;
+    made->name_size = name ? strlen(name) : 0;
+    return made;
+}
+
+/* A copy at the end of a container's children. */
+static bool append_copy(joined *j, covey__json *to, const covey__json **last,
+                        const covey__json *child) {
+    covey__json *copy = new_node(j, child, NULL, COVEY__JSON_NULL);
+    if (!copy) return false;
+    if (*last) {
+        covey__json *before = NULL;
+        memcpy(&before, last, sizeof before); /* made here, so ours to change */
+        before->next = copy;
+    } else {
+        to->child = copy;
+    }
+    *last = copy;
+    to->size++;
+    return true;
+}
+
+static bool join_properties(joined *j, const covey__json *properties) {
+    for (const covey__json *p = properties ? properties->child : NULL; p; p = p->next) {
+        const covey__json *known = covey__json_get(j->properties, p->name);
+        if (known && !covey__schema_equal(known, p)) {
+            char shown[64];
+            covey__guide_refuse(
+                j->builder, COVEY_ERROR_UNSUPPORTED,
+                "%s: the keyword \"allOf\": the property \"%s\" differs between its "
+                "schemas, which is not supported",
+                j->where, covey__printable(p->name, p->name_size, shown, 64));
+            return false;
+        }
+        if (j->properties->size >= JOINED_MAX) {
+            covey__guide_refuse(j->builder, COVEY_ERROR_LIMIT,
+                                "%s: allOf: expected at most %d properties", j->where, JOINED_MAX);
+            return false;
+        }
+        if (!known && !append_copy(j, j->properties, &j->last_property, p)) return false;
+    }
+    return true;
+}
+
+/* Schemas of objects with properties and required members alone can be joined exactly. */
+static bool join_one(joined *j, const covey__json *schema) {
+    const covey__json *properties = NULL, *required = NULL;
+    for (const covey__json *k = schema ? schema->child : NULL; k; k = k->next) {
+        bool is_object = k->kind == COVEY__JSON_STRING && !strcmp(k->text, "object");
+        if (!strcmp(k->name, "properties") && k->kind == COVEY__JSON_OBJECT)
+            properties = k;
+        else if (!strcmp(k->name, "required") && k->kind == COVEY__JSON_ARRAY)
+            required = k;
+        else if (group_of(k->name) != NOTE && !(!strcmp(k->name, "type") && is_object))
+            return refuse(j->builder, k, j->where, "within allOf is not supported");
+    }
+    if (!schema || schema->kind != COVEY__JSON_OBJECT || !(properties || required)) {
+        covey__guide_refuse(j->builder, COVEY_ERROR_UNSUPPORTED,
+                            "%s: the keyword \"allOf\" is supported for one schema, or for objects "
+                            "with properties and required alone",
+                            j->where);
+        return false;
+    }
+    for (const covey__json *r = required ? required->child : NULL; r; r = r->next)
+        if (!append_copy(j, j->required, &j->last_required, r)) return false;
+    return join_properties(j, properties);
+}
+
+const covey__json *covey__schema_join(covey__guide_builder *b, const covey__json *root,
+                                      const covey__json *list, const char *where) {
+    joined j = {.builder = b, .where = where};
+    covey__json *schema = new_node(&j, NULL, NULL, COVEY__JSON_OBJECT);
+    covey__json *type = new_node(&j, NULL, "type", COVEY__JSON_STRING);
+    j.properties = new_node(&j, NULL, "properties", COVEY__JSON_OBJECT);
+    j.required = new_node(&j, NULL, "required", COVEY__JSON_ARRAY);
+    if (!schema || !type || !j.properties || !j.required) return NULL;
+    type->text = "object";
+    type->size = 6;
+    for (const covey__json *one = list->child; one; one = one->next)
+        if (!join_one(&j, through_references(root, one))) return NULL;
+    if (j.required->size > JOINED_MAX) {
+        covey__guide_refuse(b, COVEY_ERROR_LIMIT, "%s: allOf: expected at most %d required names",
+                            where, JOINED_MAX);
+        return NULL;
+    }
+    schema->child = type;
+    schema->size = 3;
+    type->next = j.properties;
+    j.properties->next = j.required;
+    return schema;
 }

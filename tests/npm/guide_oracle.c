@@ -71,6 +71,7 @@ static bool generate(covey_model *model, const covey_guide *guide, uint64_t seed
 int main(int argc, char **argv) {
     static writer w;
     if (argc != 4) return 2;
+    w.all_formats = true;
     uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10);
     write_model(argv[3]);
     covey_runtime *runtime = open_runtime(1, NULL);

@@ -305,6 +305,13 @@ static const guide_case combined[] = {
      {"{\"t\":\"a\",\"x\":null}", "{\"t\":\"b\"}"},
      {"{\"t\":\"a\"}", "{\"t\":\"c\"}", "{\"t\":\"b\",\"x\":null}"}},
     {"{\"allOf\":[{\"type\":\"null\"}]}", {"null"}, {"1"}},
+    {"{\"$defs\":{\"base\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"integer\"}},"
+     "\"required\":[\"id\"]}},"
+     "\"allOf\":[{\"$ref\":\"#/$defs/"
+     "base\"},{\"properties\":{\"name\":{\"type\":\"string\"},\"id\":{\"type\":\"integer\"}},"
+     "\"required\":[\"name\"]}]}",
+     {"{\"id\":1,\"name\":\"a\"}"},
+     {"{\"id\":1}", "{\"name\":\"a\"}", "{\"name\":\"a\",\"id\":1}"}},
     {"{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"type\":\"null\"}}}", {"null"}, {"1"}},
     {"{\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\"},"
      "\"next\":{\"anyOf\":"
@@ -344,6 +351,13 @@ static const refused_case refused[] = {
      "\"dependentRequired\""},
     {"{\"type\":\"string\",\"nullable\":true}", COVEY_ERROR_UNSUPPORTED, "\"nullable\""},
     {"{\"allOf\":[{},{}]}", COVEY_ERROR_UNSUPPORTED, "\"allOf\""},
+    {"{\"allOf\":[{\"properties\":{\"a\":{}}},{\"type\":\"string\"}]}", COVEY_ERROR_UNSUPPORTED,
+     "\"type\" within allOf"},
+    {"{\"allOf\":[{\"properties\":{\"a\":true}},{\"properties\":{\"a\":{\"type\":\"null\"}}}]}",
+     COVEY_ERROR_UNSUPPORTED, "the property \"a\" differs"},
+    {"{\"allOf\":[{\"required\":[\"x\"]},{\"properties\":{\"a\":true},\"additionalProperties\":"
+     "false}]}",
+     COVEY_ERROR_UNSUPPORTED, "\"additionalProperties\" within allOf"},
     {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}", COVEY_ERROR_UNSUPPORTED,
      "branches 0 and 1"},
     {"{\"oneOf\":[{\"enum\":[1,2]},{\"enum\":[2.0]}]}", COVEY_ERROR_UNSUPPORTED, "\"oneOf\""},

@@ -13,6 +13,7 @@ typedef struct writer {
     size_t size;
     uint64_t random;
     int definitions;
+    bool all_formats; /* those too that guide_validator.h does not know */
 } writer;
 
 static inline uint32_t below(writer *w, uint32_t bound) {
@@ -46,7 +47,8 @@ static inline void random_number(writer *w) {
 static inline void random_string(writer *w) {
     static const char *const patterns[] = {"^[a-z]{2,5}$", "^(ab|cd)*e$",  "x+y?z", "^[^a-y]{3}",
                                            "[0-9]{2}$",    "^a[0-9]c$|^q", "^$"};
-    static const char *const formats[] = {"date", "uuid", "ipv4", "time"};
+    static const char *const formats[] = {"date",  "uuid",     "ipv4", "time", "date-time",
+                                          "email", "hostname", "ipv6", "uri",  "duration"};
     switch (below(w, 4)) {
     case 0:
         say(w, "{\"type\":\"string\"}");
@@ -60,7 +62,8 @@ static inline void random_string(writer *w) {
         say(w, "{\"type\":\"string\",\"pattern\":\"%s\"}", patterns[below(w, 7)]);
         break;
     default:
-        say(w, "{\"type\":\"string\",\"format\":\"%s\"}", formats[below(w, 4)]);
+        say(w, "{\"type\":\"string\",\"format\":\"%s\"}",
+            formats[below(w, w->all_formats ? 10 : 4)]);
         break;
     }
 }
@@ -109,7 +112,7 @@ static inline void random_object(writer *w, int depth) {
 }
 
 static void random_schema(writer *w, int depth) {
-    switch (below(w, depth > 0 ? 11 : 6)) {
+    switch (below(w, depth > 0 ? 12 : 6)) {
     case 0:
         random_number(w);
         break;
