@@ -34,6 +34,12 @@
 /* 32 rows of 512 float columns, and 16 partial sums of 32 rows by 96 tokens. */
 #define COVEY__FLOAT_SCRATCH (32 * 512 * 4 + 32 * 96 * 64)
 
+/* The line half a page ahead of one that is read in order: the hardware's own prefetching ends where
+ * pages do, and rows of activations are about as long. */
+COVEY__INLINE void covey__prefetch_row(const float *x) {
+    __builtin_prefetch(x + 512);
+}
+
 COVEY__INLINE float covey__bits_to_f32(uint32_t bits) {
     float value;
     memcpy(&value, &bits, 4);

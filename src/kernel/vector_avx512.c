@@ -94,6 +94,8 @@ void covey__silu_mul_avx512(const float *gate, const float *up, size_t n, float 
     const __m512 one = _mm512_set1_ps(1.0f), sign = _mm512_set1_ps(-0.0f);
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 m = mask_at(n, i);
+        covey__prefetch_row(gate + i);
+        covey__prefetch_row(up + i);
         __m512 g = _mm512_maskz_loadu_ps(m, gate + i), u = _mm512_maskz_loadu_ps(m, up + i);
         __m512 e = covey__exp16(_mm512_xor_ps(g, sign));
         _mm512_mask_storeu_ps(out + i, m,
@@ -128,6 +130,8 @@ void covey__gelu_avx512(const float *x, size_t n, float *out) {
 void covey__add_avx512(float *x, const float *y, size_t n) {
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 m = mask_at(n, i);
+        covey__prefetch_row(x + i);
+        covey__prefetch_row(y + i);
         __m512 sum =
             _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_maskz_loadu_ps(m, y + i));
         _mm512_mask_storeu_ps(x + i, m, sum);
