@@ -53,14 +53,30 @@ static void put_f32(float *k_page, float *v_page, int32_t head_dim, int32_t slot
     memcpy(v_page + (size_t)slot * (size_t)head_dim, v, (size_t)head_dim * sizeof *v);
 }
 
+/* to_half of a row, without branches, so that compilers make SIMD of it: both ways of rounding are
+ * computed (covey__f32_to_f16 says what they are). */
+static bool to_halves(const float *x, int32_t n, uint16_t *out) {
+    int32_t over = 0;
+    for (int32_t i = 0; i < n; i++) {
+        uint32_t bits = covey__f32_bits(x[i]), sign = bits >> 16 & 0x8000u;
+        int32_t whole = (int32_t)(bits & 0x7fffffffu);
+        float sum = magnitude(x[i]) + 0.5f;
+        int32_t small = (int32_t)covey__f32_bits(sum) - 0x3f000000;
+        int32_t normal = (whole - 0x38000000 + 0xfff + (whole >> 13 & 1)) >> 13;
+        int32_t half = whole < 0x38800000 ? small : normal;
+        over |= 0x7bff - half;
+        half = half > 0x7bff ? 0x7bff : half;
+        out[i] = (uint16_t)(sign | (uint32_t)half);
+    }
+    return over >= 0;
+}
+
 static bool put_f16(uint16_t *k_page, uint16_t *v_page, int32_t head_dim, int32_t slot,
                     const float *k, const float *v) {
-    bool fits = true;
-    uint16_t *row = v_page + (size_t)slot * (size_t)head_dim;
-    for (int32_t d = 0; d < head_dim; d++) {
-        k_page[d * COVEY__PAGE_KEYS + slot] = to_half(k[d], &fits);
-        row[d] = to_half(v[d], &fits);
-    }
+    uint16_t halves[COVEY__HEAD_DIM_MAX];
+    bool fits = to_halves(v, head_dim, v_page + (size_t)slot * (size_t)head_dim);
+    fits = to_halves(k, head_dim, halves) && fits;
+    for (int32_t d = 0; d < head_dim; d++) k_page[d * COVEY__PAGE_KEYS + slot] = halves[d];
     return fits;
 }
 

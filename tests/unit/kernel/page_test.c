@@ -102,8 +102,34 @@ static void q8_0_is_near(void **state) {
     free(p.k);
 }
 
+/* Every kind of value: as covey__f32_to_f16 makes them, one at a time. */
+static void halves_are_those_of_single_values(void **state) {
+    (void)state;
+    uint64_t seed = 7u;
+    static const uint32_t edges[] = {0x33000000u, 0x33000001u, 0x387fffffu, 0x38800000u,
+                                     0x477fefffu, 0x38801000u, 0x38803000u, 0x00000001u};
+    for (int n = 0; n < 2000; n++) {
+        float k[DIM], v[DIM];
+        for (int i = 0; i < DIM; i++) {
+            uint32_t bits = case_random(&seed) % 0x477ff000u, sign = case_random(&seed) << 31;
+            if (i < 8) bits = edges[i];
+            bits |= sign;
+            memcpy(k + i, &bits, 4);
+            v[DIM - 1 - i] = k[i];
+        }
+        uint16_t k_page[DIM * COVEY__PAGE_KEYS], v_page[DIM * COVEY__PAGE_KEYS];
+        int slot = n % COVEY__PAGE_KEYS;
+        assert_true(covey__page_put(COVEY__KV_F16, k_page, v_page, DIM, slot, k, v));
+        for (int i = 0; i < DIM; i++) {
+            assert_int_equal(k_page[i * COVEY__PAGE_KEYS + slot], covey__f32_to_f16(k[i]));
+            assert_int_equal(v_page[slot * DIM + i], covey__f32_to_f16(v[i]));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(halves_are_those_of_single_values),
         cmocka_unit_test(sizes_are_those_of_the_layout),
         cmocka_unit_test(f16_is_rounded),
         cmocka_unit_test(what_f16_cannot_hold_is_told),
