@@ -122,18 +122,25 @@ COVEY__INLINE void covey__few_run(const covey__product *p, int32_t r0, int32_t r
                                              const uint8_t *next) {                                \
         covey__few_run(p, r0, r1, next, tokens, bytes, columns, block);                            \
     }
-#define COVEY__FEW(type, bytes, columns)                                                           \
-    COVEY__FEW_BODY(2, bytes, columns)                                                             \
+#define COVEY__FEW_TABLE(type, two)                                                                \
+    void covey__few_##type##_avx512(const covey__product *p, int32_t r0, int32_t r1,               \
+                                    const uint8_t *next) {                                         \
+        static const covey__few_body_fn bodies[9] = {NULL,  NULL,  two,   few_4, few_4,            \
+                                                     few_5, few_6, few_8, few_8};                  \
+        bodies[p->a->tokens](p, r0, r1, next);                                                     \
+    }
+#define COVEY__FEW_BODIES(bytes, columns)                                                          \
     COVEY__FEW_BODY(4, bytes, columns)                                                             \
     COVEY__FEW_BODY(5, bytes, columns)                                                             \
     COVEY__FEW_BODY(6, bytes, columns)                                                             \
-    COVEY__FEW_BODY(8, bytes, columns)                                                             \
-    void covey__few_##type##_avx512(const covey__product *p, int32_t r0, int32_t r1,               \
-                                    const uint8_t *next) {                                         \
-        static const covey__few_body_fn bodies[9] = {                                              \
-            [2] = few_2, [3] = few_4, [4] = few_4, [5] = few_5,                                    \
-            [6] = few_6, [7] = few_8, [8] = few_8};                                                \
-        bodies[p->a->tokens](p, r0, r1, next);                                                     \
-    }
+    COVEY__FEW_BODY(8, bytes, columns)
+#define COVEY__FEW(type, bytes, columns)                                                           \
+    COVEY__FEW_BODY(2, bytes, columns)                                                             \
+    COVEY__FEW_BODIES(bytes, columns)                                                              \
+    COVEY__FEW_TABLE(type, few_2)
+/* Two tokens one after the other, row by row, are as fast with K types. */
+#define COVEY__FEW_FROM_3(type, bytes, columns)                                                    \
+    COVEY__FEW_BODIES(bytes, columns)                                                              \
+    COVEY__FEW_TABLE(type, NULL)
 
 #endif

@@ -82,4 +82,4 @@ COVEY__INLINE void block(covey__few f, size_t b, size_t at, const uint8_t *ahead
     finish(f, b, by_row + 2, covey__first_dwords4(heads), sum, acc, tokens);
 }
 
-COVEY__FEW(q4_k, BYTES, 256)
+COVEY__FEW_FROM_3(q4_k, BYTES, 256)

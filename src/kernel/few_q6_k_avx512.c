@@ -75,4 +75,4 @@ COVEY__INLINE void block(covey__few f, size_t b, size_t at, const uint8_t *ahead
     }
 }
 
-COVEY__FEW(q6_k, BYTES, 256)
+COVEY__FEW_FROM_3(q6_k, BYTES, 256)

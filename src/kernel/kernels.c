@@ -1,6 +1,6 @@
 /* The kernel tables, one an instruction set, and the way of a product to the function for its type:
- * one or two tokens go over rows as they lie in the file, many go over unpacked tiles, and a few have
- * a way of their own where an instruction set has one for the type. */
+ * one or two tokens go over rows as they lie in the file, many go over unpacked tiles, and a few
+ * have a way of their own where an instruction set has one for the type. */
 #include "kernel/parts.h"
 
 #if defined(__x86_64__)
@@ -168,19 +168,23 @@ static const covey__kernels scalar_kernels = TABLE(COVEY__ISA_SCALAR, scalar);
 #if COVEY_X86
 PRODUCT(avx2)
 PRODUCT(avxvnni)
-/* The types that have a way of their own for few tokens. */
-static const covey__few_fn few_avx512[COVEY__OP_COUNT] = {
-    [COVEY__OP_Q4_K] = covey__few_q4_k_avx512,
-    [COVEY__OP_Q6_K] = covey__few_q6_k_avx512,
-    [COVEY__OP_Q8_0] = covey__few_q8_0_avx512,
-    [COVEY__OP_Q4_0] = covey__few_q4_0_avx512,
+/* The types that have a way of their own for few tokens, and from how many on. */
+static const struct {
+    covey__few_fn run;
+    int32_t least;
+} few_avx512[COVEY__OP_COUNT] = {
+    [COVEY__OP_Q4_K] = {covey__few_q4_k_avx512, 3},
+    [COVEY__OP_Q6_K] = {covey__few_q6_k_avx512, 3},
+    [COVEY__OP_Q8_0] = {covey__few_q8_0_avx512, 2},
+    [COVEY__OP_Q4_0] = {covey__few_q4_0_avx512, 2},
 };
 
 static void product_avx512(const covey__product *p, int32_t r0, int32_t r1, const void *next,
                            void *scratch) {
-    covey__few_fn few = few_avx512[op_index(p->w->type)];
-    if (few && p->a->tokens > 1 && p->a->tokens <= COVEY__FEW_MAX && r0 < r1)
-        few(p, r0, r1, next);
+    int op = op_index(p->w->type);
+    int32_t least = few_avx512[op].least, tokens = p->a->tokens;
+    if (least && tokens >= least && tokens <= COVEY__FEW_MAX && r0 < r1)
+        few_avx512[op].run(p, r0, r1, next);
     else
         covey__product_run(covey__product_ops_avx512, p, r0, r1, next, scratch);
 }

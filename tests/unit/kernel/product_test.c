@@ -73,14 +73,14 @@ static void compare(uint64_t *seed, uint32_t type, shape s, int kind) {
 static void sets_agree(void **state) {
     (void)state;
     uint64_t seed = 88172645463325252u;
-    static const int32_t rows[] = {1, 7, 16, 33, 50}, tokens[] = {1, 2, 3, 4, 5, 6, 7, 13};
+    static const int32_t rows[] = {1, 7, 16, 33, 50}, tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 13};
     static const int32_t blocks[] = {1, 2, 3, 5, 33, 35};
     for (size_t t = 0; t < CASE_TYPES; t++) {
         uint32_t type = case_types[t];
         int32_t unit = covey__kernel_block(type) == 1 ? 17 : covey__kernel_block(type);
         int count = 0;
         for (size_t r = 0; r < 5; r++)
-            for (size_t n = 0; n < 8; n++)
+            for (size_t n = 0; n < 9; n++)
                 for (size_t b = 0; b < (unit == 256 ? 4u : 6u); b++)
                     compare(&seed, type, (shape){rows[r], unit * blocks[b], tokens[n]},
                             count++ % 6);
