@@ -63,12 +63,14 @@ static bool to_halves(const float *x, int32_t n, uint16_t *out) {
         float sum = magnitude(x[i]) + 0.5f;
         int32_t small = (int32_t)covey__f32_bits(sum) - 0x3f000000;
         int32_t normal = (whole - 0x38000000 + 0xfff + (whole >> 13 & 1)) >> 13;
-        int32_t half = whole < 0x38800000 ? small : normal;
-        over |= 0x7bff - half;
-        half = half > 0x7bff ? 0x7bff : half;
+        int32_t subnormal = (whole - 0x38800000) >> 31; /* all ones or none */
+        int32_t half = (small & subnormal) | (normal & ~subnormal);
+        int32_t above = (0x7bff - half) >> 31;
+        over |= above;
+        half = (0x7bff & above) | (half & ~above);
         out[i] = (uint16_t)(sign | (uint32_t)half);
     }
-    return over >= 0;
+    return over == 0;
 }
 
 static bool put_f16(uint16_t *k_page, uint16_t *v_page, int32_t head_dim, int32_t slot,
