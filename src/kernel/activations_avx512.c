@@ -33,60 +33,107 @@ COVEY__INLINE __m128i to_int8(__m512 v, factors f) {
     return _mm512_cvtepi32_epi8(q);
 }
 
-COVEY__INLINE int32_t sum16(__m128i q) {
-    return _mm512_reduce_add_epi32(_mm512_cvtepi8_epi32(q));
+/* Where a token's values lie: unit u of a table is at place + u * group. */
+typedef struct places {
+    int8_t *q;
+    float *d;
+    int32_t *bias[2];
+    size_t group;
+} places;
+
+static places places_of(const covey__activations *a, int32_t t) {
+    size_t k = (size_t)a->columns;
+    bool wide = a->kind == COVEY__ACT_Q256;
+    places p = {a->q + 4 * covey__act_at(a, t, 0, k / 4),
+                a->d + covey__act_at(a, t, 0, k / (wide ? 256 : 32)),
+                {a->bias[0] + covey__act_at(a, t, 0, k / (wide ? 16 : 32)),
+                 a->bias[1] + covey__act_at(a, t, 0, k / 32)},
+                (size_t)a->group};
+    return p;
 }
 
-/* 16 values as four dwords of token `t`, from column `column`. */
-COVEY__INLINE void put16(covey__activations *a, int32_t t, int32_t column, __m128i q) {
-    size_t units = (size_t)a->columns / 4;
-    int8_t *to = a->q + 4 * covey__act_at(a, t, (size_t)column / 4, units);
-    if (a->group == 1) {
+/* 16 values as four dwords, from column `column`. */
+COVEY__INLINE void put16(const places *p, size_t column, __m128i q) {
+    int8_t *to = p->q + column * p->group;
+    size_t step = 4 * p->group;
+    if (p->group == 1) {
         _mm_storeu_si128((__m128i *)(void *)to, q);
         return;
     }
-    int32_t dwords[4];
-    _mm_storeu_si128((__m128i *)(void *)dwords, q);
-    for (int i = 0; i < 4; i++) memcpy(to + 4 * COVEY__GROUP * i, dwords + i, 4);
+    int32_t dwords[4] = {_mm_cvtsi128_si32(q), _mm_extract_epi32(q, 1), _mm_extract_epi32(q, 2),
+                         _mm_extract_epi32(q, 3)};
+    for (size_t i = 0; i < 4; i++) memcpy(to + step * i, dwords + i, 4);
+}
+
+/* The sum of each 16 of 64 values, in all four dwords of its lane. */
+COVEY__INLINE __m512i sums_by_16(__m512i q) {
+    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), q);
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, (_MM_PERM_ENUM)0x4e));
+    return _mm512_add_epi32(s, _mm512_shuffle_epi32(s, (_MM_PERM_ENUM)0xb1));
 }
 
 static void row_q32(covey__activations *a, const float *x, int32_t t) {
-    size_t blocks = (size_t)a->columns / 32;
-    for (int32_t b = 0; b < a->columns / 32; b++) {
-        __m512 v0 = _mm512_loadu_ps(x + 32 * b), v1 = _mm512_loadu_ps(x + 32 * b + 16);
+    places p = places_of(a, t);
+    for (int32_t b = 0; b < a->columns / 32; b++, x += 32) {
+        covey__prefetch_row(x);
+        covey__prefetch_row(x + 16);
+        __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + 16);
         factors f = factors_of(_mm512_max_epi32(abs_bits(v0), abs_bits(v1)));
         __m128i q0 = to_int8(v0, f), q1 = to_int8(v1, f);
-        put16(a, t, 32 * b, q0);
-        put16(a, t, 32 * b + 16, q1);
-        __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(q0), q1, 1);
-        __m512i wide = _mm512_cvtepi8_epi16(both);
-        int32_t total = _mm512_reduce_add_epi32(_mm512_madd_epi16(wide, _mm512_set1_epi16(1)));
-        size_t at = covey__act_at(a, t, (size_t)b, blocks);
-        a->d[at] = f.d;
-        a->bias[0][at] = -8 * total;
-        a->bias[1][at] = -128 * total;
+        size_t column = (size_t)b * 32, at = (size_t)b * p.group;
+        put16(&p, column, q0);
+        put16(&p, column + 16, q1);
+        __m128i sums = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), q0);
+        sums = _mm_dpbusd_epi32(sums, _mm_set1_epi8(1), q1);
+        sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0x4e));
+        int32_t total = _mm_cvtsi128_si32(sums) + _mm_extract_epi32(sums, 1);
+        p.d[at] = f.d;
+        p.bias[0][at] = -8 * total;
+        p.bias[1][at] = -128 * total;
+    }
+}
+
+/* The sums of 64 values from column `column` on. */
+COVEY__INLINE void put_sums(covey__activations *a, const places *p, int32_t t, size_t column,
+                            __m512i q) {
+    int32_t totals[16];
+    _mm512_storeu_si512(totals, sums_by_16(q));
+    size_t subs = (size_t)a->columns / 16, first = column / 16;
+    int16_t *sums16 = a->sums16 + (size_t)t * subs + first;
+    int16_t *sums32 = a->sums32 + (size_t)t * (subs / 2) + first / 2;
+    for (size_t j = 0; j < 4; j++) {
+        int32_t total = totals[4 * j];
+        p->bias[0][(first + j) * p->group] = -32 * total;
+        sums16[j] = (int16_t)total;
+        if (j % 2 == 0) continue;
+        total += totals[4 * j - 4];
+        p->bias[1][(first + j) / 2 * p->group] = -128 * total;
+        sums32[j / 2] = (int16_t)total;
     }
 }
 
 static void row_q256(covey__activations *a, const float *x, int32_t t) {
-    size_t blocks = (size_t)a->columns / 256, subs = (size_t)a->columns / 16;
-    for (int32_t b = 0; b < a->columns / 256; b++) {
+    places p = places_of(a, t);
+    for (int32_t b = 0; b < a->columns / 256; b++, x += 256) {
         __m512i greatest = _mm512_setzero_si512();
-        for (int32_t i = 0; i < 256; i += 16)
-            greatest = _mm512_max_epi32(greatest, abs_bits(_mm512_loadu_ps(x + 256 * b + i)));
-        factors f = factors_of(greatest);
-        a->d[covey__act_at(a, t, (size_t)b, blocks)] = f.d;
         for (int32_t i = 0; i < 256; i += 16) {
-            __m128i q = to_int8(_mm512_loadu_ps(x + 256 * b + i), f);
-            put16(a, t, 256 * b + i, q);
-            size_t sub = (size_t)(256 * b + i) / 16;
-            int32_t total = sum16(q);
-            a->bias[0][covey__act_at(a, t, sub, subs)] = -32 * total;
-            a->sums16[(size_t)t * subs + sub] = (int16_t)total;
-            if (i % 32 == 0) continue;
-            int32_t both = total + a->sums16[(size_t)t * subs + sub - 1];
-            a->bias[1][covey__act_at(a, t, sub / 2, subs / 2)] = -128 * both;
-            a->sums32[(size_t)t * (subs / 2) + sub / 2] = (int16_t)both;
+            covey__prefetch_row(x + i);
+            greatest = _mm512_max_epi32(greatest, abs_bits(_mm512_loadu_ps(x + i)));
+        }
+        factors f = factors_of(greatest);
+        p.d[(size_t)b * p.group] = f.d;
+        for (int32_t i = 0; i < 256; i += 64) {
+            __m128i q[4];
+            size_t column = (size_t)(256 * b + i);
+            COVEY__UNROLL
+            for (int j = 0; j < 4; j++) {
+                q[j] = to_int8(_mm512_loadu_ps(x + i + 16 * j), f);
+                put16(&p, column + 16 * (size_t)j, q[j]);
+            }
+            __m512i all = _mm512_castsi128_si512(q[0]);
+            all = _mm512_inserti32x4(all, q[1], 1);
+            all = _mm512_inserti32x4(all, q[2], 2);
+            put_sums(a, &p, t, column, _mm512_inserti32x4(all, q[3], 3));
         }
     }
 }
