@@ -178,17 +178,20 @@ double covey__cos_f64(double x) {
     return quadrant == 1 || quadrant == 2 ? -y : y;
 }
 
+/* An exponent of all ones overflows into the sign. */
+static uint32_t overflow(float x) {
+    return (covey__f32_bits(x) & 0x7fffffffu) + 0x00800000u;
+}
+
 bool covey__finite(const float *x, size_t n) {
     uint32_t bad = 0;
     size_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        covey__prefetch_row(x + i); /* rows that another thread wrote are far away */
-        for (size_t j = i; j < i + 16; j++) {
-            /* an exponent of all ones overflows into the sign */
-            bad |= (covey__f32_bits(x[j]) & 0x7fffffffu) + 0x00800000u;
-        }
+    for (; i + 64 <= n; i += 64) {
+        /* rows that another thread wrote are far away */
+        for (size_t j = 0; j < 64; j += 16) covey__prefetch_row(x + i + j);
+        for (size_t j = 0; j < 64; j++) bad |= overflow(x[i + j]);
     }
-    for (; i < n; i++) bad |= (covey__f32_bits(x[i]) & 0x7fffffffu) + 0x00800000u;
+    for (; i < n; i++) bad |= overflow(x[i]);
     return bad >> 31 == 0;
 }
 
