@@ -1,10 +1,11 @@
 /* Products of quantized weights in vectors of 128 bits, included by products_*.c of each set with
  * COVEY__SET(name) naming its functions. One token: 4 rows together, whose integer sums move into
- * the lanes for the float steps. Many tokens: tile_v128.h. */
+ * the lanes for the float steps. Many tokens: tile_v128.h and
+ * multiply_v128.h. */
 #ifndef COVEY_KERNEL_PRODUCTS_V128_H
 #define COVEY_KERNEL_PRODUCTS_V128_H
 
-#include "kernel/tile_v128.h"
+#include "kernel/multiply_v128.h"
 
 #define MATVEC_ROWS 4
 

@@ -11,10 +11,8 @@
 /* Unrolled whole, a loop over accumulators that fill the registers makes compilers spill them. */
 #if defined(__clang__)
 #define COVEY__UNROLL_LITTLE _Pragma("clang loop unroll_count(2)")
-#define COVEY__UNROLL_NOT    _Pragma("clang loop unroll(disable)")
 #else
 #define COVEY__UNROLL_LITTLE _Pragma("GCC unroll 2")
-#define COVEY__UNROLL_NOT    _Pragma("GCC unroll 1")
 #endif
 
 typedef float covey__f4 __attribute__((vector_size(16)));
