@@ -29,6 +29,13 @@ COVEY__INLINE covey__i4 covey__high_dwords(covey__h8 v) {
 COVEY__INLINE covey__i4 covey__pairs(covey__h8 a, covey__h8 b) {
     return (covey__i4)_mm_madd_epi16((__m128i)a, (__m128i)b);
 }
+/* acc plus products of 16 bytes in any order: only the sum of all lanes is defined. The sign of w
+ * goes to a, which has no -128; two products fit a word, at most 2 * 128 * 127. */
+COVEY__INLINE covey__i4 covey__dot16(covey__i4 acc, covey__b16 w, covey__b16 a) {
+    __m128i size = _mm_abs_epi8((__m128i)w), turned = _mm_sign_epi8((__m128i)a, (__m128i)w);
+    __m128i two = _mm_maddubs_epi16(size, turned);
+    return acc + (covey__i4)_mm_madd_epi16(two, _mm_set1_epi16(1));
+}
 /* Entries of a table of 16 bytes; indices are below 16. */
 COVEY__INLINE covey__b16 covey__lookup(covey__b16 table, covey__ub16 index) {
     return (covey__b16)_mm_shuffle_epi8((__m128i)table, (__m128i)index);

@@ -29,6 +29,14 @@ COVEY__INLINE covey__i4 covey__high_dwords(covey__h8 v) {
 COVEY__INLINE covey__i4 covey__pairs(covey__h8 a, covey__h8 b) {
     return (covey__i4)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
 }
+/* acc plus products of 16 bytes in any order: only the sum of all lanes is defined. Two products
+ * fit a word, at most 2 * 128 * 127. */
+COVEY__INLINE covey__i4 covey__dot16(covey__i4 acc, covey__b16 w, covey__b16 a) {
+    v128_t low = wasm_i16x8_extmul_low_i8x16((v128_t)w, (v128_t)a);
+    v128_t high = wasm_i16x8_extmul_high_i8x16((v128_t)w, (v128_t)a);
+    v128_t fours = wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_add(low, high));
+    return (covey__i4)wasm_i32x4_add((v128_t)acc, fours);
+}
 /* Entries of a table of 16 bytes; indices are below 16. */
 COVEY__INLINE covey__b16 covey__lookup(covey__b16 table, covey__ub16 index) {
     return (covey__b16)wasm_i8x16_swizzle((v128_t)table, (v128_t)index);

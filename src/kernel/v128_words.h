@@ -22,12 +22,6 @@ COVEY__INLINE covey__f4 covey__half4(const uint16_t h[4]) {
     return (covey__f4)((covey__u4)value | special | (bits & 0x8000u) << 16);
 }
 
-/* acc plus products of 16 bytes in any order: only the sum of all lanes is defined. */
-COVEY__INLINE covey__i4 covey__dot16(covey__i4 acc, covey__b16 w, covey__b16 a) {
-    acc = acc + covey__pairs(covey__low_words(w), covey__low_words(a));
-    return acc + covey__pairs(covey__high_words(w), covey__high_words(a));
-}
-
 /* 8 rows of 8 columns into a tile. */
 COVEY__INLINE void covey__tile_put(uint8_t *to, const covey__h8 rows[8]) {
     COVEY__UNROLL
