@@ -42,8 +42,8 @@ void covey__fp_leave(covey__fp_state state) {
     if (read_x87() != x87) write_x87(x87);
 }
 #elif defined(__aarch64__)
-/* FPCR (Arm ARM, C5.2.8): alternative half-precision 26, default NaN 25, flush to zero 24, rounding 23-22, half-precision flush
- * 19, traps 15 and 12-8. */
+/* FPCR (Arm ARM, C5.2.8): alternative half-precision 26, default NaN 25, flush to zero 24, rounding
+ * 23-22, half-precision flush 19, traps 15 and 12-8. */
 #define CLEARED 0x07c89f07u
 
 static void write_fpcr(uint64_t value) {

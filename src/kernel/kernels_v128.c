@@ -1,6 +1,6 @@
 /* The kernel tables of the sets whose kernels are written in vectors of 128 bits (v128.h): SSE4.1,
  * NEON with its two extensions, WebAssembly. kernels.c asks here for what it does not know. */
-#include "kernel/parts.h"
+#include "kernel/v128_sets.h"
 
 #if defined(COVEY_SSE41) || defined(__aarch64__) || defined(__wasm_simd128__)
 static void row(const covey__weights *w, int32_t r, float *out) {

@@ -34,8 +34,8 @@
 /* 32 rows of 512 float columns, and 16 partial sums of 32 rows by 96 tokens. */
 #define COVEY__FLOAT_SCRATCH (32 * 512 * 4 + 32 * 96 * 64)
 
-/* The line half a page ahead of one that is read in order: the hardware's own prefetching ends where
- * pages do, and rows of activations are about as long. */
+/* The line half a page ahead of one that is read in order: the hardware's own prefetching ends
+ * where pages do, and rows of activations are about as long. */
 COVEY__INLINE void covey__prefetch_row(const float *x) {
     __builtin_prefetch(x + 512);
 }
@@ -181,11 +181,6 @@ COVEY__DECLARE_VECTOR(scalar)
 COVEY__DECLARE_VECTOR(avx2)
 COVEY__DECLARE_VECTOR(avx512)
 
-COVEY__DECLARE_VECTOR(sse41)
-COVEY__DECLARE_VECTOR(neon)
-COVEY__DECLARE_VECTOR(wasm)
-extern const covey__product_ops covey__product_ops_neon_dotprod[COVEY__OP_COUNT];
-extern const covey__product_ops covey__product_ops_neon_i8mm[COVEY__OP_COUNT];
 /* The tables of kernels_v128.c; NULL for other sets. */
 const covey__kernels *covey__kernels_v128(covey__isa isa);
 
@@ -229,15 +224,5 @@ COVEY__DECLARE_PRODUCTS(avx2)
 COVEY__DECLARE_PRODUCTS(avxvnni) /* the products of one token and of floats are those of AVX2 */
 COVEY__DECLARE_PRODUCTS(avx512)
 extern const covey__product_ops covey__product_ops_avxvnni[COVEY__OP_COUNT];
-
-/* Sets of 128 bits keep their quantized products to themselves. */
-#define COVEY__DECLARE_FLOATS(isa)                                                                 \
-    COVEY__DECLARE_MATVEC(f32, isa)                                                                \
-    COVEY__DECLARE_MATVEC(f16, isa)                                                                \
-    COVEY__DECLARE_MATVEC(bf16, isa)                                                               \
-    COVEY__DECLARE_MATMUL(float, isa)
-COVEY__DECLARE_FLOATS(sse41)
-COVEY__DECLARE_FLOATS(neon)
-COVEY__DECLARE_FLOATS(wasm)
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef COVEY_KERNEL_V128_H
 #define COVEY_KERNEL_V128_H
 
-#include "kernel/parts.h"
+#include "kernel/v128_sets.h"
 
 /* Unrolled whole, a loop over accumulators that fill the registers makes compilers spill them. */
 #if defined(__clang__)
