@@ -18,7 +18,7 @@
 typedef struct serving {
     app_context context;
     const char *address, *port_file, *model_path;
-    int64_t port, conversations, context_tokens, grace_ms, step_ms;
+    int64_t port, conversations, parallel, context_tokens, grace_ms, step_ms;
     bool no_update, no_token;
     covey_server *server;
     bool stale;    /* what is served is not what the agent wants */
@@ -114,6 +114,7 @@ static bool listen_now(serving *d, covey_error *error) {
     options.port = (uint16_t)d->port;
     options.token = token;
     options.conversations_max = (int32_t)d->conversations;
+    options.parallel_max = (int32_t)d->parallel;
     options.context_tokens = (int32_t)d->context_tokens;
     options.drain_deadline_ms = drain_deadline_ms(d);
     app_hold_signals(&before);
@@ -173,6 +174,9 @@ int covey_cmd_serve(int argc, char **argv) {
          0},
         {"conversations", 0, APP_INT, &d.conversations, "N",
          "conversations that hold state at once (default 4)", 1, 1024},
+        {"parallel", 0, APP_INT, &d.parallel, "N",
+         "answers computed at once, in shared passes over the weights (as many as conversations)",
+         0, 1024},
         {"context", 'c', APP_INT, &d.context_tokens, "N",
          "tokens of context of each; 0: the model's, at most 4096", 0, 1 << 24},
         {"grace", 0, APP_INT, &d.grace_ms, "MS",
@@ -193,8 +197,9 @@ int covey_cmd_serve(int argc, char **argv) {
         "covey serve",
         "[MODEL.gguf]",
         "Answers on loopback: /v1/chat/completions and /v1/completions (with \"stream\": true "
-        "too), /v1/models,\n"
-        "/health, /metrics. Without a model it serves this device's ensemble and keeps it up to "
+        "too),\n"
+        "/v1/embeddings, /v1/models, /health, /metrics. Without a model it serves this device's "
+        "ensemble and keeps it up to "
         "date: open\n"
         "conversations (header X-Covey-Conversation) finish on the ensemble that they began with.",
         "  covey serve model.gguf --port 8080\n"
@@ -209,6 +214,7 @@ int covey_cmd_serve(int argc, char **argv) {
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
     d.model_path = words.count ? words.items[0] : NULL;
+    if (d.conversations < d.parallel) d.conversations = d.parallel;
     if (!app_read_kv("covey serve", d.context.kv, &d.context.kv_type)) return APP_EXIT_USAGE;
     status = serve_all(&d);
     app_close(&d.context);

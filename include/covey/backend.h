@@ -33,6 +33,8 @@ typedef struct covey_backend_report {
     int32_t context_tokens_max;
     int64_t load_ms;
     uint64_t weight_bytes;
+    int32_t embedding_width; /* floats of a vector; 0 where it makes none */
+    bool generates;          /* answers, too; an encoder makes vectors alone */
 } covey_backend_report;
 
 /* A request: messages through the chat template, or, where `prompt` is set, that text as it is. */
@@ -42,9 +44,11 @@ typedef struct covey_request {
     size_t message_count;
     const char *prompt; /* NULL with messages */
     covey_generation_options generation;
+    const covey_chat *chat; /* in place of messages: a conversation with tools and variables; its
+                               add_generation_prompt is taken as true. NULL: none */
 } covey_request;
 #define COVEY_REQUEST_INIT                                                                         \
-    { sizeof(covey_request), NULL, 0, NULL, COVEY_GENERATION_OPTIONS_INIT }
+    { sizeof(covey_request), NULL, 0, NULL, COVEY_GENERATION_OPTIONS_INIT, NULL }
 
 typedef struct covey_answer {
     size_t size;
@@ -55,9 +59,15 @@ typedef struct covey_answer {
     int64_t first_token_us; /* request to first token, prefill included */
     int64_t prefill_us;
     int64_t decode_us;
+    /* With generation.score, as in covey_generation_result; else 0. */
+    float confidence;
+    float mean_entropy;
+    int32_t forced_token_count;
+    int32_t drafted_token_count;
+    int32_t accepted_token_count;
 } covey_answer;
 #define COVEY_ANSWER_INIT                                                                          \
-    { sizeof(covey_answer), COVEY_STOP_END, 0, 0, 0, 0, 0, 0 }
+    { sizeof(covey_answer), COVEY_STOP_END, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0, 0, 0 }
 
 /* What a maker provides. All functions may be called from several threads, but one conversation
  * from one at a time; `cancel` from any. An app may bring its own: it fills this table and calls
@@ -80,6 +90,11 @@ typedef struct covey_backend_table {
                              void *text_user);
     void (*cancel)(void *user, void *conversation);
     void (*destroy)(void *user);
+    /* May be NULL, or behind the end of an older table: the vector of a text, of length 1, into
+     * report's embedding_width floats, and the bytes of a token. */
+    covey_status (*embed)(void *user, const char *text, size_t text_size, float *vector,
+                          size_t *token_count, covey_error *error);
+    size_t (*token_bytes)(void *user, covey_token token, char *bytes, size_t capacity);
 } covey_backend_table;
 
 /* A backend over a maker's table, which is copied. The backend is counted: conversations hold it,
@@ -126,6 +141,16 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_count_tokens(covey_backend *
                                                                  const covey_request *request,
                                                                  size_t *token_count,
                                                                  covey_error *error);
+
+/* The vector of a text (report's embedding_width floats, of length 1) and how many tokens the text
+ * had. COVEY_ERROR_UNSUPPORTED where the backend makes none. Any thread. */
+COVEY_API COVEY_MUST_USE covey_status covey_backend_embed(covey_backend *backend, const char *text,
+                                                          size_t text_size, float *vector,
+                                                          size_t *token_count, covey_error *error);
+/* The bytes of a token, at most `capacity` of them; returns their number, 0 for a control token or
+ * where the backend does not tell. Any thread. */
+COVEY_API size_t covey_backend_token_bytes(covey_backend *backend, covey_token token, char *bytes,
+                                           size_t capacity);
 
 /* Opens a conversation with room for `context_tokens`; 0: the backend's default.
  * COVEY_ERROR_BUSY: as many are open as it takes. A conversation has one owner at a time. */

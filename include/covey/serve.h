@@ -33,9 +33,11 @@ typedef struct covey_server_options {
     int64_t queue_timeout_ms;  /* how long a request waits for a free conversation; 0: 30,000 */
     int64_t drain_deadline_ms; /* how long an idle conversation stays with an exchanged backend; 0:
                                   600,000 */
+    int32_t parallel_max;      /* answers computed at once, in shared passes over the weights; 0: as
+                                  many as there are conversations */
 } covey_server_options;
 #define COVEY_SERVER_OPTIONS_INIT                                                                  \
-    { sizeof(covey_server_options), NULL, 0, NULL, 0, 0, 0, 0, 0 }
+    { sizeof(covey_server_options), NULL, 0, NULL, 0, 0, 0, 0, 0, 0 }
 
 /* Starts to listen. Until a backend is set, requests get 503 with the reason. */
 COVEY_API COVEY_MUST_USE covey_status covey_server_open(covey_runtime *runtime,

@@ -8,6 +8,7 @@
 #include "base/runtime.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 struct covey_backend {
@@ -24,7 +25,7 @@ struct covey_conversation {
 covey_status covey_backend_new(covey_runtime *runtime, const covey_backend_table *table,
                                covey_backend **backend, covey_error *error) {
     *backend = NULL;
-    if (table->size < sizeof *table || !table->available || !table->report ||
+    if (table->size < offsetof(covey_backend_table, embed) || !table->available || !table->report ||
         !table->count_tokens || !table->open || !table->close || !table->generate || !table->cancel)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "backend: the table lacks a function; every one but destroy is needed");
@@ -32,7 +33,7 @@ covey_status covey_backend_new(covey_runtime *runtime, const covey_backend_table
     covey_backend *made = covey__calloc(env, 1, sizeof *made);
     if (!made) return covey__no_memory(error, "a backend", sizeof *made);
     made->env = env;
-    made->table = *table;
+    memcpy(&made->table, table, table->size < sizeof *table ? table->size : sizeof *table);
     atomic_init(&made->references, 1);
     *backend = made;
     return COVEY_OK;
@@ -60,10 +61,11 @@ void covey_backend_get_report(covey_backend *backend, covey_backend_report *repo
 }
 
 static covey_status check_request(const covey_request *request, covey_error *error) {
-    if (!request->prompt && (!request->messages || !request->message_count))
+    bool chats = request->chat || (request->messages && request->message_count);
+    if (!request->prompt && !chats)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "request: neither messages nor a prompt; give one of them");
-    if (request->prompt && request->message_count)
+    if (request->prompt && chats)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "request: both messages and a prompt; give one of them");
     for (size_t i = 0; i < request->message_count; i++)
@@ -78,6 +80,20 @@ covey_status covey_backend_count_tokens(covey_backend *backend, const covey_requ
     covey_status status = check_request(request, error);
     if (status) return status;
     return backend->table.count_tokens(backend->table.user, request, token_count, error);
+}
+
+covey_status covey_backend_embed(covey_backend *backend, const char *text, size_t text_size,
+                                 float *vector, size_t *token_count, covey_error *error) {
+    if (!backend->table.embed)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "backend: it makes no embeddings; use one that does");
+    return backend->table.embed(backend->table.user, text, text_size, vector, token_count, error);
+}
+
+size_t covey_backend_token_bytes(covey_backend *backend, covey_token token, char *bytes,
+                                 size_t capacity) {
+    if (!backend->table.token_bytes) return 0;
+    return backend->table.token_bytes(backend->table.user, token, bytes, capacity);
 }
 
 covey_status covey_conversation_open(covey_backend *backend, int32_t context_tokens,

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/runtime.h"
 #include "engine/engine.h"
+#include <covey/embedding.h>
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -52,6 +53,8 @@ static void local_report(void *user, covey_backend_report *report) {
     full.context_tokens_max = local->info.context_tokens_max;
     full.load_ms = local->info.load_ms;
     full.weight_bytes = local->info.weight_bytes;
+    full.embedding_width = local->info.embedding_width;
+    full.generates = local->info.generates;
     memcpy(report, &full, size < sizeof full ? size : sizeof full);
 }
 
@@ -59,6 +62,13 @@ static void local_report(void *user, covey_backend_report *report) {
 static covey_status render(const local_backend *local, const covey_request *request,
                            covey_token *tokens, size_t capacity, size_t *count,
                            covey_error *error) {
+    if (request->chat) {
+        covey_chat chat = COVEY_CHAT_INIT;
+        size_t given = request->chat->size;
+        memcpy(&chat, request->chat, given < sizeof chat ? given : sizeof chat);
+        chat.add_generation_prompt = true;
+        return covey_model_render_conversation(local->model, &chat, tokens, capacity, count, error);
+    }
     if (!request->prompt)
         return covey_model_render_chat(local->model, request->messages, request->message_count,
                                        true, tokens, capacity, count, error);
@@ -173,6 +183,11 @@ static covey_status local_generate(void *user, void *conversation, const covey_r
     full.prefill_us = prefilled - start;
     full.first_token_us = full.prefill_us + result.first_token_us;
     full.decode_us = result.decode_us;
+    full.confidence = result.confidence;
+    full.mean_entropy = result.mean_entropy;
+    full.forced_token_count = result.forced_count;
+    full.drafted_token_count = result.drafted_count;
+    full.accepted_token_count = result.accepted_count;
     memcpy(answer, &full, answer->size < sizeof full ? answer->size : sizeof full);
     return status;
 }
@@ -180,6 +195,24 @@ static covey_status local_generate(void *user, void *conversation, const covey_r
 static void local_cancel(void *user, void *conversation) {
     (void)user;
     covey_session_cancel(((local_conversation *)conversation)->session);
+}
+
+static covey_status local_embed(void *user, const char *text, size_t text_size, float *vector,
+                                size_t *token_count, covey_error *error) {
+    local_backend *local = user;
+    size_t capacity = text_size + 16;
+    covey_token *tokens = covey__calloc(local->env, capacity, sizeof *tokens);
+    if (!tokens) return covey__no_memory(error, "tokens", capacity * sizeof *tokens);
+    covey_status status = covey_embedding_tokenize(local->model, text, text_size, tokens, capacity,
+                                                   token_count, error);
+    covey_embedding_input input = {tokens, *token_count};
+    if (!status) status = covey_model_embed(local->model, NULL, &input, 1, vector, error);
+    covey__free(local->env, tokens);
+    return status;
+}
+
+static size_t local_token_bytes(void *user, covey_token token, char *bytes, size_t capacity) {
+    return covey_model_token_bytes(((local_backend *)user)->model, token, false, bytes, capacity);
 }
 
 static void local_destroy(void *user) {
@@ -228,9 +261,10 @@ covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_
     }
     local->conversations_max =
         full.conversations_max > 0 ? full.conversations_max : COVEY__CONVERSATIONS_DEFAULT;
-    covey_backend_table table = {sizeof table,       local,        local_available, local_report,
-                                 local_count_tokens, local_open,   local_close,     local_generate,
-                                 local_cancel,       local_destroy};
+    covey_backend_table table = {
+        sizeof table,       local,         local_available, local_report,
+        local_count_tokens, local_open,    local_close,     local_generate,
+        local_cancel,       local_destroy, local_embed,     local_token_bytes};
     covey_status status = covey_backend_new(runtime, &table, backend, error);
     if (status)
         covey__free(env, local);

@@ -1,9 +1,12 @@
 /* What the server says, as JSON in OpenAI's shapes (platform.openai.com/docs/api-reference/chat,
  * completions), with one member of ours, "covey": where the answer came from and how fast. */
-#include "serve/serve.h"
+#include "serve/chat.h"
 
-static const char *finish_reason(covey_stop_reason reason) {
-    switch (reason) {
+#include <stdio.h>
+
+static const char *finish_reason(const covey__choice *choice) {
+    if (choice->call_count) return "tool_calls";
+    switch (choice->answer->stop_reason) {
     case COVEY_STOP_LENGTH:
     case COVEY_STOP_CONTEXT:
         return "length";
@@ -50,36 +53,73 @@ static void figures(covey__json_writer *json, const covey__answer_head *head,
     covey__json_member_f64(json, "prefill_tps", per_second(computed, answer->prefill_us));
     covey__json_member_f64(json, "decode_tps",
                            per_second(answer->answer_token_count - 1, answer->decode_us));
+    covey__json_member_f64(json, "confidence", (double)answer->confidence);
+    covey__json_member_f64(json, "mean_entropy", (double)answer->mean_entropy);
+    covey__json_member_i64(json, "forced_tokens", answer->forced_token_count);
+    covey__json_member_i64(json, "drafted_tokens", answer->drafted_token_count);
+    covey__json_member_i64(json, "accepted_tokens", answer->accepted_token_count);
     covey__json_end_object(json);
 }
 
-void covey__answer_whole(covey__buffer *out, const covey__answer_head *head, const char *text,
-                         size_t text_size, const covey_answer *answer) {
+/* Calls, with an index each where they are a piece of a stream. */
+static void tool_calls(covey__json_writer *json, const covey__answer_head *head,
+                       const covey__choice *choice, bool piece) {
+    covey__json_name(json, "tool_calls");
+    covey__json_begin_array(json);
+    for (size_t i = 0; i < choice->call_count; i++) {
+        char id[80];
+        snprintf(id, sizeof id, "call_%s_%d_%zu", head->id, (int)choice->index, i);
+        covey__json_begin_object(json);
+        if (piece) covey__json_member_i64(json, "index", (int64_t)i);
+        covey__json_member_string(json, "id", id);
+        covey__json_member_string(json, "type", "function");
+        covey__json_name(json, "function");
+        covey__json_begin_object(json);
+        covey__json_member_string(json, "name", choice->calls[i].name);
+        covey__json_member_string(json, "arguments", choice->calls[i].arguments);
+        covey__json_end_object(json);
+        covey__json_end_object(json);
+    }
+    covey__json_end_array(json);
+}
+
+static void whole_choice(covey__json_writer *json, const covey__answer_head *head,
+                         const covey__choice *choice) {
+    covey__json_begin_object(json);
+    covey__json_member_i64(json, "index", choice->index);
+    if (head->chat) {
+        covey__json_name(json, "message");
+        covey__json_begin_object(json);
+        covey__json_member_string(json, "role", "assistant");
+        covey__json_name(json, "content");
+        if (choice->call_count && !choice->text_size)
+            covey__json_put_null(json);
+        else
+            covey__json_put_text(json, choice->text, choice->text_size);
+        if (choice->call_count) tool_calls(json, head, choice, false);
+        covey__json_end_object(json);
+    } else {
+        covey__json_name(json, "text");
+        covey__json_put_text(json, choice->text, choice->text_size);
+    }
+    covey__logprobs_put(json, choice->logprobs);
+    covey__json_member_string(json, "finish_reason", finish_reason(choice));
+    covey__json_end_object(json);
+}
+
+void covey__answer_whole(covey__buffer *out, const covey__answer_head *head,
+                         const covey__choice *choices, size_t choice_count,
+                         const covey_answer *sum) {
     covey__json_writer json;
     covey__json_writer_init(&json, out, false);
     covey__json_begin_object(&json);
     head_members(&json, head, "chat.completion", "text_completion");
     covey__json_name(&json, "choices");
     covey__json_begin_array(&json);
-    covey__json_begin_object(&json);
-    covey__json_member_i64(&json, "index", 0);
-    if (head->chat) {
-        covey__json_name(&json, "message");
-        covey__json_begin_object(&json);
-        covey__json_member_string(&json, "role", "assistant");
-        covey__json_name(&json, "content");
-        covey__json_put_text(&json, text, text_size);
-        covey__json_end_object(&json);
-    } else {
-        covey__json_name(&json, "text");
-        covey__json_put_text(&json, text, text_size);
-    }
-    covey__json_member_string(&json, "logprobs", NULL);
-    covey__json_member_string(&json, "finish_reason", finish_reason(answer->stop_reason));
-    covey__json_end_object(&json);
+    for (size_t i = 0; i < choice_count; i++) whole_choice(&json, head, &choices[i]);
     covey__json_end_array(&json);
-    usage(&json, answer);
-    figures(&json, head, answer);
+    usage(&json, sum);
+    figures(&json, head, choices[0].answer);
     covey__json_end_object(&json);
 }
 
@@ -93,53 +133,62 @@ static void chunk_begin(covey__json_writer *json, covey__buffer *out,
     covey__json_begin_array(json);
 }
 
-static void chunk_choice(covey__json_writer *json, const covey__answer_head *head, const char *text,
-                         size_t text_size, bool first, const char *reason) {
+static void chunk_choice(covey__json_writer *json, const covey__answer_head *head,
+                         const covey__choice *choice, bool first, const char *reason) {
     covey__json_begin_object(json);
-    covey__json_member_i64(json, "index", 0);
+    covey__json_member_i64(json, "index", choice->index);
     if (head->chat) {
         covey__json_name(json, "delta");
         covey__json_begin_object(json);
         if (first) covey__json_member_string(json, "role", "assistant");
-        if (text) {
+        if (choice->text && !reason) {
             covey__json_name(json, "content");
-            covey__json_put_text(json, text, text_size);
+            covey__json_put_text(json, choice->text, choice->text_size);
         }
+        if (choice->call_count && !reason) tool_calls(json, head, choice, true);
         covey__json_end_object(json);
     } else {
         covey__json_name(json, "text");
-        covey__json_put_text(json, text ? text : "", text_size);
+        covey__json_put_text(json, choice->text && !reason ? choice->text : "",
+                             reason ? 0 : choice->text_size);
     }
-    covey__json_member_string(json, "logprobs", NULL);
+    covey__logprobs_put(json, choice->logprobs);
     covey__json_member_string(json, "finish_reason", reason);
     covey__json_end_object(json);
 }
 
-void covey__answer_piece(covey__buffer *out, const covey__answer_head *head, const char *text,
-                         size_t text_size, bool first) {
-    covey__json_writer json;
-    chunk_begin(&json, out, head);
-    chunk_choice(&json, head, text, text_size, first, NULL);
-    covey__json_end_array(&json);
-    covey__json_end_object(&json);
+static void chunk_end(covey__json_writer *json, covey__buffer *out) {
+    covey__json_end_object(json);
     covey__buffer_text(out, "\n\n");
 }
 
-void covey__answer_final(covey__buffer *out, const covey__answer_head *head,
-                         const covey_answer *answer, bool include_usage) {
+void covey__answer_piece(covey__buffer *out, const covey__answer_head *head,
+                         const covey__choice *choice, bool first) {
     covey__json_writer json;
     chunk_begin(&json, out, head);
-    chunk_choice(&json, head, NULL, 0, false, finish_reason(answer->stop_reason));
+    chunk_choice(&json, head, choice, first, NULL);
     covey__json_end_array(&json);
-    figures(&json, head, answer);
-    covey__json_end_object(&json);
-    covey__buffer_text(out, "\n\n");
+    chunk_end(&json, out);
+}
+
+void covey__answer_final(covey__buffer *out, const covey__answer_head *head,
+                         const covey__choice *choice) {
+    covey__json_writer json;
+    chunk_begin(&json, out, head);
+    chunk_choice(&json, head, choice, false, finish_reason(choice));
+    covey__json_end_array(&json);
+    figures(&json, head, choice->answer);
+    chunk_end(&json, out);
+}
+
+void covey__answer_end(covey__buffer *out, const covey__answer_head *head, const covey_answer *sum,
+                       bool include_usage) {
+    covey__json_writer json;
     if (include_usage) {
         chunk_begin(&json, out, head);
         covey__json_end_array(&json);
-        usage(&json, answer);
-        covey__json_end_object(&json);
-        covey__buffer_text(out, "\n\n");
+        usage(&json, sum);
+        chunk_end(&json, out);
     }
     covey__buffer_text(out, "data: [DONE]\n\n");
 }

@@ -2,7 +2,7 @@
  * name: none is dropped in silence, for then an answer would not be what was asked for. Members
  * that only describe the caller are ignored, and so is the model's name, which every client must
  * send: one model is served, and the answer names it. */
-#include "serve/serve.h"
+#include "serve/chat.h"
 
 #include "base/error.h"
 
@@ -32,6 +32,12 @@ static const char *const known[] = {"model",
                                     "logprobs",
                                     "echo",
                                     "response_format",
+                                    "top_logprobs",
+                                    "tools",
+                                    "tool_choice",
+                                    "parallel_tool_calls",
+                                    "grammar",
+                                    "chat_template_kwargs",
                                     NULL};
 
 static bool listed(const char *const *names, const char *name) {
@@ -95,23 +101,8 @@ static covey_status refuse_unsupported(const covey__json *root, covey_error *err
                                "%s other than 0 is not supported; use repetition_penalty",
                                neutral[i]);
     }
-    int64_t n = 1;
-    covey_status status = integer(root, "n", 1, 128, &n, error);
-    if (!status && n != 1)
-        status = covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                             "n: one answer a request is supported; ask again for more");
     bool wanted = false;
-    const covey__json *format = present(root, "response_format");
-    const covey__json *format_type = covey__json_get(format, "type");
-    if (!status && format &&
-        (!format_type || format_type->kind != COVEY__JSON_STRING ||
-         strcmp(format_type->text, "text")))
-        status =
-            covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                        "response_format other than {\"type\":\"text\"} is not supported here");
-    const covey__json *logprobs = present(root, "logprobs");
-    if (!status && logprobs && !(logprobs->kind == COVEY__JSON_BOOL && !logprobs->boolean))
-        status = covey__fail(error, COVEY_ERROR_UNSUPPORTED, "logprobs are not supported here");
+    covey_status status = COVEY_OK;
     if (!status) status = boolean(root, "echo", &wanted, error);
     if (!status && wanted)
         status = covey__fail(error, COVEY_ERROR_UNSUPPORTED, "echo is not supported here");
@@ -166,69 +157,74 @@ static covey_status stops(covey__arena *arena, const covey__json *root,
     return COVEY_OK;
 }
 
-/* Content is a string, or an array of parts of which each is text. */
-static covey_status content_of(covey__arena *arena, const covey__json *node, size_t index,
-                               const char **out, covey_error *error) {
-    if (node && node->kind == COVEY__JSON_STRING && !memchr(node->text, 0, node->size)) {
-        *out = node->text;
-        return COVEY_OK;
+/* "logprobs" is a switch for chat, with the number in "top_logprobs", and a number for completions.
+ */
+static covey_status scores(const covey__json *root, bool chat, covey__chat_request *out,
+                           covey_error *error) {
+    covey_generation_options *generation = &out->request.generation;
+    int64_t top = 0;
+    covey_status status = COVEY_OK;
+    if (chat) {
+        status = boolean(root, "logprobs", &out->logprobs, error);
+        if (!status) status = integer(root, "top_logprobs", 0, COVEY_TOP_MAX, &top, error);
+        if (!status && top > 0 && !out->logprobs)
+            status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                                 "top_logprobs: needs \"logprobs\": true");
+    } else {
+        const covey__json *node = present(root, "logprobs");
+        out->logprobs = node && !(node->kind == COVEY__JSON_BOOL && !node->boolean);
+        if (out->logprobs) status = integer(root, "logprobs", 0, 5, &top, error);
     }
-    if (!node || node->kind != COVEY__JSON_ARRAY)
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "messages[%zu].content: expected a string or an array of text parts",
-                           index);
-    size_t total = 1;
-    for (const covey__json *part = node->child; part; part = part->next) {
-        const covey__json *type = covey__json_get(part, "type"),
-                          *text = covey__json_get(part, "text");
-        if (!type || type->kind != COVEY__JSON_STRING || strcmp(type->text, "text") || !text ||
-            text->kind != COVEY__JSON_STRING || memchr(text->text, 0, text->size))
-            return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                               "messages[%zu].content: parts other than text are not supported",
-                               index);
-        total += text->size;
-    }
-    char *joined = covey__arena_alloc(arena, total), *at = joined;
-    if (!joined) return no_memory(error);
-    for (const covey__json *part = node->child; part; part = part->next) {
-        const covey__json *text = covey__json_get(part, "text");
-        memcpy(at, text->text, text->size);
-        at += text->size;
-    }
-    *out = joined;
-    return COVEY_OK;
+    generation->score = true; /* every answer says how sure it is */
+    generation->top_logprobs = (int32_t)top;
+    return status;
 }
 
-static covey_status messages(covey__arena *arena, const covey__json *root, covey_request *out,
-                             covey_error *error) {
-    static const char *const roles[] = {"system", "developer", "user", "assistant", "tool", NULL};
-    const covey__json *list = present(root, "messages");
-    if (!list || list->kind != COVEY__JSON_ARRAY || !list->size ||
-        list->size > COVEY__SERVE_MESSAGES_MAX)
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "messages: expected an array of 1 to %d messages",
-                           COVEY__SERVE_MESSAGES_MAX);
-    covey_message *made = covey__arena_calloc(arena, list->size, sizeof *made);
-    if (!made) return no_memory(error);
-    size_t i = 0;
-    for (const covey__json *node = list->child; node; node = node->next, i++) {
-        const covey__json *role = covey__json_get(node, "role");
-        if (!role || role->kind != COVEY__JSON_STRING || !listed(roles, role->text))
-            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                               "messages[%zu].role: expected system, user, assistant or tool", i);
-        static const char *const fields[] = {"role", "content", "name", NULL};
-        for (const covey__json *member = node->child; member; member = member->next)
-            if (!listed(fields, member->name) && member->kind != COVEY__JSON_NULL)
-                return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                                   "messages[%zu].%.64s is not supported here; leave it out", i,
-                                   member->name);
-        made[i].role = strcmp(role->text, "developer") ? role->text : "system";
-        covey_status status =
-            content_of(arena, covey__json_get(node, "content"), i, &made[i].content, error);
-        if (status) return status;
-    }
-    out->messages = made;
-    out->message_count = i;
+static covey_status copy_json(covey__arena *arena, const covey__json *node, const char **text,
+                              size_t *size, covey_error *error) {
+    covey__buffer buffer;
+    covey__json_writer json;
+    covey__buffer_init(&buffer, arena->env, COVEY__SERVE_BODY_MAX);
+    covey__json_writer_init(&json, &buffer, false);
+    covey__json_put_node(&json, node);
+    covey_status status = covey__buffer_check(&buffer, error, "the request");
+    *text = status ? NULL : covey__arena_strndup(arena, buffer.data, buffer.size);
+    *size = buffer.size;
+    covey__buffer_free(&buffer);
+    return status || *text ? status : no_memory(error);
+}
+
+/* What chat templates read beside messages. */
+static covey_status chat_of(const covey__json *root, covey__chat_request *out, covey_error *error) {
+    const covey__json *variables = present(root, "chat_template_kwargs");
+    bool wanted = false;
+    covey_status status =
+        covey__tools_read(present(root, "tools"), present(root, "tool_choice"), &out->tools, error);
+    if (!status) status = boolean(root, "parallel_tool_calls", &wanted, error);
+    if (!status && variables && variables->kind != COVEY__JSON_OBJECT)
+        status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                             "chat_template_kwargs: expected an object");
+    out->chat = (covey_chat)COVEY_CHAT_INIT;
+    bool offered = out->tools.list && out->tools.choice != COVEY__TOOLS_NONE;
+    if (!status && offered)
+        status = copy_json(&out->arena, out->tools.list, &out->chat.tools_json,
+                           &out->chat.tools_json_size, error);
+    if (!status && variables)
+        status = copy_json(&out->arena, variables, &out->chat.variables_json,
+                           &out->chat.variables_json_size, error);
+    if (status) return status;
+    return covey__chat_messages_read(&out->arena, present(root, "messages"), offered || variables,
+                                     out, error);
+}
+
+static covey_status refuse_of_chat(const covey__json *root, covey_error *error) {
+    static const char *const names[] = {
+        "tools",        "tool_choice",          "parallel_tool_calls",
+        "top_logprobs", "chat_template_kwargs", NULL};
+    for (size_t i = 0; names[i]; i++)
+        if (present(root, names[i]))
+            return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                               "\"%s\" belongs to /v1/chat/completions; leave it out", names[i]);
     return COVEY_OK;
 }
 
@@ -248,24 +244,10 @@ static covey_status stream_options(const covey__json *root, covey__chat_request 
     return boolean(options, "include_usage", &out->include_usage, error);
 }
 
-static covey_status fill(covey__chat_request *out, const covey__json *root, bool chat,
-                         covey_error *error) {
-    if (root->kind != COVEY__JSON_OBJECT)
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "the body is not a JSON object");
-    covey_status status = refuse_unsupported(root, error);
-    out->request = (covey_request)COVEY_REQUEST_INIT;
-    if (!status) status = sampling(root, &out->request.generation.sampling, error);
-    if (!status) status = stops(&out->arena, root, &out->request.generation, error);
-    int64_t max = 0;
-    if (!status) status = integer(root, "max_tokens", 1, INT32_MAX, &max, error);
-    if (!status) status = integer(root, "max_completion_tokens", 1, INT32_MAX, &max, error);
-    out->request.generation.tokens_max = (int32_t)max;
-    if (!status) status = boolean(root, "stream", &out->stream, error);
-    if (!status) status = stream_options(root, out, error);
-    if (!status && present(root, "model") && present(root, "model")->kind != COVEY__JSON_STRING)
-        status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "model: expected a string");
+static covey_status plain_of(const covey__json *root, covey__chat_request *out,
+                             covey_error *error) {
+    covey_status status = refuse_of_chat(root, error);
     if (status) return status;
-    if (chat) return messages(&out->arena, root, &out->request, error);
     const covey__json *prompt = present(root, "prompt");
     if (!prompt || prompt->kind != COVEY__JSON_STRING || memchr(prompt->text, 0, prompt->size))
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "prompt: expected one string");
@@ -273,18 +255,47 @@ static covey_status fill(covey__chat_request *out, const covey__json *root, bool
     return COVEY_OK;
 }
 
-covey_status covey__chat_request_parse(const covey__env *env, const char *body, size_t size,
+static covey_status fill(covey_runtime *runtime, covey__chat_request *out, const covey__json *root,
+                         bool chat, covey_error *error) {
+    if (root->kind != COVEY__JSON_OBJECT)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "the body is not a JSON object");
+    covey_status status = refuse_unsupported(root, error);
+    out->request = (covey_request)COVEY_REQUEST_INIT;
+    if (!status) status = sampling(root, &out->request.generation.sampling, error);
+    if (!status) status = stops(&out->arena, root, &out->request.generation, error);
+    int64_t max = 0, answers = 1;
+    if (!status) status = integer(root, "max_tokens", 1, INT32_MAX, &max, error);
+    if (!status) status = integer(root, "max_completion_tokens", 1, INT32_MAX, &max, error);
+    if (!status) status = integer(root, "n", 1, COVEY__SERVE_ANSWERS_MAX, &answers, error);
+    out->request.generation.tokens_max = (int32_t)max;
+    out->answers = (int32_t)answers;
+    if (!status) status = boolean(root, "stream", &out->stream, error);
+    if (!status) status = stream_options(root, out, error);
+    if (!status) status = scores(root, chat, out, error);
+    if (!status && present(root, "model") && present(root, "model")->kind != COVEY__JSON_STRING)
+        status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "model: expected a string");
+    if (!status) status = chat ? chat_of(root, out, error) : plain_of(root, out, error);
+    if (!status)
+        status = covey__chat_guide_read(runtime, present(root, "response_format"),
+                                        present(root, "grammar"), &out->tools, &out->guide, error);
+    out->request.generation.guide = out->guide;
+    return status;
+}
+
+covey_status covey__chat_request_parse(covey_runtime *runtime, const char *body, size_t size,
                                        bool chat, covey__chat_request *out, covey_error *error) {
     memset(out, 0, sizeof *out);
-    covey__arena_init(&out->arena, env, 16u << 20);
+    covey__arena_init(&out->arena, covey__runtime_env(runtime), 16u << 20);
     const covey__json *root = NULL;
-    covey__json_limits limits = {COVEY__SERVE_BODY_MAX, 32, 100000};
+    covey__json_limits limits = {COVEY__SERVE_BODY_MAX, 60, 100000};
     covey_status status = covey__json_parse(&out->arena, body, size, limits, &root, error);
-    if (!status) status = fill(out, root, chat, error);
+    if (!status) status = fill(runtime, out, root, chat, error);
     if (status) covey__chat_request_free(out);
     return status;
 }
 
 void covey__chat_request_free(covey__chat_request *request) {
+    covey_guide_free(request->guide);
+    request->guide = NULL;
     covey__arena_free(&request->arena);
 }

@@ -3,7 +3,10 @@
  * own that fills a bounded queue, which the connection's thread empties: a slow reader slows the
  * model down, and a reader that leaves cancels it, in the prompt already. The response begins with
  * the first piece of text, so that what fails before it has an HTTP status of its own. An answer
- * that the server's stop cut off ends as an error, so that no client takes it for whole. */
+ * that the server's stop cut off ends as an error, so that no client takes it for whole. Several
+ * answers to one request come one after the other, each with the next seed; their prompt is
+ * computed once. Where tools are offered, text that may become a call is held back until it is one
+ * or not. */
 #include "serve/serve.h"
 
 #include "base/error.h"
@@ -25,28 +28,60 @@ typedef struct job {
     covey__serve_slot *slot;
     covey__chat_request request;
     covey__answer_head head;
+    int32_t index; /* of the answer at hand */
+    covey__logprobs notes[COVEY__SERVE_ANSWERS_MAX];
     char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
     int64_t start_us;
 } job;
 
-/* Generates, counts, and gives the conversation back. A cancelled answer is an error here. */
-static covey_status job_run(job *work, covey_answer *answer, covey_error *error, covey_text_fn text,
+/* Called when an answer is whole. */
+typedef void (*ended_fn)(void *user, const covey_answer *answer);
+
+static void count_answer(covey__serve_counters *count, const covey_answer *sum) {
+    covey__counter_add(&count->prompt_tokens, (uint64_t)sum->prompt_token_count);
+    covey__counter_add(&count->reused_tokens, (uint64_t)sum->reused_token_count);
+    covey__counter_add(&count->answer_tokens, (uint64_t)sum->answer_token_count);
+    if (sum->first_token_us > 0) covey__histogram_add_us(&count->first_token, sum->first_token_us);
+}
+
+static covey_status run_one(job *work, covey_answer *answer, covey_error *error, covey_text_fn text,
                             void *user) {
-    covey__serve_counters *count = &work->server->counters;
-    covey_status status = covey_conversation_generate(
-        work->slot->conversation, &work->request.request, answer, error, text, user);
+    covey_request *request = &work->request.request;
+    if (request->chat) request->chat = &work->request.chat;
+    if (work->request.logprobs) {
+        request->generation.token_scored = covey__logprobs_note;
+        request->generation.token_user = &work->notes[work->index];
+    }
+    covey_status status =
+        covey_conversation_generate(work->slot->conversation, request, answer, error, text, user);
+    request->generation.sampling.seed++;
     if (status == COVEY_ERROR_CANCELLED || (!status && answer->stop_reason == COVEY_STOP_CANCELLED))
-        status = covey__fail(error, COVEY_ERROR_CANCELLED,
-                             "the answer was cut off: the server is stopping; ask again");
+        return covey__fail(error, COVEY_ERROR_CANCELLED,
+                           "the answer was cut off: the server is stopping; ask again");
+    return status;
+}
+
+/* Generates all answers and counts. A cancelled answer is an error here. */
+static covey_status job_run(job *work, covey_answer *sum, covey_error *error, covey_text_fn text,
+                            ended_fn ended, void *user) {
+    covey__serve_counters *count = &work->server->counters;
+    covey_status status = COVEY_OK;
+    for (work->index = 0; work->index < work->request.answers && !status; work->index++) {
+        covey_answer answer = COVEY_ANSWER_INIT;
+        covey__logprobs_init(&work->notes[work->index], work->server->env,
+                             work->slot->served->backend, work->head.chat);
+        status = run_one(work, &answer, error, text, user);
+        if (work->index == 0)
+            *sum = answer;
+        else
+            sum->answer_token_count += answer.answer_token_count;
+        if (!status) ended(user, &answer);
+    }
     covey__counter_add(status == COVEY_OK                ? &count->requests_ok
                        : status == COVEY_ERROR_CANCELLED ? &count->requests_cancelled
                                                          : &count->requests_failed,
                        1);
-    covey__counter_add(&count->prompt_tokens, (uint64_t)answer->prompt_token_count);
-    covey__counter_add(&count->reused_tokens, (uint64_t)answer->reused_token_count);
-    covey__counter_add(&count->answer_tokens, (uint64_t)answer->answer_token_count);
-    if (answer->first_token_us > 0)
-        covey__histogram_add_us(&count->first_token, answer->first_token_us);
+    count_answer(count, sum);
     covey__histogram_add_us(&count->request, covey__monotonic_us() - work->start_us);
     return status;
 }
@@ -54,6 +89,12 @@ static covey_status job_run(job *work, covey_answer *answer, covey_error *error,
 static void job_end(job *work, covey_status status) {
     covey__conversations_give(&work->server->pool, work->slot, status == COVEY_ERROR_NUMERIC);
     work->slot = NULL;
+}
+
+static void job_free(job *work) {
+    for (int32_t i = 0; i < COVEY__SERVE_ANSWERS_MAX; i++)
+        if (work->notes[i].backend) covey__logprobs_free(&work->notes[i]);
+    covey__chat_request_free(&work->request);
 }
 
 static int socket_of(struct MHD_Connection *connection) {
@@ -89,43 +130,81 @@ static void job_begin(job *work, covey_server *server, covey__serve_slot *slot, 
  */
 
 typedef struct whole {
-    covey__buffer text;
+    job *work;
+    covey__buffer texts[COVEY__SERVE_ANSWERS_MAX];
+    covey_answer answers[COVEY__SERVE_ANSWERS_MAX];
     int socket;
 } whole;
 
 static bool whole_text(void *user, const char *text, size_t size) {
     whole *out = user;
-    return covey__buffer_append(&out->text, text, size) == COVEY_OK && !client_left(out->socket);
+    covey__buffer *to = &out->texts[out->work->index];
+    return covey__buffer_append(to, text, size) == COVEY_OK && !client_left(out->socket);
+}
+
+static void whole_ended(void *user, const covey_answer *answer) {
+    whole *out = user;
+    out->answers[out->work->index] = *answer;
+}
+
+/* The answer's text, and the calls that it ends with. */
+static covey__choice whole_choice(whole *out, int32_t index) {
+    job *work = out->work;
+    const covey__buffer *text = &out->texts[index];
+    covey__choice choice = {.index = index,
+                            .text = text->data ? text->data : "",
+                            .text_size = text->size,
+                            .logprobs = work->request.logprobs ? &work->notes[index] : NULL,
+                            .answer = &out->answers[index]};
+    size_t said = covey__tools_text_size(&work->request.tools, choice.text, text->size, true);
+    if (said < text->size)
+        choice.call_count =
+            covey__tools_calls(&work->request.tools, &work->request.arena, choice.text + said,
+                               text->size - said, &choice.calls);
+    if (choice.call_count) choice.text_size = said;
+    return choice;
+}
+
+static enum MHD_Result send_whole(whole *out, struct MHD_Connection *connection,
+                                  const covey_answer *sum) {
+    job *work = out->work;
+    const covey__reply_head head = {200, "application/json", work->label, NULL};
+    covey__choice choices[COVEY__SERVE_ANSWERS_MAX];
+    covey__buffer body;
+    covey__buffer_init(&body, work->server->env, 8 * ANSWER_TEXT_MAX);
+    for (int32_t i = 0; i < work->request.answers; i++) choices[i] = whole_choice(out, i);
+    covey__answer_whole(&body, &work->head, choices, (size_t)work->request.answers, sum);
+    enum MHD_Result result =
+        body.status ? covey__reply_error(work->server, connection, 500, "no_memory",
+                                         "the answer is too large to send")
+                    : covey__reply(work->server, connection, &head, body.data, body.size);
+    covey__buffer_free(&body);
+    return result;
 }
 
 static enum MHD_Result answer_whole(job *work, struct MHD_Connection *connection) {
     covey_server *server = work->server;
-    const covey__reply_head head = {200, "application/json", work->label, NULL};
-    whole out = {.socket = socket_of(connection)};
-    covey__buffer_init(&out.text, server->env, ANSWER_TEXT_MAX);
-    covey_answer answer = COVEY_ANSWER_INIT;
+    whole out = {.work = work, .socket = socket_of(connection)};
+    bool too_large = false;
+    for (int32_t i = 0; i < work->request.answers; i++)
+        covey__buffer_init(&out.texts[i], server->env, ANSWER_TEXT_MAX);
+    covey_answer sum = COVEY_ANSWER_INIT;
     covey_error error = {0};
-    covey_status status = job_run(work, &answer, &error, whole_text, &out);
+    covey_status status = job_run(work, &sum, &error, whole_text, whole_ended, &out);
     job_end(work, status);
+    for (int32_t i = 0; i < work->request.answers; i++)
+        too_large |= out.texts[i].status != COVEY_OK;
     enum MHD_Result result;
-    if (out.text.status) {
+    if (too_large)
         result = covey__reply_error(server, connection, 500, "no_memory",
                                     "the answer is too large to send whole; stream it");
-    } else if (status) {
+    else if (status)
         result = covey__reply_error(server, connection, covey__answer_http_status(status),
                                     covey__answer_code(status), error.message);
-    } else {
-        covey__buffer body;
-        covey__buffer_init(&body, server->env, 2 * ANSWER_TEXT_MAX);
-        covey__answer_whole(&body, &work->head, out.text.data ? out.text.data : "", out.text.size,
-                            &answer);
-        result = body.status ? covey__reply_error(server, connection, 500, "no_memory",
-                                                  "the answer is too large to send")
-                             : covey__reply(server, connection, &head, body.data, body.size);
-        covey__buffer_free(&body);
-    }
-    covey__buffer_free(&out.text);
-    covey__chat_request_free(&work->request);
+    else
+        result = send_whole(&out, connection, &sum);
+    for (int32_t i = 0; i < work->request.answers; i++) covey__buffer_free(&out.texts[i]);
+    job_free(work);
     return result;
 }
 
@@ -144,6 +223,8 @@ typedef struct stream {
     bool done;           /* nothing more is pushed */
     bool gone;           /* nothing more is read */
     bool first;          /* nothing was said yet */
+    bool opened;         /* of the answer at hand something was said */
+    covey__buffer held;  /* of its text, what may become a call */
     covey_status failed; /* before anything was said */
     covey_error error;
 } stream;
@@ -177,23 +258,69 @@ static bool stream_push(stream *out, const char *data, size_t size) {
     return ok;
 }
 
-static bool stream_text(void *user, const char *text, size_t size) {
-    stream *out = user;
+static bool stream_choice(stream *out, covey__choice *choice) {
+    job *work = &out->work;
     covey__buffer event;
-    covey__buffer_init(&event, out->work.server->env, STREAM_QUEUE_MAX);
-    covey__answer_piece(&event, &out->work.head, text, size, out->first);
+    covey__buffer_init(&event, work->server->env, COVEY__SERVE_BODY_MAX);
+    choice->index = work->index;
+    choice->logprobs = work->request.logprobs ? &work->notes[work->index] : NULL;
+    if (choice->answer)
+        covey__answer_final(&event, &work->head, choice);
+    else
+        covey__answer_piece(&event, &work->head, choice, !out->opened);
+    out->opened = true;
     out->first = false;
     bool ok = !event.status && stream_push(out, event.data, event.size);
     covey__buffer_free(&event);
     return ok;
 }
 
+static bool stream_text(void *user, const char *text, size_t size) {
+    stream *out = user;
+    covey__choice choice = {.text = text, .text_size = size};
+    const covey__tools *tools = &out->work.request.tools;
+    if (tools->choice == COVEY__TOOLS_NONE) return stream_choice(out, &choice);
+    if (covey__buffer_append(&out->held, text, size)) return false;
+    choice.text = out->held.data;
+    choice.text_size = covey__tools_text_size(tools, out->held.data, out->held.size, !out->opened);
+    if (!choice.text_size) return true;
+    if (!stream_choice(out, &choice)) return false;
+    out->held.size -= choice.text_size;
+    memmove(out->held.data, out->held.data + choice.text_size, out->held.size + 1);
+    return true;
+}
+
+/* What was held back is calls, or text after all; then the answer's end. */
+static void stream_ended(void *user, const covey_answer *answer) {
+    stream *out = user;
+    job *work = &out->work;
+    covey__choice last = {.answer = answer};
+    if (out->held.size) {
+        covey__choice rest = {0};
+        rest.call_count = covey__tools_calls(&work->request.tools, &work->request.arena,
+                                             out->held.data, out->held.size, &rest.calls);
+        if (!rest.call_count) {
+            rest.text = out->held.data;
+            rest.text_size = out->held.size;
+        }
+        stream_choice(out, &rest);
+        last.call_count = rest.call_count;
+        covey__buffer_clear(&out->held);
+    }
+    if (!out->opened) {
+        covey__choice none = {.text = ""};
+        stream_choice(out, &none);
+    }
+    stream_choice(out, &last);
+    out->opened = false;
+}
+
 static void *stream_run(void *user) {
     stream *out = user;
     job *work = &out->work;
-    covey_answer answer = COVEY_ANSWER_INIT;
+    covey_answer sum = COVEY_ANSWER_INIT;
     covey_error error = {0};
-    covey_status status = job_run(work, &answer, &error, stream_text, out);
+    covey_status status = job_run(work, &sum, &error, stream_text, stream_ended, out);
     pthread_mutex_lock(&out->mutex);
     out->answering = false;
     pthread_mutex_unlock(&out->mutex);
@@ -209,8 +336,7 @@ static void *stream_run(void *user) {
                             error.message);
         covey__buffer_text(&event, "\n\n");
     } else {
-        if (out->first) covey__answer_piece(&event, &work->head, "", 0, true);
-        covey__answer_final(&event, &work->head, &answer, work->request.include_usage);
+        covey__answer_end(&event, &work->head, &sum, work->request.include_usage);
     }
     if (!event.status && event.size) stream_push(out, event.data, event.size);
     covey__buffer_free(&event);
@@ -250,7 +376,8 @@ static void stream_free(void *user) {
     pthread_cond_destroy(&out->changed);
     pthread_mutex_destroy(&out->mutex);
     covey__buffer_free(&out->queue);
-    covey__chat_request_free(&out->work.request);
+    covey__buffer_free(&out->held);
+    job_free(&out->work);
     covey__free(out->work.server->env, out);
 }
 
@@ -272,7 +399,8 @@ static stream *stream_start(job *begun, struct MHD_Connection *connection) {
     out->work.head.label = out->work.label;
     out->first = out->answering = true;
     out->socket = socket_of(connection);
-    covey__buffer_init(&out->queue, env, 4 * STREAM_QUEUE_MAX);
+    covey__buffer_init(&out->queue, env, STREAM_QUEUE_MAX + COVEY__SERVE_BODY_MAX);
+    covey__buffer_init(&out->held, env, ANSWER_TEXT_MAX);
     pthread_mutex_init(&out->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -351,8 +479,8 @@ enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connec
                         "X-Covey-Conversation: expected 1 to %d letters, digits, '.', '-' or '_'",
                         COVEY__CONVERSATION_ID_MAX);
     if (!status)
-        status =
-            covey__chat_request_parse(server->env, body, body_size, chat, &work.request, &error);
+        status = covey__chat_request_parse(server->runtime, body, body_size, chat, &work.request,
+                                           &error);
     if (!status) {
         status = covey__conversations_take(&server->pool, id ? id : "", &slot, &error);
         if (status) covey__chat_request_free(&work.request);

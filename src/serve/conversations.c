@@ -17,6 +17,8 @@ covey_status covey__conversations_init(covey__conversations *pool, const covey__
     memset(pool, 0, sizeof *pool);
     pool->env = env;
     pool->slot_count = options->conversations_max > 0 ? options->conversations_max : 4;
+    pool->parallel_max = options->parallel_max > 0 ? options->parallel_max : pool->slot_count;
+    if (pool->slot_count < pool->parallel_max) pool->slot_count = pool->parallel_max;
     pool->context_tokens = options->context_tokens;
     pool->queue_timeout_us =
         (options->queue_timeout_ms > 0 ? options->queue_timeout_ms : 30000) * 1000;
@@ -42,6 +44,20 @@ static void served_drop(covey__served *served) {
     covey__free(served->env, served);
 }
 
+covey__served *covey__conversations_current(covey__conversations *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    covey__served *served = pool->current;
+    if (served) served->references++;
+    pthread_mutex_unlock(&pool->mutex);
+    return served;
+}
+
+void covey__conversations_leave(covey__conversations *pool, covey__served *served) {
+    pthread_mutex_lock(&pool->mutex);
+    served_drop(served);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 static void slot_close(covey__serve_slot *slot) {
     if (!slot->conversation) return;
     covey_conversation_close(slot->conversation);
@@ -53,10 +69,14 @@ static struct timespec at_us(int64_t us) {
     return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = (us % 1000000) * 1000};
 }
 
+static int32_t busy_count(const covey__conversations *pool) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < pool->slot_count; i++) count += pool->slots[i].busy;
+    return count;
+}
+
 static bool any_busy(const covey__conversations *pool) {
-    for (int32_t i = 0; i < pool->slot_count; i++)
-        if (pool->slots[i].busy) return true;
-    return false;
+    return busy_count(pool) > 0;
 }
 
 /* Waits until no request is under way, or until the time is over. */
@@ -220,7 +240,7 @@ covey_status covey__conversations_take(covey__conversations *pool, const char *i
             break;
         }
         sweep(pool);
-        found = choose(pool, id);
+        found = busy_count(pool) < pool->parallel_max ? choose(pool, id) : NULL;
         if (found) status = found->conversation ? COVEY_OK : open_in(pool, found, id, error);
         if (status != COVEY_ERROR_BUSY) break;
         if (waited) {

@@ -2,8 +2,8 @@
  *
  *   server.c         the daemon: start, stop, routes, who may ask (token, Host, Origin), metrics
  *   completion.c     one request to /v1/chat/completions or /v1/completions, streamed or whole
- *   chat_request.c   the body of such a request, from JSON
- *   chat_answer.c    what is sent back, as JSON
+ *   chat.h, chat_*.c what such a request asks for, and what is sent back
+ *   embedding_request.c  one request to /v1/embeddings
  *   conversations.c  the conversations that hold KV state, and which backend each is pinned to
  *
  * Invariants: a conversation is used by one request at a time; it is never moved to another
@@ -13,16 +13,12 @@
 
 #include <covey/serve.h>
 
-#include "base/buffer.h"
-#include "base/json.h"
+#include "serve/chat.h"
 #include "telemetry/metrics.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
 
-#define COVEY__SERVE_BODY_MAX      (4u << 20)
-#define COVEY__SERVE_MESSAGES_MAX  1024
-#define COVEY__SERVE_STOPS_MAX     16
 #define COVEY__CONVERSATION_ID_MAX 64
 #define COVEY__LABEL_MAX           192
 #define COVEY__SERVE_LAST_BYTES_MS 1000 /* for clients that are still reading when all is cut */
@@ -55,6 +51,7 @@ typedef struct covey__conversations {
     covey__served *current; /* may be NULL */
     covey__serve_slot *slots;
     int32_t slot_count;
+    int32_t parallel_max; /* slots that may be busy at once */
     int32_t context_tokens;
     int64_t queue_timeout_us;
     int64_t drain_deadline_us;
@@ -82,51 +79,13 @@ covey_status covey__conversations_take(covey__conversations *pool, const char *i
                                        covey__serve_slot **slot, covey_error *error);
 /* `broken`: its state is not to be used again. */
 void covey__conversations_give(covey__conversations *pool, covey__serve_slot *slot, bool broken);
+/* The current backend with a reference, NULL when there is none; and the end of that. */
+covey__served *covey__conversations_current(covey__conversations *pool);
+void covey__conversations_leave(covey__conversations *pool, covey__served *served);
 size_t covey__conversations_draining(covey__conversations *pool);
 /* Label and model of the current backend, or false when there is none. */
 bool covey__conversations_names(covey__conversations *pool, char *label, char *model);
 size_t covey__conversations_open_count(covey__conversations *pool);
-
-/* ---- chat_request.c ---------------------------------------------------------------------------
- */
-
-typedef struct covey__chat_request {
-    covey__arena arena;
-    covey_request request; /* borrows from the arena */
-    bool stream;
-    bool include_usage;
-} covey__chat_request;
-
-/* `chat`: messages; else prompt. An option that is known but not supported is refused by its name.
- */
-covey_status covey__chat_request_parse(const covey__env *env, const char *body, size_t size,
-                                       bool chat, covey__chat_request *out, covey_error *error);
-void covey__chat_request_free(covey__chat_request *request);
-
-/* ---- chat_answer.c ----------------------------------------------------------------------------
- */
-
-typedef struct covey__answer_head {
-    bool chat;
-    char id[48];
-    int64_t created_s;
-    const char *model;
-    const char *label;
-} covey__answer_head;
-
-void covey__answer_whole(covey__buffer *out, const covey__answer_head *head, const char *text,
-                         size_t text_size, const covey_answer *answer);
-/* SSE events. `first` carries the role; `final` the reason and our figures; both may hold no text.
- */
-void covey__answer_piece(covey__buffer *out, const covey__answer_head *head, const char *text,
-                         size_t text_size, bool first);
-void covey__answer_final(covey__buffer *out, const covey__answer_head *head,
-                         const covey_answer *answer, bool include_usage);
-void covey__answer_error(covey__buffer *out, int http_status, const char *code,
-                         const char *message);
-/* The HTTP status of a failure of ours, and its code: OpenAI's where there is one for it. */
-int covey__answer_http_status(covey_status status);
-const char *covey__answer_code(covey_status status);
 
 /* ---- completion.c, server.c -------------------------------------------------------------------
  */
@@ -152,6 +111,9 @@ struct covey_server {
 /* Answers a finished body. */
 enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connection *connection,
                                          bool chat, const char *body, size_t body_size);
+/* The same for /v1/embeddings. */
+enum MHD_Result covey__embeddings_answer(covey_server *server, struct MHD_Connection *connection,
+                                         const char *body, size_t body_size);
 /* What stands before a body. */
 typedef struct covey__reply_head {
     int http_status;

@@ -225,32 +225,43 @@ static bool is_json(struct MHD_Connection *connection) {
            (!type[16] || type[16] == ';' || type[16] == ' ');
 }
 
-typedef enum page { PAGE_HEALTH, PAGE_MODELS, PAGE_METRICS, PAGE_CHAT, PAGE_TEXT, PAGE_NONE } page;
+typedef enum page {
+    PAGE_HEALTH,
+    PAGE_MODELS,
+    PAGE_METRICS,
+    PAGE_CHAT,
+    PAGE_TEXT,
+    PAGE_EMBEDDINGS,
+    PAGE_NONE
+} page;
 
 static page page_at(const char *url) {
-    static const char *const urls[] = {"/health", "/v1/models", "/metrics", "/v1/chat/completions",
-                                       "/v1/completions"};
+    static const char *const urls[] = {"/health",         "/v1/models",
+                                       "/metrics",        "/v1/chat/completions",
+                                       "/v1/completions", "/v1/embeddings"};
     int at = 0;
     while (at < PAGE_NONE && strcmp(url, urls[at])) at++;
     return (page)at;
 }
 
 static enum MHD_Result answer_post(covey_server *server, struct MHD_Connection *connection,
-                                   bool chat, const incoming *in) {
+                                   page asked, const incoming *in) {
     if (in->too_large)
         return refuse(server, connection, 413, "too_large", "the body is larger than 4 MiB");
     if (!is_json(connection))
         return refuse(server, connection, 415, "not_json",
                       "send the header \"Content-Type: application/json\"");
-    return covey__completion_answer(server, connection, chat, in->body.data ? in->body.data : "",
-                                    in->body.size);
+    const char *body = in->body.data ? in->body.data : "";
+    if (asked == PAGE_EMBEDDINGS)
+        return covey__embeddings_answer(server, connection, body, in->body.size);
+    return covey__completion_answer(server, connection, asked == PAGE_CHAT, body, in->body.size);
 }
 
 /* Answers a request that has come whole. */
 static enum MHD_Result route(covey_server *server, struct MHD_Connection *connection,
                              const char *url, const char *method, const incoming *in) {
     page asked = page_at(url);
-    bool wants_post = asked == PAGE_CHAT || asked == PAGE_TEXT;
+    bool wants_post = asked == PAGE_CHAT || asked == PAGE_TEXT || asked == PAGE_EMBEDDINGS;
     bool fits =
         wants_post ? !strcmp(method, "POST") : !strcmp(method, "GET") || !strcmp(method, "HEAD");
     const covey__reply_head other = {405, "application/json", NULL,
@@ -271,7 +282,7 @@ static enum MHD_Result route(covey_server *server, struct MHD_Connection *connec
     case PAGE_METRICS:
         return page_metrics(server, connection);
     default:
-        return answer_post(server, connection, asked == PAGE_CHAT, in);
+        return answer_post(server, connection, asked, in);
     }
 }
 

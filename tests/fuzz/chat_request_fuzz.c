@@ -2,6 +2,7 @@
  * with a message; never half. */
 #include "fuzz/fuzz_target.h"
 
+#include "base/runtime.h"
 #include "serve/serve.h"
 
 #include <string.h>
@@ -10,7 +11,8 @@ static void check_taken(const covey__chat_request *taken, bool chat) {
     const covey_request *request = &taken->request;
     const covey_sampling *sampling = &request->generation.sampling;
     FUZZ_CHECK(chat == (request->prompt == NULL));
-    FUZZ_CHECK(chat == (request->message_count > 0));
+    FUZZ_CHECK(chat == (request->message_count > 0 || request->chat != NULL));
+    FUZZ_CHECK(taken->answers >= 1 && taken->answers <= COVEY__SERVE_ANSWERS_MAX);
     FUZZ_CHECK(request->message_count <= COVEY__SERVE_MESSAGES_MAX);
     for (size_t i = 0; i < request->message_count; i++) {
         FUZZ_CHECK(request->messages[i].role[0] != '\0');
@@ -27,13 +29,13 @@ static void check_taken(const covey__chat_request *taken, bool chat) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    covey__env env;
-    covey__env_init(&env);
+    static covey_runtime *runtime; /* one for all */
+    if (!runtime) FUZZ_CHECK(covey__runtime_new(NULL, &runtime, NULL) == COVEY_OK);
     for (int chat = 0; chat < 2; chat++) {
         covey__chat_request request;
         covey_error error = {COVEY_OK, 0, 0, 0, ""};
-        covey_status status =
-            covey__chat_request_parse(&env, (const char *)data, size, chat == 1, &request, &error);
+        covey_status status = covey__chat_request_parse(runtime, (const char *)data, size,
+                                                        chat == 1, &request, &error);
         FUZZ_CHECK((status == COVEY_OK) == (error.message[0] == '\0'));
         if (status != COVEY_OK) continue;
         check_taken(&request, chat == 1);

@@ -1,18 +1,18 @@
 /* The body of a request: what is taken over, and that everything else is refused by its name. */
 #include "support/support.h"
 
+#include "base/runtime.h"
 #include "serve/serve.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static covey__env env;
+static covey_runtime *runtime;
 
 static covey_status parse(const char *body, bool chat, covey__chat_request *out,
                           covey_error *error) {
-    covey__env_init(&env);
     memset(error, 0, sizeof *error);
-    return covey__chat_request_parse(&env, body, strlen(body), chat, out, error);
+    return covey__chat_request_parse(runtime, body, strlen(body), chat, out, error);
 }
 
 #define M "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
@@ -37,11 +37,8 @@ static void expect_taken(const char *body, bool chat) {
 
 static void test_unsupported_by_name(void **state) {
     (void)state;
-    static const char *const members[] = {"\"tools\":[]",
-                                          "\"tool_choice\":\"none\"",
-                                          "\"functions\":[]",
+    static const char *const members[] = {"\"functions\":[]",
                                           "\"logit_bias\":{}",
-                                          "\"parallel_tool_calls\":true",
                                           "\"service_tier\":\"auto\"",
                                           "\"reasoning_effort\":\"low\"",
                                           "\"modalities\":[\"text\"]",
@@ -51,12 +48,10 @@ static void test_unsupported_by_name(void **state) {
                                           "\"best_of\":2",
                                           "\"suffix\":\"x\"",
                                           "\"temprature\":1",
-                                          "\"n\":2",
-                                          "\"logprobs\":true",
                                           "\"echo\":true",
                                           "\"presence_penalty\":0.5",
                                           "\"frequency_penalty\":-1",
-                                          "\"response_format\":{\"type\":\"json_object\"}"};
+                                          "\"response_format\":{\"type\":\"xml\"}"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         char body[256], name[64];
         snprintf(body, sizeof body, "{" M ",%s}", members[i]);
@@ -64,8 +59,10 @@ static void test_unsupported_by_name(void **state) {
         expect_refused(body, true, name);
     }
     expect_refused("{" M ",\"stream_options\":{\"nonsense\":1}}", true, "stream_options.nonsense");
-    expect_refused("{\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"tool_calls\":[]}]}", true,
-                   "messages[0].tool_calls");
+    expect_refused("{\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"audio\":{}}]}", true,
+                   "messages[0].audio");
+    expect_refused("{\"prompt\":\"x\",\"tools\":[]}", false, "tools");
+    expect_refused("{\"prompt\":\"x\",\"top_logprobs\":1}", false, "top_logprobs");
 }
 
 static void test_neutral_values_pass(void **state) {
@@ -165,7 +162,7 @@ static void test_taken_over(void **state) {
     assert_int_equal(parse("{\"messages\":[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":"
                            "\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":"
                            "\"text\",\"text\":\"b\"}]},{\"role\":\"assistant\",\"content\":\"c\"},"
-                           "{\"role\":\"tool\",\"content\":\"t\",\"name\":\"x\"}],\"stop\":\"END\","
+                           "{\"role\":\"tool\",\"content\":\"t\"}],\"stop\":\"END\","
                            "\"max_tokens\":5,\"seed\":-1,\"stream\":true}",
                            true, &request, &error),
                      COVEY_OK);
@@ -188,19 +185,129 @@ static void test_taken_over(void **state) {
     covey__chat_request_free(&request);
 }
 
+#define TOOL                                                                                       \
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":"     \
+    "\"object\",\"properties\":{\"x\":{\"type\":\"integer\"}},\"required\":[\"x\"]}}}]"
+
+/* With tools, or with messages that are more than words, templates get JSON. */
+static void test_rich_messages(void **state) {
+    (void)state;
+    covey__chat_request request;
+    covey_error error;
+    static const char body[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]},{"
+        "\"role\":"
+        "\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\","
+        "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"content\":"
+        "\"t\","
+        "\"tool_call_id\":\"1\"}],\"chat_template_kwargs\":{\"deep\":false}," TOOL "}";
+    if (parse(body, true, &request, &error)) fail_msg("%s", error.message);
+    assert_ptr_equal(request.request.chat, &request.chat);
+    assert_null(request.request.messages);
+    assert_string_equal(
+        request.chat.messages_json,
+        "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":null,"
+        "\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+        "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"content\":\"t\",\"tool_call_id\":\"1\"}]");
+    assert_string_equal(request.chat.variables_json, "{\"deep\":false}");
+    assert_non_null(strstr(request.chat.tools_json, "\"name\":\"f\""));
+    assert_int_equal(request.tools.choice, COVEY__TOOLS_AUTO);
+    assert_null(request.guide);
+    covey__chat_request_free(&request);
+    expect_taken("{" M "," TOOL ",\"tool_choice\":\"none\"}", true);
+    expect_refused("{" M ",\"tool_choice\":\"required\"}", true, "tool_choice");
+    expect_refused("{" M "," TOOL ",\"tool_choice\":{\"function\":{\"name\":\"g\"}}}", true,
+                   "\"g\" is none of the tools");
+    expect_refused("{" M ",\"tools\":[{\"type\":\"retrieval\"}]}", true, "tools[0].type");
+}
+
+static void expect_guide(const char *body, const char *fits, const char *not_so) {
+    covey__chat_request request;
+    covey_error error;
+    size_t matched;
+    bool whole = false;
+    if (parse(body, true, &request, &error)) fail_msg("%s: %s", body, error.message);
+    assert_non_null(request.guide);
+    assert_ptr_equal(request.request.generation.guide, request.guide);
+    assert_int_equal(covey_guide_match(request.guide, fits, strlen(fits), &matched, &whole, &error),
+                     COVEY_OK);
+    if (!whole) fail_msg("%s does not allow %s", body, fits);
+    assert_int_equal(
+        covey_guide_match(request.guide, not_so, strlen(not_so), &matched, &whole, &error),
+        COVEY_OK);
+    if (whole) fail_msg("%s allows %s", body, not_so);
+    covey__chat_request_free(&request);
+}
+
+static void test_guides(void **state) {
+    (void)state;
+    expect_guide("{" M ",\"response_format\":{\"type\":\"json_object\"}}", "{\"a\":[1]}", "[1]");
+    expect_guide("{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
+                 "\"n\",\"schema\":{\"type\":\"integer\"}}}}",
+                 "12", "\"12\"");
+    expect_guide("{" M ",\"grammar\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"}", "yes", "maybe");
+    expect_guide("{" M "," TOOL ",\"tool_choice\":\"required\"}",
+                 "{\"name\":\"f\",\"arguments\":{\"x\":1}}",
+                 "{\"name\":\"f\",\"arguments\":{\"x\":\"1\"}}");
+    expect_refused("{" M
+                   ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":"
+                   "{\"type\":\"integer\",\"if\":{}}}}}",
+                   true, "\"if\"");
+    expect_refused("{" M ",\"grammar\":\"root ::= other\"}", true, "other");
+    expect_refused("{" M ",\"grammar\":\"root ::= \\\"a\\\"\",\"response_format\":{\"type\":"
+                   "\"json_object\"}}",
+                   true, "give one of them");
+}
+
+static void test_scores(void **state) {
+    (void)state;
+    covey__chat_request request;
+    covey_error error;
+    assert_int_equal(
+        parse("{" M ",\"logprobs\":true,\"top_logprobs\":5,\"n\":3}", true, &request, &error),
+        COVEY_OK);
+    assert_true(request.logprobs);
+    assert_int_equal(request.request.generation.top_logprobs, 5);
+    assert_int_equal(request.answers, 3);
+    covey__chat_request_free(&request);
+    assert_int_equal(parse("{\"prompt\":\"x\",\"logprobs\":2}", false, &request, &error), COVEY_OK);
+    assert_true(request.logprobs);
+    assert_int_equal(request.request.generation.top_logprobs, 2);
+    covey__chat_request_free(&request);
+    expect_refused("{" M ",\"n\":9}", true, "n: expected");
+    expect_refused("{" M ",\"logprobs\":true,\"top_logprobs\":21}", true, "top_logprobs");
+    expect_refused("{\"prompt\":\"x\",\"logprobs\":true}", false, "logprobs");
+}
+
 static covey_status parse_step(const covey__env *broken, void *user, covey_error *error) {
     covey__chat_request request;
+    covey_runtime *opened = NULL;
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     const char *body = user;
-    covey_status status =
-        covey__chat_request_parse(broken, body, strlen(body), true, &request, error);
+    options.allocator = &broken->allocator;
+    covey_status status = covey__runtime_new(&options, &opened, error);
+    if (status) return status;
+    status = covey__chat_request_parse(opened, body, strlen(body), true, &request, error);
     if (!status) covey__chat_request_free(&request);
+    covey_runtime_close(opened);
     return status;
 }
 
 static void test_memory(void **state) {
     (void)state;
-    char body[] = "{" M ",\"stop\":[\"a\",\"b\"]}";
+    char body[] = "{" M ",\"stop\":[\"a\",\"b\"]," TOOL ",\"tool_choice\":\"required\"}";
     assert_true(test_fail_each_allocation(parse_step, body) > 0);
+}
+
+static int open_it(void **state) {
+    (void)state;
+    return covey__runtime_new(NULL, &runtime, NULL) != COVEY_OK;
+}
+
+static int close_it(void **state) {
+    (void)state;
+    covey_runtime_close(runtime);
+    return 0;
 }
 
 int main(void) {
@@ -211,7 +318,10 @@ int main(void) {
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_taken_over),
+        cmocka_unit_test(test_rich_messages),
+        cmocka_unit_test(test_guides),
+        cmocka_unit_test(test_scores),
         cmocka_unit_test(test_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_it, close_it);
 }

@@ -409,8 +409,138 @@ static void test_close_cuts(void **state) {
     close(unread);
 }
 
+/* ---- Tools, scores, several answers, vectors ---- */
+
+#define OFFER            ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+#define ASK(words, more) "{\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}]" more "}"
+#define CALL             "{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":{\\\"x\\\":1}}"
+
+static const covey__json *ask(covey__arena *arena, const char *url, const char *body, int status) {
+    reply r = client_do(test.port, "POST", url, BEARER JSON, body);
+    if (r.status != status) fail_msg("%s: %d: %.*s", body, r.status, (int)r.body_size, r.body);
+    const covey__json *root = parsed(arena, r.body, r.body_size);
+    reply_free(&r);
+    return root;
+}
+
+static void test_tool_calls(void **state) {
+    (void)state;
+    covey__arena arena;
+    const covey__json *root = ask(&arena, CHAT, ASK(CALL, OFFER), 200);
+    expect_null(root, "choices.0.message.content");
+    expect_text(root, "choices.0.message.tool_calls.0.function.name", "f");
+    expect_text(root, "choices.0.message.tool_calls.0.function.arguments", "{\"x\":1}");
+    expect_text(root, "choices.0.message.tool_calls.0.type", "function");
+    expect_text(root, "choices.0.finish_reason", "tool_calls");
+    covey__arena_free(&arena);
+    root = ask(&arena, CHAT, ASK("Well. <tool_call>" CALL "</tool_call>", OFFER), 200);
+    expect_text(root, "choices.0.message.content", "Well. ");
+    expect_text(root, "choices.0.message.tool_calls.0.function.name", "f");
+    covey__arena_free(&arena);
+    static const char *const no_calls[] = {
+        ASK(CALL, ""), ASK("{\\\"name\\\":\\\"g\\\",\\\"arguments\\\":{}}", OFFER),
+        ASK("{ not JSON", OFFER), ASK(CALL, OFFER ",\"tool_choice\":\"none\"")};
+    for (size_t i = 0; i < sizeof no_calls / sizeof *no_calls; i++) {
+        root = ask(&arena, CHAT, no_calls[i], 200);
+        expect_text(root, "choices.0.finish_reason", "stop");
+        assert_null(at(root, "choices.0.message.tool_calls"));
+        assert_int_equal(at(root, "choices.0.message.content")->text[0], '{');
+        covey__arena_free(&arena);
+    }
+}
+
+static void expect_stream(const char *body, const char *const *parts) {
+    reply r = client_do(test.port, "POST", CHAT, BEARER JSON, body);
+    assert_int_equal(r.status, 200);
+    for (; *parts; parts++)
+        if (!strstr(r.body, *parts)) fail_msg("no %s in %s", *parts, r.body);
+    reply_free(&r);
+}
+
+static void test_streamed_tool_calls(void **state) {
+    (void)state;
+    static const char *const call[] = {"\"tool_calls\":[{\"index\":0,\"id\":\"call_",
+                                       "\"arguments\":\"{\\\"x\\\":1}\"",
+                                       "\"finish_reason\":\"tool_calls\"", "[DONE]", NULL};
+    static const char *const text[] = {"\"content\":\"Hello\"", "\"finish_reason\":\"stop\"", NULL};
+    static const char *const both[] = {"\"content\":\"So: \"", "\"name\":\"f\"", NULL};
+    static const char *const neither[] = {"\"content\":\"<tool_\"", "\"finish_reason\":\"stop\"",
+                                          NULL};
+    expect_stream(ASK(CALL, OFFER ",\"stream\":true"), call);
+    expect_stream(ASK("hello", OFFER ",\"stream\":true"), text);
+    expect_stream(ASK("So: <tool_call>" CALL, OFFER ",\"stream\":true"), both);
+    expect_stream(ASK("<tool_", OFFER ",\"stream\":true"), neither);
+}
+
+static void test_logprobs(void **state) {
+    (void)state;
+    covey__arena arena;
+    const covey__json *root =
+        ask(&arena, CHAT, ASK("ab cd", ",\"logprobs\":true,\"top_logprobs\":2"), 200);
+    expect_text(root, "choices.0.logprobs.content.0.token", "xxx");
+    expect_text(root, "choices.0.logprobs.content.0.logprob", "-0.5");
+    expect_text(root, "choices.0.logprobs.content.1.top_logprobs.1.token", "xxxxx");
+    assert_null(at(root, "choices.0.logprobs.content.2"));
+    covey__arena_free(&arena);
+    root = ask(&arena, TEXT, "{\"prompt\":\"ab cd\",\"logprobs\":1}", 200);
+    expect_text(root, "choices.0.logprobs.tokens.1", "xx");
+    expect_text(root, "choices.0.logprobs.text_offset.1", "3");
+    expect_text(root, "choices.0.logprobs.top_logprobs.0.xxx", "-0.25");
+    covey__arena_free(&arena);
+    static const char *const streamed[] = {"\"logprobs\":{\"content\":[{\"token\":\"xxx\"", NULL};
+    expect_stream(ASK("ab cd", ",\"logprobs\":true,\"stream\":true"), streamed);
+}
+
+static void test_several_answers(void **state) {
+    (void)state;
+    covey__arena arena;
+    const covey__json *root = ask(&arena, CHAT, ASK("hello", ",\"n\":3,\"seed\":5"), 200);
+    expect_text(root, "choices.2.message.content", "Hello world");
+    expect_text(root, "choices.2.index", "2");
+    expect_text(root, "usage.completion_tokens", "9");
+    expect_text(root, "usage.prompt_tokens", "7");
+    assert_null(at(root, "choices.3"));
+    assert_true(test.one.last.sampling.seed == 7); /* the third's */
+    covey__arena_free(&arena);
+    static const char *const parts[] = {"\"index\":0", "\"index\":1", "[DONE]", NULL};
+    expect_stream(ASK("hello", ",\"n\":2,\"stream\":true"), parts);
+}
+
+static void test_embeddings(void **state) {
+    (void)state;
+    covey__arena arena;
+    const char *url = "/v1/embeddings";
+    const covey__json *root = ask(&arena, url, "{\"model\":\"m\",\"input\":[\"ab\",\"abc\"]}", 200);
+    expect_text(root, "data.1.embedding.0", "3");
+    expect_text(root, "data.1.index", "1");
+    expect_text(root, "usage.total_tokens", "5");
+    covey__arena_free(&arena);
+    root =
+        ask(&arena, url, "{\"input\":\"ab\",\"encoding_format\":\"base64\",\"dimensions\":2}", 200);
+    expect_text(root, "data.0.embedding", "AAAAQAAAgD8="); /* 2.0f, 1.0f */
+    covey__arena_free(&arena);
+    static const char *const refused[] = {"{\"input\":[]}",
+                                          "{\"input\":[1,2]}",
+                                          "{\"input\":\"\"}",
+                                          "{\"input\":\"x\",\"dimensions\":5}",
+                                          "{}",
+                                          "{\"input\":\"x\",\"encoding_format\":\"int8\"}",
+                                          "{\"input\":\"x\",\"truncate\":true}"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        ask(&arena, url, refused[i], 400);
+        covey__arena_free(&arena);
+    }
+    ask(&arena, url, "{\"input\":\"nan\"}", 500);
+    covey__arena_free(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_tool_calls, begin, end),
+        cmocka_unit_test_setup_teardown(test_streamed_tool_calls, begin, end),
+        cmocka_unit_test_setup_teardown(test_logprobs, begin, end),
+        cmocka_unit_test_setup_teardown(test_several_answers, begin, end),
+        cmocka_unit_test_setup_teardown(test_embeddings, begin, end),
         cmocka_unit_test_setup_teardown(test_whole_chat, begin, end),
         cmocka_unit_test_setup_teardown(test_whole_text, begin, end),
         cmocka_unit_test_setup_teardown(test_streamed_chat, begin, end),

@@ -49,6 +49,7 @@ static inline covey_availability double_available(void *user, char *reason, size
 static inline void double_report(void *user, covey_backend_report *report) {
     const double_backend *backend = user;
     snprintf(report->kind, sizeof report->kind, "%s", backend->name);
+    report->embedding_width = 2;
 }
 
 static inline covey_status double_count(void *user, const covey_request *request, size_t *count,
@@ -131,14 +132,65 @@ static inline covey_status double_say(double_backend *backend, double_conversati
     return COVEY_OK;
 }
 
+/* The words of the last message, of whichever kind. */
+static inline const char *double_words(const covey_request *request, char *out, size_t size) {
+    if (request->prompt) return request->prompt;
+    if (!request->chat) return request->messages[request->message_count - 1].content;
+    covey__env env;
+    covey__arena arena;
+    const covey__json *root = NULL;
+    covey__env_init(&env);
+    covey__arena_init(&arena, &env, 1u << 20);
+    assert_int_equal(covey__json_parse(&arena, request->chat->messages_json,
+                                       request->chat->messages_json_size,
+                                       COVEY__JSON_LIMITS_DEFAULT, &root, NULL),
+                     COVEY_OK);
+    const covey__json *last = root->child;
+    while (last->next) last = last->next;
+    snprintf(out, size, "%s", covey__json_get(last, "content")->text);
+    covey__arena_free(&arena);
+    return out;
+}
+
+/* Each word is a token; its number is how long it is. */
+static inline void double_score(const covey_request *request, const char *words) {
+    const covey_token_top top[2] = {{3, -0.25f}, {5, -1.5f}};
+    if (!request->generation.token_scored) return;
+    for (const char *at = words; *at;) {
+        size_t size = strcspn(at, " ") + (at[strcspn(at, " ")] == ' ');
+        covey_token_score score = {.token = (covey_token)size, .logprob = -0.5f, .top = top};
+        score.top_count =
+            (size_t)(request->generation.top_logprobs < 2 ? request->generation.top_logprobs : 2);
+        request->generation.token_scored(request->generation.token_user, &score);
+        at += size;
+    }
+}
+
+static inline size_t double_bytes(void *user, covey_token token, char *bytes, size_t capacity) {
+    (void)user;
+    for (int32_t i = 0; i < token && (size_t)i < capacity; i++) bytes[i] = 'x';
+    return (size_t)token;
+}
+
+/* Two numbers: the text's size, and one. */
+static inline covey_status double_embed(void *user, const char *text, size_t size, float *vector,
+                                        size_t *count, covey_error *error) {
+    (void)user;
+    if (!strcmp(text, "nan")) return covey__fail(error, COVEY_ERROR_NUMERIC, "NaN in the vector");
+    vector[0] = (float)size;
+    vector[1] = 1.0f;
+    *count = size;
+    return COVEY_OK;
+}
+
 static inline covey_status double_generate(void *user, void *conversation,
                                            const covey_request *request, covey_answer *answer,
                                            covey_error *error, covey_text_fn text,
                                            void *text_user) {
     double_backend *backend = user;
     double_conversation *talk = conversation;
-    size_t last = request->message_count - 1;
-    const char *words = request->prompt ? request->prompt : request->messages[last].content;
+    char said[512];
+    const char *words = double_words(request, said, sizeof said);
     atomic_store(&talk->cancelled, false);
     pthread_mutex_lock(&backend->mutex);
     backend->answering++;
@@ -149,7 +201,7 @@ static inline covey_status double_generate(void *user, void *conversation,
              request->generation.stop_count ? request->generation.stop[0] : "");
     backend->last_message_count = request->message_count;
     snprintf(backend->last_role, sizeof backend->last_role, "%s",
-             request->prompt ? "" : request->messages[0].role);
+             request->messages ? request->messages[0].role : "");
     pthread_mutex_unlock(&backend->mutex);
     answer->prompt_token_count = 7;
     answer->reused_token_count = talk->requests++ ? 5 : 0;
@@ -157,6 +209,7 @@ static inline covey_status double_generate(void *user, void *conversation,
     answer->first_token_us = 1500;
     answer->prefill_us = 1000;
     answer->decode_us = 2000;
+    double_score(request, words);
     covey_status status = double_say(backend, talk, words, answer, error, text, text_user);
     pthread_mutex_lock(&backend->mutex);
     backend->answering--;
@@ -193,9 +246,9 @@ static inline void double_free(double_backend *backend) {
 }
 
 static inline covey_backend *double_make(covey_runtime *runtime, double_backend *backend) {
-    covey_backend_table table = {sizeof table,  backend,       double_available, double_report,
-                                 double_count,  double_open,   double_close,     double_generate,
-                                 double_cancel, double_destroy};
+    covey_backend_table table = {sizeof table,  backend,        double_available, double_report,
+                                 double_count,  double_open,    double_close,     double_generate,
+                                 double_cancel, double_destroy, double_embed,     double_bytes};
     covey_backend *made = NULL;
     covey_error error = {0};
     if (covey_backend_new(runtime, &table, &made, &error)) fail_msg("%s", error.message);

@@ -111,7 +111,7 @@ static void test_origin(void **state) {
 static void test_addresses_and_methods(void **state) {
     (void)state;
     expect(client_do(test.port, "GET", "/v1/nothing", BEARER, NULL), 404, "\"code\":\"not_found\"");
-    expect(client_do(test.port, "POST", "/v1/embeddings", BEARER JSON, "{}"), 404, "not_found");
+    expect(client_do(test.port, "POST", "/v1/rerank", BEARER JSON, "{}"), 404, "not_found");
     reply r = client_do(test.port, "GET", "/v1/chat/completions", BEARER, NULL);
     assert_true(head_has(&r, "Allow: POST\r\n"));
     expect(r, 405, "method_not_allowed");

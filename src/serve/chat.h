@@ -1,0 +1,148 @@
+/* The parts of a completion: what a request asks for, and what is sent back.
+ *
+ *   chat_request.c   the body of a request, from JSON     chat_messages.c  its messages
+ *   chat_tools.c     tools, and calls in answers          chat_guide.c     what an answer looks
+ * like chat_logprobs.c  log-probabilities of tokens          chat_answer.c    answers, as JSON */
+#ifndef COVEY_SERVE_CHAT_H
+#define COVEY_SERVE_CHAT_H
+
+#include <covey/backend.h>
+#include <covey/guide.h>
+
+#include "base/buffer.h"
+#include "base/json.h"
+#include "base/runtime.h"
+
+#define COVEY__SERVE_BODY_MAX     (4u << 20)
+#define COVEY__SERVE_MESSAGES_MAX 1024
+#define COVEY__SERVE_STOPS_MAX    16
+#define COVEY__SERVE_TOOLS_MAX    128
+#define COVEY__SERVE_CALLS_MAX    32
+#define COVEY__SERVE_ANSWERS_MAX  8 /* of one request */
+
+/* ---- chat_tools.c ---- */
+
+typedef enum covey__tool_choice {
+    COVEY__TOOLS_NONE,
+    COVEY__TOOLS_AUTO,
+    COVEY__TOOLS_REQUIRED
+} covey__tool_choice;
+
+typedef struct covey__tools {
+    const covey__json *list; /* NULL: none; else each has a name */
+    covey__tool_choice choice;
+    const char *name; /* of the one that must be called; NULL: any */
+} covey__tools;
+
+typedef struct covey__tool_call {
+    const char *name;
+    const char *arguments; /* JSON */
+} covey__tool_call;
+
+/* The members "tools" and "tool_choice"; either may be NULL. */
+covey_status covey__tools_read(const covey__json *list, const covey__json *choice,
+                               covey__tools *out, covey_error *error) COVEY_MUST_USE;
+/* The schema of a call of one of the tools that may be called. */
+void covey__tools_put_schema(const covey__tools *tools, covey__buffer *out);
+/* Bytes at the text's beginning that are surely no part of a call. `begins`: nothing stands before
+ * the text. */
+size_t covey__tools_text_size(const covey__tools *tools, const char *text, size_t size,
+                              bool begins);
+/* The calls that a text is made of; 0 when it is something else. */
+size_t covey__tools_calls(const covey__tools *tools, covey__arena *arena, const char *text,
+                          size_t size, const covey__tool_call **out);
+
+/* ---- chat_request.c ---- */
+
+typedef struct covey__chat_request {
+    covey__arena arena;
+    covey_request request; /* borrows from the arena */
+    covey_chat chat;       /* what request.chat points to */
+    covey_guide *guide;    /* what request.generation.guide points to; NULL: none */
+    covey__tools tools;
+    int32_t answers; /* asked for */
+    bool logprobs;
+    bool stream;
+    bool include_usage;
+} covey__chat_request;
+
+/* `chat`: messages; else prompt. An option that is known but not supported is refused by its name.
+ * The request must not be moved while it is used. */
+covey_status covey__chat_request_parse(covey_runtime *runtime, const char *body, size_t size,
+                                       bool chat, covey__chat_request *out, covey_error *error);
+void covey__chat_request_free(covey__chat_request *request);
+
+/* ---- chat_messages.c ---- */
+
+/* Fills the request's messages, or its chat where `rich` or a message says more than its text. */
+covey_status covey__chat_messages_read(covey__arena *arena, const covey__json *list, bool rich,
+                                       covey__chat_request *out, covey_error *error) COVEY_MUST_USE;
+
+/* ---- chat_guide.c ---- */
+
+/* The members "response_format" and "grammar", either of which may be NULL, or a required tool.
+ * NULL in `*guide` where anything goes. */
+covey_status covey__chat_guide_read(covey_runtime *runtime, const covey__json *format,
+                                    const covey__json *grammar, const covey__tools *tools,
+                                    covey_guide **guide, covey_error *error) COVEY_MUST_USE;
+
+/* ---- chat_logprobs.c ---- */
+
+#define COVEY__LOGPROB_PARTS 4
+
+typedef struct covey__logprobs {
+    covey_backend *backend; /* borrowed */
+    bool chat;
+    covey__buffer parts[COVEY__LOGPROB_PARTS];
+    size_t text_bytes; /* of the tokens so far */
+} covey__logprobs;
+
+void covey__logprobs_init(covey__logprobs *notes, const covey__env *env, covey_backend *backend,
+                          bool chat);
+void covey__logprobs_free(covey__logprobs *notes);
+/* A covey_token_fn over covey__logprobs. */
+void covey__logprobs_note(void *user, const covey_token_score *score);
+/* The member "logprobs" of a choice: what came since the last time, or null. NULL: null. */
+void covey__logprobs_put(covey__json_writer *json, covey__logprobs *notes);
+
+/* ---- chat_answer.c ---- */
+
+typedef struct covey__answer_head {
+    bool chat;
+    char id[48];
+    int64_t created_s;
+    const char *model;
+    const char *label;
+} covey__answer_head;
+
+/* One answer of a request, or a piece of it. */
+typedef struct covey__choice {
+    int32_t index;
+    const char *text;
+    size_t text_size;
+    covey__logprobs *logprobs; /* NULL: none were asked for */
+    const covey__tool_call *calls;
+    size_t call_count;
+    const covey_answer *answer; /* how it ended */
+} covey__choice;
+
+/* `sum`: over all answers, for usage. */
+void covey__answer_whole(covey__buffer *out, const covey__answer_head *head,
+                         const covey__choice *choices, size_t choice_count,
+                         const covey_answer *sum);
+/* SSE events. `first` carries the role. */
+void covey__answer_piece(covey__buffer *out, const covey__answer_head *head,
+                         const covey__choice *choice, bool first);
+/* The reason of one answer's end and our figures. */
+void covey__answer_final(covey__buffer *out, const covey__answer_head *head,
+                         const covey__choice *choice);
+/* What stands behind the last answer. */
+void covey__answer_end(covey__buffer *out, const covey__answer_head *head, const covey_answer *sum,
+                       bool include_usage);
+void covey__answer_error(covey__buffer *out, int http_status, const char *code,
+                         const char *message);
+/* The HTTP status of a failure of ours, and its code: OpenAI's where there is one for it. */
+int covey__answer_http_status(covey_status status);
+const char *covey__answer_code(covey_status status);
+
+#endif

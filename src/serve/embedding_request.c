@@ -1,0 +1,171 @@
+/* /v1/embeddings in OpenAI's shape: texts in, vectors of length 1 out, as numbers or as the base64
+ * of little-endian float32, which is what clients ask for to save bytes. Options that would change
+ * the vectors are refused by name. */
+#include "serve/serve.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+#define TEXTS_MAX 2048
+
+typedef struct asked {
+    covey__arena arena;
+    const covey__json *first; /* of the texts */
+    size_t count;
+    bool base64;
+} asked;
+
+static bool is_text(const covey__json *node) {
+    return node && node->kind == COVEY__JSON_STRING;
+}
+
+static covey_status read_input(const covey__json *input, asked *out, covey_error *error) {
+    if (is_text(input)) {
+        out->first = input;
+        out->count = 1;
+    } else if (input && input->kind == COVEY__JSON_ARRAY) {
+        out->first = input->child;
+        out->count = input->size;
+    }
+    const covey__json *node = out->first;
+    for (size_t i = 0; i < out->count; i++, node = node->next)
+        if (!is_text(node) || !node->size)
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "input[%zu]: expected a text that is not empty", i);
+    if (out->count > 0 && out->count <= TEXTS_MAX) return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                       "input: expected a text or an array of 1 to %d texts", TEXTS_MAX);
+}
+
+static covey_status parse(asked *out, const char *body, size_t size, int32_t width,
+                          covey_error *error) {
+    static const char *const names[] = {"model",      "input", "encoding_format",
+                                        "dimensions", "user",  NULL};
+    const covey__json *root = NULL;
+    covey__json_limits limits = {COVEY__SERVE_BODY_MAX, 16, 10000};
+    covey_status status = covey__json_parse(&out->arena, body, size, limits, &root, error);
+    if (!status) status = covey__json_only(root, "", names, error);
+    if (status) return status;
+    const covey__json *format = covey__json_get(root, "encoding_format");
+    const covey__json *dimensions = covey__json_get(root, "dimensions");
+    int64_t wanted = width;
+    if (dimensions && dimensions->kind != COVEY__JSON_NULL &&
+        (dimensions->kind != COVEY__JSON_NUMBER || !covey__json_to_i64(dimensions, &wanted) ||
+         wanted != width))
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "dimensions: this model's vectors have %d; leave it out", (int)width);
+    if (format && format->kind != COVEY__JSON_NULL) {
+        out->base64 = is_text(format) && !strcmp(format->text, "base64");
+        if (!out->base64 && !(is_text(format) && !strcmp(format->text, "float")))
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "encoding_format: expected \"float\" or \"base64\"");
+    }
+    return read_input(covey__json_get(root, "input"), out, error);
+}
+
+/* ---- The answer ---- */
+
+static void put_base64(covey__json_writer *json, const float *vector, size_t width) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    covey__buffer *out = json->out;
+    const size_t size = width * sizeof *vector;
+    covey__json_put_raw(json, "\"", 1);
+    for (size_t at = 0; at < size; at += 3) {
+        unsigned char three[3] = {0, 0, 0};
+        for (size_t i = 0; i < 3 && at + i < size; i++) {
+            uint32_t bits;
+            memcpy(&bits, &vector[(at + i) / 4], sizeof bits);
+            three[i] = (unsigned char)(bits >> (8 * ((at + i) % 4)));
+        }
+        uint32_t all = (uint32_t)three[0] << 16 | (uint32_t)three[1] << 8 | three[2];
+        char four[4] = {digits[all >> 18], digits[all >> 12 & 63], digits[all >> 6 & 63],
+                        digits[all & 63]};
+        if (at + 1 >= size) four[2] = '=';
+        if (at + 2 >= size) four[3] = '=';
+        covey__buffer_append(out, four, 4);
+    }
+    covey__buffer_byte(out, '"');
+}
+
+static void put_vector(covey__json_writer *json, size_t index, const float *vector, size_t width,
+                       bool base64) {
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "object", "embedding");
+    covey__json_member_u64(json, "index", index);
+    covey__json_name(json, "embedding");
+    if (base64) {
+        put_base64(json, vector, width);
+    } else {
+        covey__json_begin_array(json);
+        for (size_t i = 0; i < width; i++) covey__json_put_f64(json, (double)vector[i]);
+        covey__json_end_array(json);
+    }
+    covey__json_end_object(json);
+}
+
+static covey_status put_answer(const asked *in, const covey__served *served, size_t width,
+                               float *vector, covey__buffer *out, covey_error *error) {
+    covey__json_writer json;
+    uint64_t tokens = 0;
+    const covey__json *text = in->first;
+    covey__json_writer_init(&json, out, false);
+    covey__json_begin_object(&json);
+    covey__json_member_string(&json, "object", "list");
+    covey__json_name(&json, "data");
+    covey__json_begin_array(&json);
+    for (size_t i = 0; i < in->count; i++, text = text->next) {
+        size_t count = 0;
+        covey_status status =
+            covey_backend_embed(served->backend, text->text, text->size, vector, &count, error);
+        if (status) return covey__prefix(error, status, "input[%zu]", i);
+        put_vector(&json, i, vector, width, in->base64);
+        tokens += count;
+    }
+    covey__json_end_array(&json);
+    covey__json_member_string(&json, "model", served->model);
+    covey__json_name(&json, "usage");
+    covey__json_begin_object(&json);
+    covey__json_member_u64(&json, "prompt_tokens", tokens);
+    covey__json_member_u64(&json, "total_tokens", tokens);
+    covey__json_end_object(&json);
+    covey__json_end_object(&json);
+    return covey__buffer_check(out, error, "the answer");
+}
+
+static covey_status answer(covey_server *server, covey__served *served, const char *body,
+                           size_t body_size, covey__buffer *out, covey_error *error) {
+    asked in = {0};
+    covey_backend_report report = {.size = sizeof report};
+    covey_backend_get_report(served->backend, &report);
+    covey__arena_init(&in.arena, server->env, 16u << 20);
+    size_t width = report.embedding_width > 0 ? (size_t)report.embedding_width : 1;
+    float *vector = covey__calloc(server->env, width, sizeof *vector);
+    covey_status status = vector ? parse(&in, body, body_size, report.embedding_width, error)
+                                 : covey__no_memory(error, "a vector", width * sizeof *vector);
+    if (!status) status = put_answer(&in, served, width, vector, out, error);
+    covey__free(server->env, vector);
+    covey__arena_free(&in.arena);
+    return status;
+}
+
+enum MHD_Result covey__embeddings_answer(covey_server *server, struct MHD_Connection *connection,
+                                         const char *body, size_t body_size) {
+    covey_error error = {0};
+    covey__buffer out;
+    covey__served *served = covey__conversations_current(&server->pool);
+    covey__buffer_init(&out, server->env, 64u << 20);
+    covey_status status =
+        served ? answer(server, served, body, body_size, &out, &error)
+               : covey__fail(&error, COVEY_ERROR_NOT_FOUND, "no model is loaded yet; try again");
+    covey__counter_add(status ? &server->counters.requests_refused : &server->counters.requests_ok,
+                       1);
+    const covey__reply_head head = {200, "application/json", served ? served->label : NULL, NULL};
+    enum MHD_Result result =
+        status ? covey__reply_error(server, connection, covey__answer_http_status(status),
+                                    covey__answer_code(status), error.message)
+               : covey__reply(server, connection, &head, out.data, out.size);
+    covey__buffer_free(&out);
+    covey__conversations_leave(&server->pool, served);
+    return result;
+}
