@@ -13,20 +13,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# The packages lie in the build folder, so that the tree stays clean; in one of our own, as another script may run too.
-if ! [ -d "$build/npm-guide/node_modules/ajv" ] ||
-    ! cmp -s "$source/package-lock.json" "$build/npm-guide/package-lock.json"; then
-    command -v npm >/dev/null 2>&1 || skip "no npm"
-    mkdir -p "$build/npm-guide"
-    cp "$source/package.json" "$source/package-lock.json" "$build/npm-guide/"
-    if ! (cd "$build/npm-guide" && npm ci --no-audit --no-fund >"$work/npm.log" 2>&1); then
-        rm -rf "$build/npm-guide"
-        tail -n 5 "$work/npm.log"
-        skip "npm cannot install ajv"
-    fi
-fi
-cp "$source/guide.mjs" "$build/npm-guide/"
+. "$source/install"
+cp "$source/guide.mjs" "$build/npm/"
 seed=${COVEY_TEST_SEED:-$(date +%j)} # another one each day; it is printed, and a failure repeats with it
 echo "seed $seed"
 "$oracle" "$((seed * 1000))" 300 "$work/model.gguf" >"$work/cases.jsonl"
-node "$build/npm-guide/guide.mjs" "$work/cases.jsonl"
+node "$build/npm/guide.mjs" "$work/cases.jsonl"

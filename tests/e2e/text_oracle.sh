@@ -19,18 +19,7 @@ echo "seed $seed"
 node "$source/pretokenizers.mjs" "$seed" 1500 >"$work/cuts.json"
 "$oracle" cut "$work/cuts.json"
 
-# The packages lie in the build folder, so that the tree stays clean.
-if ! [ -d "$build/npm/node_modules/@huggingface/jinja" ] ||
-    ! cmp -s "$source/package-lock.json" "$build/npm/package-lock.json"; then
-    command -v npm >/dev/null 2>&1 || skip "no npm"
-    mkdir -p "$build/npm"
-    cp "$source/package.json" "$source/package-lock.json" "$build/npm/"
-    if ! (cd "$build/npm" && npm ci --no-audit --no-fund >"$work/npm.log" 2>&1); then
-        rm -rf "$build/npm"
-        tail -n 5 "$work/npm.log"
-        skip "npm cannot install the packages of tests/npm"
-    fi
-fi
+. "$source/install"
 cp "$source"/*.mjs "$build/npm/"
 vocabulary=${COVEY_SHARED:-}/data/vocab/ggml-vocab-bert-bge.gguf
 if [ -f "$vocabulary" ]; then
