@@ -3,7 +3,7 @@
  * as the engine does. Each figure is the best of a few repetitions, in time on the core (of the
  * thread that needed more).
  *
- * usage: kernel_bench [isa] [decode|few|batch|attention [TYPE]] [type] */
+ * usage: kernel_bench [isa] [decode|few|batch|attention] [TYPE] (of weights, or of KV) */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,9 +256,10 @@ static void bench_type(job *j, const char *name, uint32_t type, uint32_t head, c
     free(m.data);
 }
 
+static const char *const kv_names[] = {"F32", "F16", "Q8_0"};
+
 /* The attention of all layers, on pages that lie as a session's do. */
 static void bench_attention(job *j, covey__kv_type kv, int32_t position, int32_t tokens) {
-    static const char *const names[] = {"F32", "F16", "Q8_0"};
     int32_t pages = (position + tokens + 31) / 32;
     size_t head = covey__page_k_bytes(kv, HEAD_DIM) * 2, page = head * KV_HEADS * LAYERS;
     uint8_t *memory = allocate((size_t)pages * page);
@@ -293,7 +294,7 @@ static void bench_attention(job *j, covey__kv_type kv, int32_t position, int32_t
     j->from = j->to = 0;
     double t = best_of(j, tokens > 1 ? 3 : 20);
     printf("%-6s %-4s attention of %d tokens from %d: %.2f ms for the model",
-           covey__isa_name(j->k->isa), names[kv], tokens, position, t * 1e3);
+           covey__isa_name(j->k->isa), kv_names[kv], tokens, position, t * 1e3);
     if (tokens == 1) printf(", %.1f GB/s", (double)((size_t)pages * page) / t / 1e9);
     printf("\n");
     fflush(stdout);
@@ -340,6 +341,7 @@ int main(int argc, char **argv) {
     }
     if (all || !strcmp(what, "attention")) {
         for (int kv = 0; kv < (int)COVEY__KV_TYPES; kv++) {
+            if (argc > 3 && strcmp(argv[3], kv_names[kv]) != 0) continue;
             bench_attention(&j, (covey__kv_type)kv, 0, 512);
             bench_attention(&j, (covey__kv_type)kv, 3584, 512);
             bench_attention(&j, (covey__kv_type)kv, 511, 1);
