@@ -4,8 +4,8 @@
  * no tile is written. What is read next is prefetched evenly between the steps: prefetches in a
  * burst would hold up the arithmetic, and arithmetic without them the memory.
  *
- * A type's few_*_avx512.c has one inline body, which is compiled for 2, 4, 5, 6 and 8 tokens;
- * tokens between take the next of these, and the slots that no token fills are computed and not
+ * A type's few_*_avx512.c has one inline body, which is compiled for 2, 4, 6 and 8 tokens; tokens
+ * between take the next of these, and the slots that no token fills are computed and not
  * stored. */
 #ifndef COVEY_KERNEL_FEW_AVX512_H
 #define COVEY_KERNEL_FEW_AVX512_H
@@ -126,12 +126,11 @@ COVEY__INLINE void covey__few_run(const covey__product *p, int32_t r0, int32_t r
     void covey__few_##type##_avx512(const covey__product *p, int32_t r0, int32_t r1,               \
                                     const uint8_t *next) {                                         \
         static const covey__few_body_fn bodies[9] = {NULL,  NULL,  two,   few_4, few_4,            \
-                                                     few_5, few_6, few_8, few_8};                  \
+                                                     few_6, few_6, few_8, few_8};                  \
         bodies[p->a->tokens](p, r0, r1, next);                                                     \
     }
 #define COVEY__FEW_BODIES(bytes, columns)                                                          \
     COVEY__FEW_BODY(4, bytes, columns)                                                             \
-    COVEY__FEW_BODY(5, bytes, columns)                                                             \
     COVEY__FEW_BODY(6, bytes, columns)                                                             \
     COVEY__FEW_BODY(8, bytes, columns)
 #define COVEY__FEW(type, bytes, columns)                                                           \

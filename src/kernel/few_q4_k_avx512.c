@@ -14,15 +14,14 @@ COVEY__INLINE void chunk(covey__few f, size_t at, size_t k, const uint8_t *ahead
     __m512i x[2][8];
     covey__few_zero(x[0], tokens);
     covey__few_zero(x[1], tokens);
-    COVEY__UNROLL
-    for (int part = 0; part < 2; part++) {
+    for (size_t end = k + 8; k < end; k += 4, at += 16, ahead += 5 * PACE) {
         __m512i z[4];
-        covey__few_prefetch(ahead, 5 * part, PACE);
-        covey__few_dwords(f, at + 16 * (size_t)part, z);
+        covey__few_prefetch(ahead, 0, PACE);
+        covey__few_dwords(f, at, z);
         COVEY__UNROLL
         for (int i = 0; i < 4; i++) {
-            size_t dword = k + (size_t)(4 * part + i);
-            covey__few_prefetch(ahead, 5 * part + 1 + i, PACE);
+            size_t dword = k + (size_t)i;
+            covey__few_prefetch(ahead, 1 + i, PACE);
             covey__few_dot(f, x[0], _mm512_and_si512(z[i], nibble), dword, tokens);
             covey__few_dot(f, x[1], _mm512_and_si512(_mm512_srli_epi16(z[i], 4), nibble), dword + 8,
                            tokens);

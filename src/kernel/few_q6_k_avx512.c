@@ -12,20 +12,38 @@ COVEY__INLINE __m512i scale_of(const __m512i by_row[4], const int s) {
     return _mm512_srai_epi32(left, 24);
 }
 
-/* Four columns of quarter `q`: low bits of both dwords, high bits of the third. */
-COVEY__INLINE __m512i levels(__m512i low, __m512i high, const int q) {
+/* Four columns of the first quarter (`odd`: of the second) from their low bits and their high ones;
+ * those of the other two have both 4 bits higher. */
+COVEY__INLINE __m512i levels(__m512i low, __m512i high, const int odd) {
     const __m512i nibble = _mm512_set1_epi8(15), top = _mm512_set1_epi8(0x30);
-    __m512i h = q == 0   ? _mm512_slli_epi16(high, 4)
-                : q == 1 ? _mm512_slli_epi16(high, 2)
-                : q == 2 ? high
-                         : _mm512_srli_epi16(high, 2);
-    return covey__and_or(q > 1 ? _mm512_srli_epi16(low, 4) : low, nibble, _mm512_and_si512(h, top));
+    __m512i h = _mm512_slli_epi16(high, odd ? 2 : 4);
+    return covey__and_or(low, nibble, _mm512_and_si512(h, top));
+}
+
+/* Sub-block `s`. */
+COVEY__INLINE void quarter(covey__few f, size_t b, size_t s, const uint8_t *ahead,
+                           const __m512i low[4], const __m512i high[4], const int odd,
+                           const __m512i scales[16], __m512i *sum, const int tokens) {
+    const size_t blocks = (size_t)f.a->columns / 256;
+    __m512i x[8];
+    COVEY__UNROLL
+    for (int t = 0; t < tokens; t++) {
+        size_t unit = covey__few_at(b * 16 + s, blocks * 16, t, tokens);
+        x[t] = _mm512_set1_epi32(f.a->bias[0][unit]);
+    }
+    COVEY__UNROLL
+    for (int k = 0; k < 4; k++) {
+        if (k != 3) covey__few_prefetch(ahead, k, PACE);
+        covey__few_dot(f, x, levels(low[k], high[k], odd), b * 64 + 4 * s + (size_t)k, tokens);
+    }
+    COVEY__UNROLL
+    for (int t = 0; t < tokens; t++)
+        sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(x[t], scales[s]));
 }
 
 /* Half `h`, bytes 16i to 16i + 15 of each 32: four sub-blocks of 16 columns. */
 COVEY__INLINE void part(covey__few f, size_t b, size_t at, size_t h, size_t i, const uint8_t *ahead,
                         const __m512i scales[16], __m512i *sum, const int tokens) {
-    const size_t blocks = (size_t)f.a->columns / 256;
     __m512i low[2][4], high[4];
     covey__few_prefetch(ahead, 0, PACE);
     covey__few_dwords(f, at + 64 * h + 16 * i, low[0]);
@@ -33,24 +51,17 @@ COVEY__INLINE void part(covey__few f, size_t b, size_t at, size_t h, size_t i, c
     covey__few_dwords(f, at + 64 * h + 32 + 16 * i, low[1]);
     covey__few_prefetch(ahead, 2, PACE);
     covey__few_dwords(f, at + 128 + 32 * h + 16 * i, high);
-    COVEY__UNROLL
-    for (int q = 0; q < 4; q++) {
-        const size_t s = 8 * h + 2 * (size_t)q + i;
-        __m512i x[8];
+    for (size_t s = 8 * h + i, end = s + 8; s < end; s += 4, ahead += 6 * PACE) {
         COVEY__UNROLL
-        for (int t = 0; t < tokens; t++) {
-            size_t unit = covey__few_at(b * 16 + s, blocks * 16, t, tokens);
-            x[t] = _mm512_set1_epi32(f.a->bias[0][unit]);
-        }
+        for (int odd = 0; odd < 2; odd++)
+            quarter(f, b, s + 2 * (size_t)odd, ahead + 3 * (1 + odd) * PACE, low[odd], high, odd,
+                    scales, sum, tokens);
         COVEY__UNROLL
         for (int k = 0; k < 4; k++) {
-            if (k != 3) covey__few_prefetch(ahead, 3 + 3 * q + k, PACE);
-            covey__few_dot(f, x, levels(low[q % 2][k], high[k], q), b * 64 + 4 * s + (size_t)k,
-                           tokens);
+            low[0][k] = _mm512_srli_epi16(low[0][k], 4);
+            low[1][k] = _mm512_srli_epi16(low[1][k], 4);
+            high[k] = _mm512_srli_epi16(high[k], 4);
         }
-        COVEY__UNROLL
-        for (int t = 0; t < tokens; t++)
-            sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(x[t], scales[s]));
     }
 }
 

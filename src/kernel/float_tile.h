@@ -64,12 +64,17 @@ COVEY__INLINE void step_end(const step *s, tile_row partial[TOKENS][ROWS],
     const int width = 16 / PARTS;
     COVEY__UNROLL
     for (int t = 0; t < count; t++) COVEY__UNROLL
-    for (int i = 0; i < ROWS; i++) {
-        if (!s->last) {
+    for (int i = 0; i < ROWS; i++) COVEY__UNROLL
+    for (int j = 0; j < PARTS; j++) part_store(partial[t][i] + width * j, sums[t][i][j]);
+    if (!s->last) return;
+    /* once for an output: not unrolled, to be small */
+    for (int t = 0; t < count; t++) {
+        for (int i = 0; i < ROWS && i < s->rows; i++) {
+            part sum[PARTS];
             COVEY__UNROLL
-            for (int j = 0; j < PARTS; j++) part_store(partial[t][i] + width * j, sums[t][i][j]);
-        } else if (i < s->rows)
-            s->out[(size_t)t * s->out_stride + (size_t)i] = sum_parts(sums[t][i]);
+            for (int j = 0; j < PARTS; j++) sum[j] = part_load(partial[t][i] + width * j);
+            s->out[(size_t)t * s->out_stride + (size_t)i] = sum_parts(sum);
+        }
     }
 }
 
@@ -103,27 +108,27 @@ typedef void (*multiply_fn)(tile_row tile[][ROWS], const step *s, tile_row parti
     }
 MULTIPLY(1)
 MULTIPLY(2)
-MULTIPLY(3)
 #if TOKENS == 6
-MULTIPLY(4)
-MULTIPLY(5)
 MULTIPLY(6)
-static const multiply_fn multiplies[TOKENS + 1] = {NULL,       multiply_1, multiply_2, multiply_3,
-                                                   multiply_4, multiply_5, multiply_6};
+#define MULTIPLY_ALL multiply_6
 #else
-static const multiply_fn multiplies[TOKENS + 1] = {NULL, multiply_1, multiply_2, multiply_3};
+MULTIPLY(3)
+#define MULTIPLY_ALL multiply_3
 #endif
 
 /* All tokens of the block against the unpacked stretch of 32 rows from r on. */
 static void run_stretch(const covey__product *p, workspace *work, step s, int32_t r, int32_t r1,
                         int32_t k0, int32_t t0, int32_t t1) {
-    for (int32_t t = t0; t < t1; t += TOKENS) {
-        int32_t count = t1 - t < TOKENS ? t1 - t : TOKENS;
+    for (int32_t t = t0, count; t < t1; t += count) {
+        int32_t slot = (t - t0) / TOKENS, place = (t - t0) % TOKENS;
+        multiply_fn run = multiply_1;
+        count = t1 - t < 2 ? 1 : t1 - t < TOKENS ? 2 : TOKENS;
+        if (count > 1) run = count == 2 ? multiply_2 : MULTIPLY_ALL;
         s.x = p->a->x + (size_t)t * s.x_stride + k0;
         for (int32_t i = 0; i < TILES && r + ROWS * i < r1; i++) {
             s.rows = r1 - r - ROWS * i;
             s.out = p->out + (size_t)t * p->out_stride + r + ROWS * i;
-            multiplies[count](work->tiles[i], &s, work->partial[(t - t0) / TOKENS][i]);
+            run(work->tiles[i], &s, work->partial[slot][i] + place);
         }
     }
 }

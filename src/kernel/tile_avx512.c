@@ -1,6 +1,6 @@
-/* The ways to multiply a tile, and the walk over tiles: see tile_avx512.h. Each way is compiled for
- * 4 and 6 tokens. A group that is not full computes slots that no token fills (their int8 values
- * and scales are arbitrary, which harms nobody) and does not store them. */
+/* The ways to multiply a tile, and the walk over tiles: see tile_avx512.h. A group that is not full
+ * computes slots that no token fills (their int8 values and scales are arbitrary, which harms
+ * nobody) and does not store them. */
 #include "kernel/tile_avx512.h"
 
 /* A stretch of one token group's activations, and where its outputs go. */
@@ -116,20 +116,22 @@ COVEY__INLINE void finish256(const covey__tile *tile, const stretch *s, int32_t 
     const int pairs = 256 / sub / 2;
     __m512 dw = _mm512_loadu_ps(tile->d + 32 * b + 16 * half);
     __m512 m = mins ? _mm512_loadu_ps(tile->m + 32 * b + 16 * half) : dw;
+    __m512i msum[COVEY__GROUP];
+    COVEY__UNROLL
+    for (int t = 0; t < tokens; t++) msum[t] = _mm512_setzero_si512();
+    for (int i = 0; i < pairs && mins; i++) {
+        const __m512i low = covey__load512(tile->mins + ((b * pairs + i) * 32 + 16 * half) * 2);
+        COVEY__UNROLL
+        for (int t = 0; t < tokens; t++) {
+            size_t token = (size_t)(t < s->tokens ? t : 0);
+            const int16_t *sums = s->sums + token * s->sums_stride + 2 * (pairs * b + i);
+            msum[t] = _mm512_dpwssd_epi32(msum[t], low, covey__spread32(sums));
+        }
+    }
     COVEY__UNROLL
     for (int t = 0; t < tokens; t++) {
         __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][half]), dw);
-        if (mins) {
-            size_t token = (size_t)(t < s->tokens ? t : 0);
-            const int16_t *sums = s->sums + token * s->sums_stride + 2 * pairs * b;
-            __m512i msum = _mm512_setzero_si512();
-            COVEY__UNROLL
-            for (int i = 0; i < pairs; i++) {
-                const int16_t *at = tile->mins + ((size_t)(b * pairs + i) * 32 + 16 * half) * 2;
-                msum = _mm512_dpwssd_epi32(msum, covey__load512(at), covey__spread32(sums + 2 * i));
-            }
-            y = _mm512_sub_ps(y, _mm512_mul_ps(_mm512_cvtepi32_ps(msum), m));
-        }
+        if (mins) y = _mm512_sub_ps(y, _mm512_mul_ps(_mm512_cvtepi32_ps(msum[t]), m));
         f[t][half] =
             _mm512_add_ps(f[t][half], _mm512_mul_ps(y, _mm512_set1_ps(s->d[b * COVEY__GROUP + t])));
     }
@@ -203,33 +205,28 @@ COVEY__INLINE void multiply256(const covey__tile *tile, const stretch *s, const 
     put(s, f, tokens);
 }
 
-#define MULTIPLY(name, body, tokens, ...)                                                          \
-    static COVEY__NOINLINE void name##_##tokens(const covey__tile *tile, const stretch *s) {       \
-        body(tile, s, tokens, __VA_ARGS__);                                                        \
+#define MULTIPLY(name, body, ...)                                                                  \
+    static COVEY__NOINLINE void name(const covey__tile *tile, const stretch *s) {                  \
+        body(tile, s, COVEY__GROUP, __VA_ARGS__);                                                  \
     }
-#define MULTIPLIES(name, body, ...)                                                                \
-    MULTIPLY(name, body, 4, __VA_ARGS__)                                                           \
-    MULTIPLY(name, body, 6, __VA_ARGS__)
-MULTIPLIES(scale, multiply32, false)
-MULTIPLIES(min, multiply32, true)
-MULTIPLIES(sub16, multiply256, 16, false)
-MULTIPLIES(sub32, multiply256, 32, false)
-MULTIPLIES(sub32_min, multiply256, 32, true)
-MULTIPLIES(whole, multiply_whole, false)
-MULTIPLIES(whole_min, multiply_whole, true)
+MULTIPLY(scale, multiply32, false)
+MULTIPLY(min, multiply32, true)
+MULTIPLY(sub16, multiply256, 16, false)
+MULTIPLY(sub32, multiply256, 32, false)
+MULTIPLY(sub32_min, multiply256, 32, true)
+MULTIPLY(whole, multiply_whole, false)
+MULTIPLY(whole_min, multiply_whole, true)
 
 typedef struct way {
-    multiply_fn multiply[2]; /* for 4 and 6 tokens */
-    size_t block, sub;       /* columns a scale, and a bias or a sum */
+    multiply_fn multiply;
+    size_t block, sub; /* columns a scale, and a bias or a sum */
 } way;
 
-#define WAY(name, block, sub)                                                                      \
-    { {name##_4, name##_6}, (block), (sub) }
 static const way ways[] = {
-    [COVEY__TILE_SCALE] = WAY(scale, 32, 32),          [COVEY__TILE_MIN] = WAY(min, 32, 32),
-    [COVEY__TILE_SUB16] = WAY(sub16, 256, 16),         [COVEY__TILE_SUB32] = WAY(sub32, 256, 32),
-    [COVEY__TILE_SUB32_MIN] = WAY(sub32_min, 256, 32), [COVEY__TILE_WHOLE] = WAY(whole, 256, 32),
-    [COVEY__TILE_WHOLE_MIN] = WAY(whole_min, 256, 16),
+    [COVEY__TILE_SCALE] = {scale, 32, 32},          [COVEY__TILE_MIN] = {min, 32, 32},
+    [COVEY__TILE_SUB16] = {sub16, 256, 16},         [COVEY__TILE_SUB32] = {sub32, 256, 32},
+    [COVEY__TILE_SUB32_MIN] = {sub32_min, 256, 32}, [COVEY__TILE_WHOLE] = {whole, 256, 32},
+    [COVEY__TILE_WHOLE_MIN] = {whole_min, 256, 16},
 };
 
 /* All token groups against one tile. */
@@ -252,7 +249,7 @@ static void groups(const way *by, const covey__product *p, stretch s, const cove
         s.bias = bias + from / by->sub * COVEY__GROUP;
         s.sums = sums + (size_t)t * s.sums_stride + (size_t)cut->k0 / by->sub;
         s.out = p->out + (size_t)t * p->out_stride + cut->r;
-        by->multiply[s.tokens > 4](tile, &s);
+        by->multiply(tile, &s);
         s.ahead += share;
     }
 }
