@@ -142,14 +142,16 @@ typedef struct next_tokens {
     bool closed;
 } next_tokens;
 
-/* No draw is left: the next token, or the whole rest, of the shortest completion. */
-static covey_status take_plan(stream *s, int32_t room, next_tokens *next, covey_error *error) {
+/* No draw is left: the first token of the shortest completion, or, to close the answer, all of
+ * it. */
+static covey_status take_plan(stream *s, int32_t room, bool close, next_tokens *next,
+                              covey_error *error) {
     next->count = covey__guide_plan(s->guide, s->closes ? room : INT32_MAX, &next->tokens);
     if (next->count == 0)
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                            "guide: no token of the vocabulary continues the text as it must go on");
-    next->closed = s->closes;
-    if (s->closes) return COVEY_OK;
+    next->closed = close;
+    if (close) return COVEY_OK;
     s->drawn[0] = next->tokens[0];
     next->tokens = s->drawn;
     next->count = 1;
@@ -169,8 +171,9 @@ static covey_status next_guided(stream *s, int32_t room, next_tokens *next, cove
             covey__guide_allows(s->guide, s->drawn[0], s->closes ? left : INT32_MAX);
         if (answer == COVEY__GUIDE_YES) break;
         allowed = covey__guide_reject(s->guide, allowed, s->drawn[0]);
-        if (answer == COVEY__GUIDE_NO_ROOM || !allowed || rejected == REJECTED_MAX)
-            return take_plan(s, room, next, error);
+        bool close = answer == COVEY__GUIDE_NO_ROOM;
+        if (close || !allowed || rejected == REJECTED_MAX)
+            return take_plan(s, room, close, next, error);
     }
     status = covey__guide_take(s->guide, s->drawn[0], error);
     if (status != COVEY_OK) return status;

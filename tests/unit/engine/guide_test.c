@@ -251,6 +251,30 @@ static void test_stories(void **state) {
     covey_model_close(stories);
 }
 
+/* A model that would say one name again and again says others. */
+static void test_names(void **state) {
+    (void)state;
+    static const char *const schemas[] = {
+        "{\"type\":\"object\",\"additionalProperties\":{\"const\":1},\"minProperties\":30}",
+        "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"additionalProperties\":{\"type\":"
+        "\"boolean\"},\"properties\":{\"a\":true,\"ab\":true},\"required\":[\"a\",\"x\"]},"
+        "\"minItems\":"
+        "3}"};
+    for (size_t i = 0; i < 2; i++) {
+        covey_error error = {.message = ""};
+        covey_guide *guide = NULL;
+        must(schema_guide(schemas[i], &guide, &error), &error);
+        for (uint64_t seed = 0; seed < 6; seed++) {
+            float temperature = seed < 2 ? 0.0f : seed < 4 ? 0.1f : 20.0f;
+            covey_generation_result result =
+                generate(model, guide, seed, temperature, seed % 2 ? 0 : 600, 1500);
+            check_valid(schemas[i], guide, &result);
+            assert_true(result.guide_complete);
+        }
+        covey_guide_free(guide);
+    }
+}
+
 /* ---- Memory and threads ---- */
 
 static const char *const failing_schema =
@@ -340,7 +364,8 @@ int main(void) {
         cmocka_unit_test(test_random_schemas), cmocka_unit_test(test_budget),
         cmocka_unit_test(test_open_ended),     cmocka_unit_test(test_forced),
         cmocka_unit_test(test_same_again),     cmocka_unit_test(test_stories),
-        cmocka_unit_test(test_memory),         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
