@@ -113,7 +113,8 @@ static bool take(batch *b, covey__request *request, int32_t rows, int32_t rows_m
 }
 
 static bool is_short(const covey__request *request) {
-    return request->wanted > 1 || request->count - request->done <= SHORT_TOKENS;
+    int32_t left = request->count - request->done;
+    return left <= SHORT_TOKENS || (request->wanted > 1 && left <= COVEY__MANY_MAX);
 }
 
 static void gather_short(covey__combine *c, batch *b, int32_t rows_max) {
@@ -158,11 +159,13 @@ static void gather_long(covey__combine *c, batch *b, int32_t rows_max) {
     int32_t budget = prompt_rows(c, b, rows_max);
     for (covey__request **link = &c->first; *link && budget > 0;) {
         covey__request *request = *link;
-        if (!is_short(request)) look_again(request);
-        int32_t rows = request->count - request->done;
+        if (request->wanted <= 1 && !is_short(request)) look_again(request);
+        int32_t left = request->count - request->done, rows = left;
         if (rows > request->session->batch) rows = request->session->batch;
         if (rows > budget) rows = budget;
-        if (request->wanted > 1 || !take(b, request, rows, rows_max)) {
+        if (rows < left && rows > left - request->wanted)
+            rows = left - request->wanted; /* those are of one pass */
+        if (rows <= 0 || !take(b, request, rows, rows_max)) {
             link = &request->next;
         } else {
             unlink_at(c, link);

@@ -125,7 +125,7 @@ typedef struct covey__request {
     const covey_token *tokens;
     int32_t count, done;
     int32_t position; /* of tokens[0] */
-    int32_t wanted;   /* of the last rows' logits: 0, 1, or up to COVEY__MANY_MAX */
+    int32_t wanted;   /* of the last rows' logits: 0, 1, or up to COVEY__MANY_MAX, in one pass */
     float *logits;    /* [wanted][vocabulary_size] */
     covey_status status;
     covey_error error;

@@ -147,6 +147,37 @@ static void test_equal_prompts(void **state) {
     covey_runtime_trim(runtime);
 }
 
+typedef struct kept_rows {
+    float *rows;
+    size_t first;
+} kept_rows;
+
+static covey_status keep_rows(void *user, size_t index, const float *logits, size_t count) {
+    kept_rows *kept = user;
+    if (index >= kept->first)
+        memcpy(kept->rows + (index - kept->first) * count, logits, count * sizeof *logits);
+    return COVEY_OK;
+}
+
+/* A long request that wants the logits of its last rows: it comes in pieces, those rows in one. */
+static void test_last_rows(void **state) {
+    (void)state;
+    enum { COUNT = 150, WANTED = 20 };
+    static float rows[WANTED * SYNTHETIC_VOCABULARY], expected[WANTED * SYNTHETIC_VOCABULARY];
+    covey_error error = {.message = ""};
+    kept_rows kept = {expected, COUNT - WANTED};
+    covey_session *session = open_session(model, 600, 16), *solo = open_session(model, 600, 0);
+    must(covey_session_append_each(solo, tokens, COUNT, &error, keep_rows, &kept), &error);
+    covey__pages_prepare(session, 0, COUNT);
+    covey__request request = {
+        .session = session, .tokens = tokens, .count = COUNT, .wanted = WANTED, .logits = rows};
+    covey__combine_run(model, &request, 1);
+    must(request.status, &request.error);
+    assert_memory_equal(rows, expected, sizeof rows);
+    covey_session_close(session);
+    covey_session_close(solo);
+}
+
 /* While others generate, prompts stay short even where no answer waits at the moment. */
 static void test_room_for_who_generates(void **state) {
     (void)state;
@@ -326,10 +357,15 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_pass),      cmocka_unit_test(test_prompts_make_room),
-        cmocka_unit_test(test_equal_prompts), cmocka_unit_test(test_room_for_who_generates),
-        cmocka_unit_test(test_cancel_one),    cmocka_unit_test(test_numbers_of_one),
-        cmocka_unit_test(test_patience),      cmocka_unit_test(test_threads_generate),
+        cmocka_unit_test(test_one_pass),
+        cmocka_unit_test(test_prompts_make_room),
+        cmocka_unit_test(test_equal_prompts),
+        cmocka_unit_test(test_last_rows),
+        cmocka_unit_test(test_room_for_who_generates),
+        cmocka_unit_test(test_cancel_one),
+        cmocka_unit_test(test_numbers_of_one),
+        cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_threads_generate),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
