@@ -5,8 +5,11 @@
  * The solo run is a session of a model of its own, alone, that is brought to the same tokens. */
 #include "synthetic.h"
 
+#include <covey/adapter.h>
+
 #define SLOTS       8
 #define CONTEXT_MAX 200
+#define ADAPTERS    2
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define STEPS 700
 #else
@@ -29,6 +32,8 @@ typedef struct player {
     uint64_t random;
     size_t steps, step;
     bool has_q8_0;
+    covey_adapter_use uses[ADAPTERS], solo_uses[ADAPTERS]; /* of each model */
+    bool has_adapters;
     char path[300];
 } player;
 
@@ -80,6 +85,15 @@ static size_t draw_tokens(player *p, const slot *s, covey_token *tokens, size_t 
 
 /* ---- Steps ---- */
 
+static void open_solo(player *p, slot *s) {
+    covey_error error = {.message = ""};
+    covey_session_options options = s->options;
+    options.alone = true;
+    options.batch_tokens = 0;
+    options.adapters = p->solo_uses;
+    must(covey_session_open(p->solo_model, &options, &s->solo, &error), &error);
+}
+
 static void open_slot(player *p, slot *s) {
     covey_error error = {.message = ""};
     covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
@@ -89,12 +103,12 @@ static void open_slot(player *p, slot *s) {
     options.alone = draw(p, 8) == 0;
     options.context_policy = draw(p, 2) ? COVEY_CONTEXT_SLIDE : COVEY_CONTEXT_ERROR;
     options.keep_tokens = (int32_t)draw(p, 50);
+    options.adapters = p->uses;
+    options.adapter_count = p->has_adapters ? draw(p, ADAPTERS + 1) : 0;
     s->options = options;
     s->count = 0;
     must(covey_session_open(p->model, &options, &s->session, &error), &error);
-    options.alone = true;
-    options.batch_tokens = 0;
-    must(covey_session_open(p->solo_model, &options, &s->solo, &error), &error);
+    open_solo(p, s);
 }
 
 static void close_slot(slot *s) {
@@ -180,7 +194,9 @@ static void generate(player *p, slot *s) {
     options.sampling.temperature = 2.0f;
     options.sampling.seed = p->step;
     check_slot(p, s, "before a generation");
+    options.draft_tokens = (int32_t)draw(p, 6) - 1;
     must(covey_session_generate(s->session, &options, NULL, &error, NULL, NULL), &error);
+    options.draft_tokens = -1;
     must(covey_session_generate(s->solo, &options, NULL, &error, NULL, NULL), &error);
     const covey_token *tokens = covey__session_tokens(s->solo, &held);
     assert_true(held <= CONTEXT_MAX);
@@ -198,12 +214,9 @@ static void truncate_slot(player *p, slot *s) {
 
 static void fork_slot(player *p, slot *from, slot *to) {
     covey_error error = {.message = ""};
-    covey_session_options options = from->options;
-    options.alone = true;
-    options.batch_tokens = 0;
     must(covey_session_fork(from->session, &to->session, &error), &error);
-    must(covey_session_open(p->solo_model, &options, &to->solo, &error), &error);
     to->options = from->options;
+    open_solo(p, to);
     to->count = from->count;
     memcpy(to->tokens, from->tokens, from->count * sizeof *to->tokens);
     check_slot(p, to, "fork");
@@ -286,6 +299,7 @@ static void check_counts(const covey_model *model) {
 
 typedef struct game {
     const char *model_path;
+    const char *adapter_paths[ADAPTERS]; /* NULL: none */
     int64_t budget;
     size_t players, steps;
     int32_t threads; /* that compute; more than one on every pass, small as it is */
@@ -303,6 +317,18 @@ static covey_model *open_with(covey_runtime *runtime, const game *g) {
     return model;
 }
 
+static void open_adapters(const game *g, covey_model *model, covey_adapter_use *uses) {
+    covey_error error = {.message = ""};
+    for (size_t i = 0; i < ADAPTERS && g->adapter_paths[i]; i++) {
+        uses[i].scale = i ? -0.5f : 1.0f;
+        must(covey_adapter_open(model, g->adapter_paths[i], &uses[i].adapter, &error), &error);
+    }
+}
+
+static void close_adapters(const covey_adapter_use *uses) {
+    for (size_t i = 0; i < ADAPTERS; i++) covey_adapter_close(uses[i].adapter);
+}
+
 /* COVEY_SEED in the environment plays other games. */
 static void play_game(const game *g, uint64_t seed) {
     static player players[SLOTS];
@@ -318,6 +344,9 @@ static void play_game(const game *g, uint64_t seed) {
         p->model = model;
         p->solo_runtime = open_runtime(1, NULL);
         p->solo_model = open_model(p->solo_runtime, g->model_path);
+        p->has_adapters = g->adapter_paths[0] != NULL;
+        open_adapters(g, p->model, p->uses);
+        open_adapters(g, p->solo_model, p->solo_uses);
         p->slot_count = SLOTS / g->players;
         p->random = seed * 0x9E3779B97F4A7C15ull + i * 77 + 1;
         p->steps = g->steps / g->players;
@@ -342,6 +371,8 @@ static void play_game(const game *g, uint64_t seed) {
     assert_true(info.bytes == info.idle_bytes);
     check_counts(model);
     for (size_t i = 0; i < g->players; i++) {
+        close_adapters(players[i].uses);
+        close_adapters(players[i].solo_uses);
         covey_model_close(players[i].solo_model);
         covey_runtime_close(players[i].solo_runtime);
     }
@@ -365,6 +396,33 @@ static const char *write_small(void) {
     return path;
 }
 
+/* A LoRA of rank 2 on the keys of the small model. */
+static const char *write_adapter(const char *name, uint64_t seed) {
+    covey_error error = {.message = ""};
+    covey__gguf_writer *writer = NULL;
+    const char *path = in_folder(name);
+    const uint64_t shapes[2][2] = {{64, 2}, {2, 64}};
+    float values[128];
+    must(covey__gguf_writer_new(&plain_env, path, &writer, &error), &error);
+    covey__gguf_put_string(writer, "general.type", "adapter", 7);
+    covey__gguf_put_string(writer, "general.architecture", "llama", 5);
+    covey__gguf_put_string(writer, "adapter.type", "lora", 4);
+    covey__gguf_put_f32(writer, "adapter.lora.alpha", 2.0f);
+    for (int i = 0; i < 2; i++)
+        must(covey__gguf_add_tensor(writer,
+                                    i ? "blk.0.attn_k.weight.lora_b" : "blk.0.attn_k.weight.lora_a",
+                                    COVEY__TYPE_F32, 2, shapes[i], &error),
+             &error);
+    must(covey__gguf_write_header(writer, &error), &error);
+    for (int i = 0; i < 2; i++) {
+        for (size_t v = 0; v < 128; v++) values[v] = 0.3f * next_value(&seed);
+        must(covey__gguf_write_data(writer, values, sizeof values, &error), &error);
+    }
+    must(covey__gguf_finish(writer, &error), &error);
+    covey__gguf_writer_free(writer);
+    return path;
+}
+
 static void test_one_thread(void **state) {
     (void)state;
     game g = {
@@ -380,6 +438,8 @@ static void test_several_threads(void **state) {
     (void)state;
     game g = {
         .model_path = write_small(), .players = 4, .steps = STEPS, .threads = 1, .has_q8_0 = true};
+    g.adapter_paths[0] = write_adapter("one.gguf", 11);
+    g.adapter_paths[1] = write_adapter("two.gguf", 12);
     play_game(&g, 4);
     g.budget = 150000;
     g.players = 8;
