@@ -120,7 +120,8 @@ static void test_incomplete_tables(void **state) {
         if (missing == 5) table.generate = NULL;
         if (missing == 6) table.cancel = NULL;
         if (missing == 7) table.size = offsetof(covey_backend_table, embed) - 1;
-        if (missing == 8) table.destroy = NULL; /* that may be absent, as embed and token_bytes are */
+        if (missing == 8)
+            table.destroy = NULL; /* that may be absent, as embed and token_bytes are */
         covey_status status = covey_backend_new(runtime, &table, &backend, &error);
         assert_int_equal(status, missing == 8 ? COVEY_OK : COVEY_ERROR_INVALID_ARGUMENT);
         assert_int_equal(backend != NULL, missing == 8);
