@@ -66,12 +66,13 @@ COVEY__INLINE void covey__matvec_32(const covey__weights *w, const covey__act_ro
         __m512 acc = _mm512_setzero_ps();
         for (int32_t b = 0; b < w->columns / 32; b++, ahead += bytes * COVEY__ROWS_32) {
             size_t at = (size_t)b * bytes;
-            covey__prefetch(ahead, bytes * COVEY__ROWS_32);
+            covey__prefetch(ahead + 256, bytes * COVEY__ROWS_32 - 256);
             __m512i q0 = _mm512_broadcast_i32x4(covey__load128(a->q + 32 * b));
             __m512i q1 = _mm512_broadcast_i32x4(covey__load128(a->q + 32 * b + 16));
             __m512i heads[4], z[4];
             COVEY__UNROLL
             for (int i = 0; i < 4; i++) {
+                covey__prefetch(ahead + 64 * i, 64); /* spread out, not in a burst */
                 heads[i] = covey__rows_apart4(p + i, at);
                 __m512i both = covey__rows_apart4(p + i, at + q_at);
                 __m512i low = _mm512_and_si512(both, nibble);
