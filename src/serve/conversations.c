@@ -179,7 +179,7 @@ static covey__serve_slot *least_missed(covey__conversations *pool, const covey__
         if (slot->busy || !slot->conversation || (served && slot->served != served)) continue;
         bool named = slot->id[0] != 0, found_named = found && found->id[0];
         if (!found || (found_named && !named) ||
-            (named == found_named && slot->used_us < found->used_us))
+            (named == found_named && slot->used < found->used))
             found = slot;
     }
     return found;
@@ -197,7 +197,7 @@ static covey__serve_slot *choose(covey__conversations *pool, const char *id) {
         if (!slot->conversation)
             unused = unused ? unused : slot;
         else if (!id[0] && !slot->id[0] && slot->served == pool->current &&
-                 (!idle || slot->used_us > idle->used_us))
+                 (!idle || slot->used > idle->used))
             idle = slot;
     }
     if (idle) return idle;
@@ -261,6 +261,7 @@ void covey__conversations_give(covey__conversations *pool, covey__serve_slot *sl
     pthread_mutex_lock(&pool->mutex);
     slot->busy = false;
     slot->used_us = covey__monotonic_us();
+    slot->used = ++pool->uses;
     if (broken) slot_close(slot);
     sweep(pool);
     pthread_cond_broadcast(&pool->freed);

@@ -41,6 +41,7 @@ typedef struct covey__serve_slot {
     covey__served *served;
     bool busy;
     int64_t used_us;
+    uint64_t used; /* counts uses of any slot: their order, where the clock does not tell */
     char id[COVEY__CONVERSATION_ID_MAX + 1]; /* "" for an unnamed one */
 } covey__serve_slot;
 
@@ -51,6 +52,7 @@ typedef struct covey__conversations {
     covey__served *current; /* may be NULL */
     covey__serve_slot *slots;
     int32_t slot_count;
+    uint64_t uses;
     int32_t parallel_max; /* slots that may be busy at once */
     int32_t context_tokens;
     int64_t queue_timeout_us;
