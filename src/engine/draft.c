@@ -45,12 +45,14 @@ covey_status covey__drafts_begin(covey__drafts *drafts, covey_session *session,
                            COVEY__DRAFT_DEFAULT, COVEY__DRAFT_MAX);
     int32_t most = options->draft_tokens ? options->draft_tokens : COVEY__DRAFT_DEFAULT;
     if (most < 0) return COVEY_OK;
+    drafts->most = most;
+    drafts->logits = session->draft_logits;
+    if (most <= COVEY__DRAFT_DEFAULT) return COVEY_OK;
     size_t rows = (size_t)most + 1;
     size_t bytes = rows * (size_t)session->model->hyper.vocabulary_size * sizeof(float);
     drafts->logits = covey__alloc(session->model->env, bytes);
-    if (!drafts->logits) return covey__no_memory(error, "logits of drafts", bytes);
-    drafts->most = most;
-    return COVEY_OK;
+    drafts->owned = drafts->logits != NULL;
+    return drafts->owned ? COVEY_OK : covey__no_memory(error, "logits of drafts", bytes);
 }
 
 /* Closes the open draft. */
@@ -68,7 +70,7 @@ static void drop(covey__drafts *drafts) {
 
 void covey__drafts_end(covey__drafts *drafts) {
     drop(drafts);
-    if (drafts->logits) covey__free(drafts->session->model->env, drafts->logits);
+    if (drafts->owned) covey__free(drafts->session->model->env, drafts->logits);
     drafts->logits = NULL;
 }
 

@@ -16,6 +16,7 @@ typedef struct covey__drafts {
     void *user;
     int32_t most;  /* tokens of a draft; 0: none are made */
     float *logits; /* [most + 1][vocabulary_size]; NULL: none are made */
+    bool owned;    /* they are not the session's: a draft may be longer than it foresaw */
     covey_token tokens[COVEY__DRAFT_MAX];
     size_t count, at;      /* of the draft whose keys and values are there; what was kept of it */
     int32_t misses, pause; /* drafts in a row of which nothing was kept; tokens until the next */

@@ -22,7 +22,6 @@ typedef struct stream {
     bool closes; /* the guide's answer is closed before there is no room for it */
     covey_token drawn[COVEY__GUIDE_FORCED_MAX + 1];
     covey__drafts drafts;
-    float *scratch;             /* [vocabulary_size], for scores; NULL: none are wanted */
     double logprobs, entropies; /* sums over the tokens drawn */
     int32_t scored;
 } stream;
@@ -195,10 +194,11 @@ static covey_status draw(stream *s, int32_t room, next_tokens *next, covey_error
 /* ---- Scores ---- */
 
 static void note_drawn(stream *s, covey_token token, covey_generation_result *result) {
-    if (!s->scratch) return;
+    if (!s->options->score && !s->options->token_scored) return;
     covey_token_top top[COVEY_TOP_MAX];
     covey_token_score score = {.token = token};
-    covey__score(s->session, token, s->scratch, &score, top, (size_t)s->options->top_logprobs);
+    float *scratch = (float *)(void *)s->session->candidates; /* the draw is done with them */
+    covey__score(s->session, token, scratch, &score, top, (size_t)s->options->top_logprobs);
     if (s->scored == 0 || score.logprob < result->least_logprob)
         result->least_logprob = score.logprob;
     s->logprobs += (double)score.logprob;
@@ -297,14 +297,6 @@ static covey_status run(stream *s, covey_generation_result *result, int64_t star
     return COVEY_OK;
 }
 
-static covey_status begin_scores(stream *s, covey_error *error) {
-    const covey_model *model = s->session->model;
-    size_t bytes = (size_t)model->hyper.vocabulary_size * sizeof(float);
-    if (!s->options->score && !s->options->token_scored) return COVEY_OK;
-    s->scratch = covey__alloc(model->env, bytes);
-    return s->scratch ? COVEY_OK : covey__no_memory(error, "scores", bytes);
-}
-
 static covey_status begin_guide(stream *s, covey_error *error) {
     covey__token_trie *trie;
     covey_model *model = s->session->model;
@@ -350,7 +342,6 @@ covey_status covey_session_generate(covey_session *session, const covey_generati
     covey_generation_result done = COVEY_GENERATION_RESULT_INIT;
     stream out = {.session = session, .options = &full, .text = text, .user = user};
     status = covey__drafts_begin(&out.drafts, session, &full, error);
-    if (status == COVEY_OK) status = begin_scores(&out, error);
     if (status == COVEY_OK) status = begin_guide(&out, error);
     if (status == COVEY_OK) {
         covey__fp_state fp = covey__fp_enter();
@@ -362,7 +353,6 @@ covey_status covey_session_generate(covey_session *session, const covey_generati
     }
     covey__guide_run_end(out.guide);
     covey__drafts_end(&out.drafts);
-    covey__free(session->model->env, out.scratch);
     if (result) {
         done.size = result->size;
         memcpy(result, &done, result->size < sizeof done ? result->size : sizeof done);

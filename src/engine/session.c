@@ -2,6 +2,7 @@
  * session_append.c, the pages in session_pages.c. Everything that a session will need is reserved
  * here, so that steps allocate nothing. */
 #include "base/sha256.h"
+#include "engine/draft.h"
 #include "engine/engine.h"
 
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 #define CONTEXT_MAX     (1 << 22)
 #define BATCH_DEFAULT   512
 #define BATCH_MAX       4096
+#define DRAFT_ROWS      (COVEY__DRAFT_DEFAULT + 1) /* untouched memory where none is made */
 
 /* ---- Options ---- */
 
@@ -133,8 +135,8 @@ static uint64_t rest_bytes(const covey_session *session) {
     return sizeof(covey_session) + sizeof(covey__root) +
            (uint64_t)covey__pages_of((size_t)session->context) * 2 * sizeof(void *) +
            (uint64_t)session->context * sizeof(covey_token) +
-           vocabulary * (sizeof(float) + sizeof(covey__candidate)) + vocabulary / 8 + 1 +
-           text_bytes(session->model);
+           vocabulary * (DRAFT_ROWS * sizeof(float) + sizeof(float) + sizeof(covey__candidate)) +
+           vocabulary / 8 + 1 + text_bytes(session->model);
 }
 
 static covey_status page_bytes(const covey_session *session, uint64_t *bytes, covey_error *error) {
@@ -174,10 +176,11 @@ static bool allocate(covey_session *session) {
     session->tokens = covey__alloc(env, (size_t)session->context * sizeof *session->tokens);
     session->logits = covey__alloc(env, vocabulary * sizeof *session->logits);
     session->candidates = covey__alloc(env, vocabulary * sizeof *session->candidates);
+    session->draft_logits = covey__alloc(env, DRAFT_ROWS * vocabulary * sizeof(float));
     session->seen = covey__calloc(env, vocabulary / 8 + 1, 1);
     session->text = covey__alloc(env, session->text_capacity);
     return session->held && session->pages && session->tokens && session->logits &&
-           session->candidates && session->seen && session->text;
+           session->candidates && session->draft_logits && session->seen && session->text;
 }
 
 static void release(covey_session *session) {
@@ -191,6 +194,7 @@ static void release(covey_session *session) {
     covey__free(env, session->tokens);
     covey__free(env, session->logits);
     covey__free(env, session->candidates);
+    covey__free(env, session->draft_logits);
     covey__free(env, session->seen);
     covey__free(env, session->text);
     covey__free(env, session);

@@ -302,7 +302,9 @@ static double worst_difference(covey_runtime *runtime, const char *path) {
     source.path = path;
     if (covey_model_open(runtime, &source, &model, &error) != COVEY_OK)
         fail_msg("%s", error.message);
-    assert_int_equal(covey_session_open(model, NULL, &session, NULL), COVEY_OK);
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    options.kv_type = COVEY_KV_F32; /* as in training */
+    assert_int_equal(covey_session_open(model, &options, &session, NULL), COVEY_OK);
     comparison c = {logits, N, vocabulary, 0.0};
     assert_int_equal(covey_session_append_each(session, tokens, N, NULL, compare, &c), COVEY_OK);
     covey_session_close(session);
