@@ -198,8 +198,8 @@ struct covey_session {
     /* The sampler's: */
     struct covey__candidate *candidates; /* [vocabulary_size] */
     float *draft_logits; /* [COVEY__DRAFT_DEFAULT + 1][vocabulary_size], of drafts */
-    uint8_t *seen;                       /* a bit a token, all zero between calls */
-    char *text;                          /* [text_capacity], for generation */
+    uint8_t *seen;       /* a bit a token, all zero between calls */
+    char *text;          /* [text_capacity], for generation */
     size_t text_capacity;
 };
 

@@ -178,8 +178,7 @@ static covey__serve_slot *least_missed(covey__conversations *pool, const covey__
         covey__serve_slot *slot = &pool->slots[i];
         if (slot->busy || !slot->conversation || (served && slot->served != served)) continue;
         bool named = slot->id[0] != 0, found_named = found && found->id[0];
-        if (!found || (found_named && !named) ||
-            (named == found_named && slot->used < found->used))
+        if (!found || (found_named && !named) || (named == found_named && slot->used < found->used))
             found = slot;
     }
     return found;
