@@ -223,8 +223,8 @@ void covey__guide_run_end(covey__guide_run *run) {
 
 static covey_status match(covey__guide_machine *m, const char *text, size_t size, size_t *matched,
                           bool *whole, covey_error *error) {
-    static const covey__guide_names none;
-    covey__guide_names names = none;
+    covey__guide_names names;
+    memset(&names, 0, sizeof names);
     uint32_t set = covey__guide_start(m);
     size_t at = 0;
     while (set != COVEY__GUIDE_NONE && at < size) {

@@ -137,7 +137,8 @@ static covey_status put(writer *w, const void *data, size_t size, covey_error *e
 static void clear_rest(const covey_session *session, char *page) {
     const covey_model *model = session->model;
     const covey__hyper *hyper = &model->hyper;
-    static const float zeros[COVEY__HEAD_DIM_MAX];
+    float zeros[COVEY__HEAD_DIM_MAX];
+    memset(zeros, 0, sizeof zeros);
     size_t k_bytes = covey__page_k_bytes(session->kv, hyper->head_dim);
     for (int32_t layer = 0; layer < hyper->layer_count; layer++)
         for (int32_t h = 0; h < hyper->kv_head_count; h++) {

@@ -12,18 +12,17 @@ COVEY__INLINE __m512i scale_of(const __m512i by_row[4], const int s) {
     return _mm512_srai_epi32(left, 24);
 }
 
-/* Four columns of the first quarter (`odd`: of the second) from their low bits and their high ones;
- * those of the other two have both 4 bits higher. */
-COVEY__INLINE __m512i levels(__m512i low, __m512i high, const int odd) {
+/* Four columns of the first quarter from their low bits and their high ones. */
+COVEY__INLINE __m512i levels(__m512i low, __m512i high) {
     const __m512i nibble = _mm512_set1_epi8(15), top = _mm512_set1_epi8(0x30);
-    __m512i h = _mm512_slli_epi16(high, odd ? 2 : 4);
+    __m512i h = _mm512_slli_epi16(high, 4);
     return covey__and_or(low, nibble, _mm512_and_si512(h, top));
 }
 
 /* Sub-block `s`. */
 COVEY__INLINE void quarter(covey__few f, size_t b, size_t s, const uint8_t *ahead,
-                           const __m512i low[4], const __m512i high[4], const int odd,
-                           const __m512i scales[16], __m512i *sum, const int tokens) {
+                           const __m512i low[4], const __m512i high[4], const __m512i scales[16],
+                           __m512i *sum, const int tokens) {
     const size_t blocks = (size_t)f.a->columns / 256;
     __m512i x[8];
     COVEY__UNROLL
@@ -34,7 +33,7 @@ COVEY__INLINE void quarter(covey__few f, size_t b, size_t s, const uint8_t *ahea
     COVEY__UNROLL
     for (int k = 0; k < 4; k++) {
         if (k != 3) covey__few_prefetch(ahead, k, PACE);
-        covey__few_dot(f, x, levels(low[k], high[k], odd), b * 64 + 4 * s + (size_t)k, tokens);
+        covey__few_dot(f, x, levels(low[k], high[k]), b * 64 + 4 * s + (size_t)k, tokens);
     }
     COVEY__UNROLL
     for (int t = 0; t < tokens; t++)
@@ -51,16 +50,15 @@ COVEY__INLINE void part(covey__few f, size_t b, size_t at, size_t h, size_t i, c
     covey__few_dwords(f, at + 64 * h + 32 + 16 * i, low[1]);
     covey__few_prefetch(ahead, 2, PACE);
     covey__few_dwords(f, at + 128 + 32 * h + 16 * i, high);
-    for (size_t s = 8 * h + i, end = s + 8; s < end; s += 4, ahead += 6 * PACE) {
+    for (size_t s = 8 * h + i, end = s + 8; s < end; s += 2) {
+        ahead += 3 * PACE;
+        quarter(f, b, s, ahead, low[0], high, scales, sum, tokens);
         COVEY__UNROLL
-        for (int odd = 0; odd < 2; odd++)
-            quarter(f, b, s + 2 * (size_t)odd, ahead + 3 * (1 + odd) * PACE, low[odd], high, odd,
-                    scales, sum, tokens);
-        COVEY__UNROLL
-        for (int k = 0; k < 4; k++) {
-            low[0][k] = _mm512_srli_epi16(low[0][k], 4);
-            low[1][k] = _mm512_srli_epi16(low[1][k], 4);
-            high[k] = _mm512_srli_epi16(high[k], 4);
+        for (int k = 0; k < 4; k++) { /* the bits of the next quarter to where these were */
+            __m512i done = low[0][k];
+            low[0][k] = low[1][k];
+            low[1][k] = _mm512_srli_epi16(done, 4);
+            high[k] = _mm512_srli_epi16(high[k], 2);
         }
     }
 }

@@ -13,19 +13,17 @@ COVEY__INLINE void block(covey__few f, size_t b, size_t at, const uint8_t *ahead
     COVEY__UNROLL
     for (int t = 0; t < tokens; t++)
         x[t] = _mm512_set1_epi32(f.a->bias[1][covey__few_at(b, blocks, t, tokens)]);
-    COVEY__UNROLL
-    for (int half = 0; half < 2; half++) {
+    for (size_t k = b * 8, end = k + 8; k < end; k += 4, at += 16, ahead += 5 * PACE) {
         __m512i z[4];
-        covey__few_prefetch(ahead, 5 * half, PACE);
-        covey__few_dwords(f, at + 2 + 16 * (size_t)half, z);
+        covey__few_prefetch(ahead, 0, PACE);
+        covey__few_dwords(f, at + 2, z);
         COVEY__UNROLL
-        for (int k = 0; k < 4; k++) {
-            covey__few_prefetch(ahead, 5 * half + 1 + k, PACE);
-            covey__few_dot(f, x, _mm512_xor_si512(z[k], flip), b * 8 + (size_t)(4 * half + k),
-                           tokens);
+        for (int i = 0; i < 4; i++) {
+            covey__few_prefetch(ahead, 1 + i, PACE);
+            covey__few_dot(f, x, _mm512_xor_si512(z[i], flip), k + (size_t)i, tokens);
         }
     }
-    __m512 d = covey__scales16(f.row, at);
+    __m512 d = covey__scales16(f.row, at - 32);
     COVEY__UNROLL
     for (int t = 0; t < tokens; t++) {
         __m512 scale = _mm512_mul_ps(d, covey__few_d(f, b, blocks, t, tokens));

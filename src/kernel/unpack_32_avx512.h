@@ -35,7 +35,7 @@ COVEY__INLINE void covey__unpack_32(const covey__cut *cut, covey__tile *tile, co
             bool odd = b + 1 == cut->columns / 32;
             size_t at = (size_t)b * bytes, second = odd ? at : at + bytes;
             __m512i z[16];
-            COVEY__UNROLL
+            COVEY__NO_UNROLL
             for (int i = 0; i < 16; i++) {
                 z[i] = _mm512_castsi256_si512(levels(p[i] + at));
                 z[i] = _mm512_inserti64x4(z[i], levels(p[i] + second), 1);

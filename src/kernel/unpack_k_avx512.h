@@ -113,7 +113,7 @@ COVEY__INLINE void covey__unpack_k(const covey__cut *cut, covey__tile *tile, con
             COVEY__NO_UNROLL
             for (int c = 0; c < 4; c++) {
                 __m512i z[16];
-                COVEY__UNROLL
+                COVEY__NO_UNROLL
                 for (int i = 0; i < 16; i++) {
                     z[i] = chunk(p[i] + at, bytes16[i], c);
                 }
