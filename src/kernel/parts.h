@@ -11,11 +11,9 @@
 
 #if defined(__clang__)
 #define COVEY__UNROLL    _Pragma("clang loop unroll(full)")
-#define COVEY__UNROLL_4  _Pragma("clang loop unroll_count(4)")
 #define COVEY__NO_UNROLL _Pragma("clang loop unroll(disable)")
 #else
 #define COVEY__UNROLL    _Pragma("GCC unroll 16")
-#define COVEY__UNROLL_4  _Pragma("GCC unroll 4")
 #define COVEY__NO_UNROLL _Pragma("GCC unroll 1")
 #endif
 #define COVEY__INLINE   static inline __attribute__((always_inline))

@@ -52,7 +52,7 @@ COVEY__INLINE const uint8_t *prefetch(const uint8_t *ahead, int32_t lines) {
 /* `steps` times 4 columns of 32 rows by `tokens` tokens, added to x. */
 COVEY__INLINE void dots(const uint8_t *w, const int8_t *q, __m512i x[COVEY__GROUP][2],
                         const int steps, const int tokens) {
-    COVEY__UNROLL_4
+    COVEY__UNROLL
     for (int k = 0; k < steps; k++) {
         __m512i w0 = covey__load512(w + 128 * k), w1 = covey__load512(w + 128 * k + 64);
         COVEY__UNROLL

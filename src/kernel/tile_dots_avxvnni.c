@@ -5,7 +5,7 @@
 COVEY__INLINE void dots(const uint8_t *w, const int8_t *q, ints x, const int steps, const int fit,
                         const int tokens) {
     (void)fit;
-    COVEY__UNROLL_4
+    COVEY__UNROLL
     for (int k = 0; k < steps; k++) {
         __m256i w0 = covey__load256(w + 64 * k), w1 = covey__load256(w + 64 * k + 32);
         COVEY__UNROLL
