@@ -142,7 +142,8 @@ typedef struct covey_runtime_options {
     const covey_crypto *crypto;       /* NULL: OpenSSL */
     const covey_keystore *keystore;   /* NULL: owner-only files in the state directory */
     const covey_transport *transport; /* NULL: libcurl */
-    /* NULL: the best here; "scalar", "avx2", "avx-vnni" or "avx512" forces one, or fails. */
+    /* NULL: the best here; "scalar", "avx2", "avx-vnni", "avx512", "neon", "neon-dotprod",
+     * "neon-i8mm" or "wasm" forces one, or fails. */
     const char *isa;
 } covey_runtime_options;
 #define COVEY_RUNTIME_OPTIONS_INIT                                                                 \
@@ -165,7 +166,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_runtime_push_signals(covey_runtime *
                                                                  const covey_signals *signals,
                                                                  covey_error *error);
 
-/* The instruction set in use: "scalar", "avx2", "avx-vnni", "avx512". Static memory; any thread. */
+/* The instruction set in use, by those names. Static memory; any thread. */
 COVEY_API const char *covey_runtime_isa(const covey_runtime *runtime);
 
 /* Threads that compute, the caller's included. */

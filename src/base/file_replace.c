@@ -33,6 +33,18 @@ static covey_status lock_temporary(int descriptor, const char *path, bool wait,
     return covey__fail_path(error, errno, "lock", path);
 }
 
+/* A temporary that was there already may have another mode, another owner, or another name. */
+static covey_status make_private(int descriptor, const struct stat *opened, const char *path,
+                                 covey_error *error) {
+    char shown[240];
+    if (!S_ISREG(opened->st_mode) || opened->st_uid != geteuid() || opened->st_nlink > 1)
+        return covey__fail(error, COVEY_ERROR_DENIED,
+                           "%s: expected a plain file of one's own with one name; remove it",
+                           covey__printable(path, strlen(path), shown, sizeof shown));
+    if ((opened->st_mode & 0777) == 0600 || fchmod(descriptor, 0600) == 0) return COVEY_OK;
+    return covey__fail_path(error, errno, "change the mode of", path);
+}
+
 /* Opens and locks PATH.new once; `*same` says whether the name still leads to what was locked. */
 static covey_status try_begin(covey__replacement *replacement, bool wait, bool *same,
                               covey_error *error) {
@@ -46,6 +58,8 @@ static covey_status try_begin(covey__replacement *replacement, bool wait, bool *
     struct stat opened, named;
     if (fstat(replacement->descriptor, &opened) != 0)
         return covey__fail_path(error, errno, "stat", temporary);
+    status = make_private(replacement->descriptor, &opened, temporary, error);
+    if (status != COVEY_OK) return status;
     *same = lstat(temporary, &named) == 0 && named.st_dev == opened.st_dev &&
             named.st_ino == opened.st_ino;
     return COVEY_OK;

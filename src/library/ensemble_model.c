@@ -36,6 +36,12 @@ covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **m
     covey_runtime *runtime = covey__ensemble_runtime(ensemble);
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
     const covey__component *component = covey__manifest_find(manifest, "model");
+    const covey__component *adapter = covey__manifest_find(manifest, "adapter");
+    if (adapter != NULL) /* answering as the base alone would be another ensemble */
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "ensemble: component \"adapter\" (%s): ensembles with adapters are not "
+                           "run by this version",
+                           adapter->file);
     char *path = component_path(ensemble, component);
     if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;

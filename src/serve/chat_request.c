@@ -204,6 +204,13 @@ static covey_status chat_of(const covey__json *root, covey__chat_request *out, c
     if (!status && variables && variables->kind != COVEY__JSON_OBJECT)
         status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                              "chat_template_kwargs: expected an object");
+    static const char *const set[] = {"messages",  "tools",     "add_generation_prompt",
+                                      "bos_token", "eos_token", NULL};
+    for (const covey__json *one = variables ? variables->child : NULL; one && !status;
+         one = one->next)
+        if (listed(set, one->name))
+            status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                                 "chat_template_kwargs.%.64s: it is set already", one->name);
     out->chat = (covey_chat)COVEY_CHAT_INIT;
     bool offered = out->tools.list && out->tools.choice != COVEY__TOOLS_NONE;
     if (!status && offered)

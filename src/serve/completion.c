@@ -97,14 +97,13 @@ static void job_free(job *work) {
     covey__chat_request_free(&work->request);
 }
 
-static int socket_of(struct MHD_Connection *connection) {
+int covey__client_socket(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info ? info->connect_fd : -1;
 }
 
-/* The other side closed its end, or the line broke. */
-static bool client_left(int socket) {
+bool covey__client_left(int socket) {
     char byte;
     if (socket < 0) return false;
     ssize_t size = recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -139,7 +138,7 @@ typedef struct whole {
 static bool whole_text(void *user, const char *text, size_t size) {
     whole *out = user;
     covey__buffer *to = &out->texts[out->work->index];
-    return covey__buffer_append(to, text, size) == COVEY_OK && !client_left(out->socket);
+    return covey__buffer_append(to, text, size) == COVEY_OK && !covey__client_left(out->socket);
 }
 
 static void whole_ended(void *user, const covey_answer *answer) {
@@ -184,7 +183,7 @@ static enum MHD_Result send_whole(whole *out, struct MHD_Connection *connection,
 
 static enum MHD_Result answer_whole(job *work, struct MHD_Connection *connection) {
     covey_server *server = work->server;
-    whole out = {.work = work, .socket = socket_of(connection)};
+    whole out = {.work = work, .socket = covey__client_socket(connection)};
     bool too_large = false;
     for (int32_t i = 0; i < work->request.answers; i++)
         covey__buffer_init(&out.texts[i], server->env, ANSWER_TEXT_MAX);
@@ -353,7 +352,7 @@ static ssize_t stream_read(void *user, uint64_t position, char *data, size_t cap
     pthread_mutex_lock(&out->mutex);
     bool left = false;
     while (out->taken == out->queue.size && !out->done && !left)
-        left = stream_wait(out) && client_left(out->socket);
+        left = stream_wait(out) && covey__client_left(out->socket);
     size_t size = out->queue.size - out->taken;
     if (size > capacity) size = capacity;
     if (size) memcpy(data, out->queue.data + out->taken, size);
@@ -398,7 +397,7 @@ static stream *stream_start(job *begun, struct MHD_Connection *connection) {
     out->work.head.model = out->work.model;
     out->work.head.label = out->work.label;
     out->first = out->answering = true;
-    out->socket = socket_of(connection);
+    out->socket = covey__client_socket(connection);
     covey__buffer_init(&out->queue, env, STREAM_QUEUE_MAX + COVEY__SERVE_BODY_MAX);
     covey__buffer_init(&out->held, env, ANSWER_TEXT_MAX);
     pthread_mutex_init(&out->mutex, NULL);
@@ -418,7 +417,7 @@ static bool stream_begins(stream *out) {
     bool left = false;
     pthread_mutex_lock(&out->mutex);
     while (!out->queue.size && !out->done && !left)
-        left = stream_wait(out) && client_left(out->socket);
+        left = stream_wait(out) && covey__client_left(out->socket);
     pthread_mutex_unlock(&out->mutex);
     return !left;
 }

@@ -14,6 +14,8 @@ typedef struct asked {
     const covey__json *first; /* of the texts */
     size_t count;
     bool base64;
+    const covey__conversations *pool;
+    int socket;
 } asked;
 
 static bool is_text(const covey__json *node) {
@@ -116,6 +118,9 @@ static covey_status put_answer(const asked *in, const covey__served *served, siz
     covey__json_begin_array(&json);
     for (size_t i = 0; i < in->count; i++, text = text->next) {
         size_t count = 0;
+        if (in->pool->closing || covey__client_left(in->socket)) /* looked at, not waited for */
+            return covey__fail(error, COVEY_ERROR_CANCELLED,
+                               "the answer was cut off: the server is stopping; ask again");
         covey_status status =
             covey_backend_embed(served->backend, text->text, text->size, vector, &count, error);
         if (status) return covey__prefix(error, status, "input[%zu]", i);
@@ -133,9 +138,10 @@ static covey_status put_answer(const asked *in, const covey__served *served, siz
     return covey__buffer_check(out, error, "the answer");
 }
 
-static covey_status answer(covey_server *server, covey__served *served, const char *body,
-                           size_t body_size, covey__buffer *out, covey_error *error) {
-    asked in = {0};
+static covey_status answer(covey_server *server, covey__served *served,
+                           struct MHD_Connection *connection, const char *body, size_t body_size,
+                           covey__buffer *out, covey_error *error) {
+    asked in = {.pool = &server->pool, .socket = covey__client_socket(connection)};
     covey_backend_report report = {.size = sizeof report};
     covey_backend_get_report(served->backend, &report);
     covey__arena_init(&in.arena, server->env, 16u << 20);
@@ -156,7 +162,7 @@ enum MHD_Result covey__embeddings_answer(covey_server *server, struct MHD_Connec
     covey__served *served = covey__conversations_current(&server->pool);
     covey__buffer_init(&out, server->env, 64u << 20);
     covey_status status =
-        served ? answer(server, served, body, body_size, &out, &error)
+        served ? answer(server, served, connection, body, body_size, &out, &error)
                : covey__fail(&error, COVEY_ERROR_NOT_FOUND, "no model is loaded yet; try again");
     covey__counter_add(status ? &server->counters.requests_refused : &server->counters.requests_ok,
                        1);

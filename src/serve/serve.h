@@ -58,7 +58,7 @@ typedef struct covey__conversations {
     int64_t queue_timeout_us;
     int64_t drain_deadline_us;
     int32_t request_count; /* under way, from their first byte to the last of their answer */
-    bool closing;
+    atomic_bool closing;
     atomic_bool cut; /* the grace of stopping is over: nothing waits for a client any more */
 } covey__conversations;
 
@@ -116,6 +116,9 @@ enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connec
 /* The same for /v1/embeddings. */
 enum MHD_Result covey__embeddings_answer(covey_server *server, struct MHD_Connection *connection,
                                          const char *body, size_t body_size);
+int covey__client_socket(struct MHD_Connection *connection); /* -1: unknown */
+/* The other side closed its end, or the line broke. */
+bool covey__client_left(int socket);
 /* What stands before a body. */
 typedef struct covey__reply_head {
     int http_status;

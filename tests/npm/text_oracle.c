@@ -223,5 +223,5 @@ int main(int argc, char **argv) {
     covey__tokenizer_free(tokenizer);
     covey__arena_free(&o.arena);
     free(text);
-    return o.differences > 0;
+    return o.differences > 0 || o.cases == 0;
 }

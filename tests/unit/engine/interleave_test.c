@@ -342,7 +342,7 @@ static void play_game(const game *g, uint64_t seed) {
         player *p = &players[i];
         memset(p, 0, sizeof *p);
         p->model = model;
-        p->solo_runtime = open_runtime(1, NULL);
+        p->solo_runtime = open_runtime(1, "scalar"); /* the definition */
         p->solo_model = open_model(p->solo_runtime, g->model_path);
         p->has_adapters = g->adapter_paths[0] != NULL;
         open_adapters(g, p->model, p->uses);
