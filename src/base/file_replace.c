@@ -78,6 +78,12 @@ static void close_all(covey__replacement *replacement) {
 covey_status covey__replace_begin(const covey__env *env, const char *path, bool wait,
                                   covey__replacement *replacement, covey_error *error) {
     *replacement = (covey__replacement){env, NULL, NULL, -1};
+    struct stat there;
+    char shown[240];
+    if (lstat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
+        return covey__fail(error, COVEY_ERROR_DENIED,
+                           "%s: it is there and is no plain file; name another one",
+                           covey__printable(path, strlen(path), shown, sizeof shown));
     replacement->path = covey__strdup(env, path);
     replacement->temporary = covey__format(env, "%s.new", path);
     covey_status status = COVEY_OK;

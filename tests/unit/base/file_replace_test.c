@@ -245,6 +245,47 @@ static void a_link_is_not_followed(void **state) {
     assert_int_equal(which(target), 'o');
 }
 
+/* A device, a pipe or a folder of that name stays what it is. */
+static void only_plain_files_are_replaced(void **state) {
+    (void)state;
+    covey__env env;
+    covey__env_init(&env);
+    covey_error error;
+    const char *pipe_path = test_path(&folder, "pipe"), *dir_path = test_path(&folder, "folder");
+    assert_int_equal(mkfifo(pipe_path, 0600), 0);
+    assert_int_equal(mkdir(dir_path, 0700), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(covey__file_replace(&env, i ? pipe_path : dir_path, new_bytes,
+                                             sizeof new_bytes, &error),
+                         COVEY_ERROR_DENIED);
+    struct stat found;
+    assert_int_equal(lstat(pipe_path, &found), 0);
+    assert_true(S_ISFIFO(found.st_mode));
+}
+
+/* What a killed process left may be readable by others, or be another file's second name. */
+static void a_leftover_becomes_private(void **state) {
+    (void)state;
+    covey__env env;
+    covey__env_init(&env);
+    covey_error error;
+    const char *path = test_path(&folder, "private"), *left = test_path(&folder, "private.new");
+    struct stat found;
+    test_write(left, old_bytes, sizeof old_bytes);
+    assert_int_equal(chmod(left, 0666), 0);
+    assert_int_equal(covey__file_replace(&env, path, new_bytes, sizeof new_bytes, &error),
+                     COVEY_OK);
+    assert_int_equal(stat(path, &found), 0);
+    assert_int_equal(found.st_mode & 0777, 0600);
+    const char *other = test_path(&folder, "other");
+    test_write(other, old_bytes, sizeof old_bytes);
+    assert_int_equal(link(other, left), 0);
+    assert_int_equal(covey__file_replace(&env, path, new_bytes, sizeof new_bytes, &error),
+                     COVEY_ERROR_DENIED);
+    assert_int_equal(which(other), 'o');
+    assert_int_equal(unlink(left), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replaces_and_leaves_nothing_beside),
@@ -254,6 +295,8 @@ int main(void) {
         cmocka_unit_test(writers_at_once_never_mix),
         cmocka_unit_test(in_steps_it_can_be_busy_or_dropped),
         cmocka_unit_test(a_link_is_not_followed),
+        cmocka_unit_test(only_plain_files_are_replaced),
+        cmocka_unit_test(a_leftover_becomes_private),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
