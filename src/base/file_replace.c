@@ -33,6 +33,11 @@ static covey_status lock_temporary(int descriptor, const char *path, bool wait,
     return covey__fail_path(error, errno, "lock", path);
 }
 
+#ifdef __wasi__ /* files have neither modes nor owners there */
+#define geteuid()     0u
+#define fchmod(fd, m) ((void)(fd), 0)
+#endif
+
 /* A temporary that was there already may have another mode, another owner, or another name. */
 static covey_status make_private(int descriptor, const struct stat *opened, const char *path,
                                  covey_error *error) {
