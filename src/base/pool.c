@@ -47,6 +47,14 @@
 #define CPU_PAUSE() ((void)0)
 #endif
 
+/* Sequentially consistent accesses keep invariant 2 by themselves, on processors. qemu-user 7.2
+ * does not keep a store apart from a later load of another word, unless a barrier says so. */
+#if defined(__aarch64__)
+#define STORE_BEFORE_LOAD() __asm__ volatile("dmb ish" ::: "memory")
+#else
+#define STORE_BEFORE_LOAD() ((void)0)
+#endif
+
 typedef struct worker {
     covey__pool *pool;
     pthread_t thread;
@@ -87,6 +95,7 @@ static void wait_for_change(covey__pool *pool, _Atomic uint32_t *word, uint32_t 
     }
     pthread_mutex_lock(&pool->sleep_mutex);
     atomic_fetch_add(&pool->sleepers, 1);
+    STORE_BEFORE_LOAD();
     while (atomic_load(word) == old) pthread_cond_wait(&pool->sleep_condition, &pool->sleep_mutex);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->sleep_mutex);
@@ -95,6 +104,7 @@ static void wait_for_change(covey__pool *pool, _Atomic uint32_t *word, uint32_t 
 /* Moves `word` to `value` and wakes who sleeps. */
 static void change(covey__pool *pool, _Atomic uint32_t *word, uint32_t value) {
     atomic_store(word, value);
+    STORE_BEFORE_LOAD();
     if (atomic_load(&pool->sleepers) == 0) return;
     pthread_mutex_lock(&pool->sleep_mutex);
     pthread_cond_broadcast(&pool->sleep_condition);
