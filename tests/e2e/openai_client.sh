@@ -8,8 +8,6 @@ source=$root/tests/npm
 model=$root/models/assistant/1.1.0/model.gguf
 skip() { echo "skipped: $*"; exit 77; }
 [ -x "$covey" ] || skip "no $covey"
-command -v node >/dev/null 2>&1 || skip "no node"
-[ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 18')" = true ] || skip "node is older than 18"
 . "$source/install"
 work=$(mktemp -d)
 server=
