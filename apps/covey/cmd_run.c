@@ -112,14 +112,15 @@ static void print_figures(const run *r, const covey_answer *answer, const char *
     }
 }
 
-static void fill_generation(const run *r, covey_generation_options *generation) {
-    covey_sampling *sampling = &generation->sampling;
+static void fill_generation(const run *r, covey_sampling *sampling,
+                            covey_generation_options *generation) {
     sampling->temperature = (float)r->temperature;
     sampling->top_k = (int32_t)r->top_k;
     sampling->top_p = (float)r->top_p;
     sampling->min_p = (float)r->min_p;
     sampling->repetition_penalty = (float)r->repetition_penalty;
     sampling->seed = (uint64_t)r->seed;
+    generation->sampling = sampling;
     generation->tokens_max = (int32_t)r->tokens_max;
     generation->guide = r->guide;
 }
@@ -136,6 +137,8 @@ static bool remember(run *r, const char *prompt, char *answer) {
 /* Answers `prompt`. What was stopped by Ctrl-C stays in the conversation as far as it came. */
 static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
                           covey_error *error) {
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
+    covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
     covey_request request = COVEY_REQUEST_INIT;
     covey_answer answer = COVEY_ANSWER_INIT;
     answer_text out = {.quiet = r->json, .terminal = isatty(STDOUT_FILENO)};
@@ -154,7 +157,8 @@ static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
     } else {
         request.prompt = prompt;
     }
-    fill_generation(r, &request.generation);
+    fill_generation(r, &sampling, &generation);
+    request.generation = &generation;
     answering = r->conversation;
     covey_status status =
         covey_conversation_generate(r->conversation, &request, &answer, error, on_text, &out);

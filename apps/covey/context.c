@@ -152,12 +152,14 @@ bool app_open_served(app_context *context, const char *path, int32_t conversatio
     if (!context->runtime && !app_open_runtime(context, error)) return false;
     covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
     options.conversations_max = conversations_max;
-    options.session.kv_type = context->kv_type;
+    covey_session_options session = COVEY_SESSION_OPTIONS_INIT;
+    options.session = &session;
+    session.kv_type = context->kv_type;
     app_adapters adapters = {.count = 0};
     covey_status status = open_model(context, path, served, &model, error);
     if (!status) status = app_open_adapters(&context->adapters, model, &adapters, error);
-    options.session.adapters = adapters.uses;
-    options.session.adapter_count = adapters.count;
+    session.adapters = adapters.uses;
+    session.adapter_count = adapters.count;
     if (!status)
         status =
             covey_backend_local_with(context->runtime, model, &options, &served->backend, error);

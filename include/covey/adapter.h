@@ -22,7 +22,7 @@ typedef struct covey_adapter covey_adapter;
 COVEY_API COVEY_MUST_USE covey_status covey_adapter_open(covey_model *model, const char *path,
                                                          covey_adapter **adapter,
                                                          covey_error *error);
-/* Closes it once no session uses it any more. NULL is allowed. */
+/* Lets go of it: it ends once no session uses it any more. NULL is allowed. Any thread. */
 COVEY_API void covey_adapter_close(covey_adapter *adapter);
 
 /* Strings are borrowed from the adapter. */
@@ -42,15 +42,16 @@ typedef struct covey_adapter_info {
             0                                                                                      \
         }                                                                                          \
     }
+/* Fills `info`, up to the size it was made with. Any thread. */
 COVEY_API void covey_adapter_describe(const covey_adapter *adapter, covey_adapter_info *info);
 
 /* Writes a copy of an adapter's file that names `model` as its base, by its identity (the digest
  * that covey_model_source gave, or one of its metadata and samples of its tensors): other models
- * refuse it then. `out_path` is replaced atomically. */
+ * refuse it then. `out_path` is replaced atomically. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_adapter_bind(covey_model *model, const char *in_path,
                                                          const char *out_path, covey_error *error);
 
-/* An adapter at work in a session (covey_session_options). */
+/* An adapter at work in a session (covey_session_options). Frozen: it stands in arrays. */
 typedef struct covey_adapter_use {
     covey_adapter *adapter; /* held by the session until it closes */
     float scale;            /* 1: as it was trained; finite */

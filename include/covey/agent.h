@@ -128,7 +128,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_leave_current(covey_agent *age
  * Waits for a step that another process is in. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_rollback(covey_agent *agent, covey_error *error);
 
-/* What is in a slot; all "" when it is empty. */
+/* What is in a slot; all "" when it is empty. Frozen: it stands within covey_agent_summary. */
 typedef struct covey_agent_slot_info {
     char name[65], version[65], variant[65];
     char digest[65];

@@ -42,13 +42,13 @@ typedef struct covey_request {
     size_t size;
     const covey_message *messages;
     size_t message_count;
-    const char *prompt; /* NULL with messages */
-    covey_generation_options generation;
+    const char *prompt;                         /* NULL with messages */
+    const covey_generation_options *generation; /* NULL: its INIT values */
     const covey_chat *chat; /* in place of messages: a conversation with tools and variables; its
                                add_generation_prompt is taken as true. NULL: none */
 } covey_request;
 #define COVEY_REQUEST_INIT                                                                         \
-    { sizeof(covey_request), NULL, 0, NULL, COVEY_GENERATION_OPTIONS_INIT, NULL }
+    { sizeof(covey_request), NULL, 0, NULL, NULL, NULL }
 
 typedef struct covey_answer {
     size_t size;
@@ -98,14 +98,16 @@ typedef struct covey_backend_table {
 } covey_backend_table;
 
 /* A backend over a maker's table, which is copied. The backend is counted: conversations hold it,
- * so that it may be released while some are open; `destroy` runs after the last. */
+ * so that it may be released while some are open; `destroy` runs after the last. Any thread. Makers
+ * get requests as long as this library knows them, with generation and its sampling filled in. */
 COVEY_API COVEY_MUST_USE covey_status covey_backend_new(covey_runtime *runtime,
                                                         const covey_backend_table *table,
                                                         covey_backend **backend,
                                                         covey_error *error);
 
 /* The engine as a backend on a model that it takes: the model is closed with the backend. At most
- * `conversations_max` conversations at once, 0 for 4. On failure the model stays the caller's. */
+ * `conversations_max` conversations at once, 0 for 4. On failure the model stays the caller's.
+ * Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_backend_local(covey_runtime *runtime,
                                                           covey_model *take_model,
                                                           int32_t conversations_max,
@@ -115,26 +117,28 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_local(covey_runtime *runtime
 /* What the conversations of a local backend are opened with. */
 typedef struct covey_local_options {
     size_t size;
-    int32_t conversations_max;     /* at once; 0: 4 */
-    covey_session_options session; /* its context_tokens give way to covey_conversation_open's */
+    int32_t conversations_max;            /* at once; 0: 4 */
+    const covey_session_options *session; /* its context_tokens give way to
+ covey_conversation_open's; NULL: its INIT values */
 } covey_local_options;
 #define COVEY_LOCAL_OPTIONS_INIT                                                                   \
-    { sizeof(covey_local_options), 0, COVEY_SESSION_OPTIONS_INIT }
-/* The same with options; NULL is allowed. */
+    { sizeof(covey_local_options), 0, NULL }
+/* The same with options; NULL is allowed. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_backend_local_with(covey_runtime *runtime,
                                                                covey_model *take_model,
                                                                const covey_local_options *options,
                                                                covey_backend **backend,
                                                                covey_error *error);
 
-/* One more reference for another owner, and the end of one. */
+/* One more reference for another owner, and the end of one, which may be NULL. Any thread. */
 COVEY_API void covey_backend_retain(covey_backend *backend);
 COVEY_API void covey_backend_release(covey_backend *backend);
 
-/* Whether it can answer now; `reason` gets one plain sentence when it cannot. */
+/* Whether it can answer now; `reason` gets one plain sentence when it cannot. Any
+ * thread. */
 COVEY_API covey_availability covey_backend_available(covey_backend *backend, char *reason,
                                                      size_t reason_size);
-/* What it did when it loaded; fills `report` up to the size it was made with. */
+/* What it did when it loaded; fills `report` up to the size it was made with. Any thread. */
 COVEY_API void covey_backend_get_report(covey_backend *backend, covey_backend_report *report);
 /* Tokens of the request's prompt, without answering it. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_backend_count_tokens(covey_backend *backend,
@@ -153,12 +157,13 @@ COVEY_API size_t covey_backend_token_bytes(covey_backend *backend, covey_token t
                                            size_t capacity);
 
 /* Opens a conversation with room for `context_tokens`; 0: the backend's default.
- * COVEY_ERROR_BUSY: as many are open as it takes. A conversation has one owner at a time. */
+ * COVEY_ERROR_BUSY: as many are open as it takes. Any thread; a conversation has one owner at a
+ * time. */
 COVEY_API COVEY_MUST_USE covey_status covey_conversation_open(covey_backend *backend,
                                                               int32_t context_tokens,
                                                               covey_conversation **conversation,
                                                               covey_error *error);
-/* Closes it and lets go of the backend. NULL is allowed. */
+/* Closes it and lets go of the backend, in its owner's thread. NULL is allowed. */
 COVEY_API void covey_conversation_close(covey_conversation *conversation);
 /* Answers a request, in the caller's thread. Where its prompt begins with what the conversation
  * holds, only the rest is computed. `text` gets the answer as it forms; it and `answer` may be

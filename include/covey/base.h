@@ -2,7 +2,12 @@
  *
  * The library is a guest in its caller's process. It installs no signal handlers, never forks,
  * never exits, prints nothing, and starts no thread that the caller did not allow (see runtime.h).
- */
+ *
+ * Structs grow at their end, so that a program built against an older header goes on: one that may
+ * grow begins with `size_t size`, its sizeof as the program knows it, set by its INIT. Such a
+ * struct is never a member of another by value and never an array's element, since what stands
+ * behind it would move; others point to it, NULL meaning its INIT values. A struct without `size`
+ * is frozen: it never changes. covey_error is, too. */
 #ifndef COVEY_BASE_H
 #define COVEY_BASE_H
 
@@ -84,7 +89,7 @@ COVEY_API const char *covey_status_name(covey_status status);
  * caller owns it, on its stack as a rule; calls take it as their last argument and accept NULL.
  * `message` is one line of UTF-8 without a trailing full stop or newline, always NUL-terminated:
  * what was expected, what was found, where, and what can be done. It never holds a secret or a
- * user's words. */
+ * user's words. Frozen. */
 typedef struct covey_error {
     covey_status status;
     int32_t system_code; /* errno of the operation that failed, 0 where none did */

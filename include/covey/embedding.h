@@ -19,7 +19,7 @@ typedef struct covey_embedding_options {
     { sizeof(covey_embedding_options), COVEY_POOLING_MODEL, false }
 
 /* One text, as tokens: at least one, and at most the model's context_tokens_max. Borrowed for the
- * call. */
+ * call. Frozen: it stands in arrays. */
 typedef struct covey_embedding_input {
     const covey_token *tokens;
     size_t token_count;

@@ -84,7 +84,8 @@ typedef enum covey_fleet_format { COVEY_FLEET_TEXT = 0, COVEY_FLEET_JSON = 1 } c
 /* Frees a text that a call below made. NULL is allowed. */
 COVEY_API void covey_fleet_text_free(covey_fleet_client *client, char *text);
 
-/* One ensemble folder and the device classes it is for ("tiny,small"; NULL: all). */
+/* One ensemble folder and the device classes it is for ("tiny,small"; NULL: all). Frozen: it
+ * stands in arrays. */
 typedef struct covey_fleet_bundle {
     const char *folder;
     const char *classes;

@@ -47,7 +47,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_guide_new_gbnf(covey_runtime *runtim
                                                            const covey_guide_options *options,
                                                            covey_guide **guide, covey_error *error);
 
-/* Frees it, once no generation uses it. NULL is allowed. */
+/* Frees it, once no generation uses it. NULL is allowed. Any thread. */
 COVEY_API void covey_guide_free(covey_guide *guide);
 
 /* How many bytes of `text` some allowed answer begins with; `whole` (may be NULL) says whether all

@@ -35,14 +35,14 @@ typedef struct covey_model_source {
 #define COVEY_MODEL_SOURCE_INIT                                                                    \
     { sizeof(covey_model_source), NULL, -1, 0, 0, NULL, 0, false, NULL, 0 }
 
-/* Maps (never copies) the weights and reads the vocabulary. COVEY_ERROR_FORMAT names the field that
- * is wrong, COVEY_ERROR_UNSUPPORTED the architecture, tensor or type that this library does not
- * run. */
+/* Maps (never copies) the weights and reads the vocabulary. Any thread. COVEY_ERROR_FORMAT names
+ * the field that is wrong, COVEY_ERROR_UNSUPPORTED the architecture, tensor or type that this
+ * library does not run. */
 COVEY_API COVEY_MUST_USE covey_status covey_model_open(covey_runtime *runtime,
                                                        const covey_model_source *source,
                                                        covey_model **model, covey_error *error);
 
-/* Closes it once its sessions are closed. NULL is allowed. */
+/* Closes it once its sessions are closed. NULL is allowed. Any thread. */
 COVEY_API void covey_model_close(covey_model *model);
 
 /* How the vectors of a text's tokens become one. */
@@ -103,7 +103,8 @@ COVEY_API size_t covey_model_token_bytes(const covey_model *model, covey_token t
 /* Whether the token ends a turn (EOS, EOT and their like). */
 COVEY_API bool covey_model_token_is_end(const covey_model *model, covey_token token);
 
-/* One message of a conversation. Strings are NUL-terminated UTF-8, borrowed for the call. */
+/* One message of a conversation. Frozen: it stands in arrays (covey_chat.messages_json says more).
+ * Strings are NUL-terminated UTF-8, borrowed for the call. */
 typedef struct covey_message {
     const char *role; /* "system", "user", "assistant", "tool" */
     const char *content;
@@ -114,7 +115,7 @@ typedef struct covey_message {
  * come from the template only: the same text inside a message stays text. With
  * `add_generation_prompt`, the assistant's turn is opened. Capacity and count are as in
  * covey_model_tokenize. COVEY_ERROR_UNSUPPORTED says what the template uses that this library does
- * not have, or that the model has none. */
+ * not have, or that the model has none. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status
 covey_model_render_chat(const covey_model *model, const covey_message *messages,
                         size_t message_count, bool add_generation_prompt, covey_token *tokens,
@@ -142,7 +143,7 @@ typedef struct covey_chat {
     { sizeof(covey_chat), NULL, 0, NULL, 0, NULL, 0, NULL, 0, false, -1 }
 
 /* covey_model_render_chat for such a conversation. COVEY_ERROR_FORMAT names the JSON that is wrong,
- * COVEY_ERROR_INVALID_ARGUMENT says why the template refuses the conversation. */
+ * COVEY_ERROR_INVALID_ARGUMENT says why the template refuses the conversation. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_model_render_conversation(
     const covey_model *model, const covey_chat *chat, covey_token *tokens, size_t capacity,
     size_t *token_count, covey_error *error);

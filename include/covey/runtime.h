@@ -15,7 +15,7 @@ typedef struct covey_runtime covey_runtime;
 /* One function does all, as C's realloc: `pointer` NULL allocates, `size` 0 frees and returns NULL.
  * Returns memory aligned for any type of C (16 bytes on 64-bit systems), or NULL, upon which the
  * old block stays valid. Called from any thread that uses the library. Libraries below Covey (TLS,
- * SQLite, HTTP) keep their own allocators; weights are mapped, not allocated. */
+ * SQLite, HTTP) keep their own allocators; weights are mapped, not allocated. Frozen. */
 typedef struct covey_allocator {
     void *(*resize)(void *user, void *pointer, size_t size);
     void *user;

@@ -39,16 +39,16 @@ typedef struct covey_server_options {
 #define COVEY_SERVER_OPTIONS_INIT                                                                  \
     { sizeof(covey_server_options), NULL, 0, NULL, 0, 0, 0, 0, 0, 0 }
 
-/* Starts to listen. Until a backend is set, requests get 503 with the reason. */
+/* Starts to listen. Until a backend is set, requests get 503 with the reason. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_server_open(covey_runtime *runtime,
                                                         const covey_server_options *options,
                                                         covey_server **server, covey_error *error);
 
 /* Stops accepting, lets answers finish for up to `grace_ms`, cancels the rest and frees the server.
- * NULL is allowed. */
+ * NULL is allowed. Any thread but one that answers, once no other call on the server runs. */
 COVEY_API void covey_server_close(covey_server *server, int64_t grace_ms);
 
-/* The port it listens on. */
+/* The port it listens on. Any thread. */
 COVEY_API uint16_t covey_server_port(const covey_server *server);
 
 /* New conversations go to `backend` from now on; open ones finish on theirs. `label` is what

@@ -57,13 +57,13 @@ typedef struct covey_session_options {
 
 /* Bytes that a session with these options will hold at most: KV state and scratch, shared prefixes
  * counted as its own. What the model keeps beyond its sessions is covey_model_source's
- * idle_kv_bytes_max. */
+ * idle_kv_bytes_max. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_plan(const covey_model *model,
                                                          const covey_session_options *options,
                                                          uint64_t *bytes, covey_error *error);
 
 /* Opens a session; `options` may be NULL. All it will need is reserved here: later steps allocate
- * nothing. */
+ * nothing. Any thread; the one that calls is the session's first owner. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_open(covey_model *model,
                                                          const covey_session_options *options,
                                                          covey_session **session,
@@ -85,7 +85,8 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_save(const covey_session *se
 /* Opens a session as it was saved. `options` may be NULL; its kv_type must be the file's, or
  * COVEY_KV_DEFAULT, which takes the file's. COVEY_ERROR_MISMATCH names what differs when the file
  * was saved on another model, other adapters or another arithmetic version; COVEY_ERROR_FORMAT when
- * it is damaged; COVEY_ERROR_CONTEXT_SIZE when it holds more tokens than the context. */
+ * it is damaged; COVEY_ERROR_CONTEXT_SIZE when it holds more tokens than the context. Any thread,
+ * as for covey_session_open. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_restore(covey_model *model,
                                                             const covey_session_options *options,
                                                             const char *path,
@@ -117,7 +118,7 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_append_each(covey_session *s
                                                                 covey_error *error,
                                                                 covey_logits_fn each, void *user);
 
-/* Tokens for one session of several that go on together. */
+/* Tokens for one session of several that go on together. Frozen: it stands in arrays. */
 typedef struct covey_session_part {
     covey_session *session;
     const covey_token *tokens;
@@ -181,7 +182,7 @@ typedef enum covey_stop_reason {
     COVEY_STOP_CANCELLED = 4 /* covey_session_cancel, or the callback said so */
 } covey_stop_reason;
 
-/* One of the likeliest tokens at a place. */
+/* One of the likeliest tokens at a place. Frozen: it stands in arrays. */
 typedef struct covey_token_top {
     covey_token token;
     float logprob; /* natural logarithm of its probability */
@@ -191,6 +192,7 @@ typedef struct covey_token_top {
 /* A token of an answer as it was drawn. Probabilities are the model's own: of the whole vocabulary,
  * at temperature 1, before penalties, top-k and the like, and guides. */
 typedef struct covey_token_score {
+    size_t size;
     covey_token token;
     float logprob;
     float entropy;              /* of the distribution, in nats */
@@ -210,7 +212,7 @@ typedef size_t (*covey_draft_fn)(void *user, const covey_token *tokens, size_t t
 
 typedef struct covey_generation_options {
     size_t size;
-    covey_sampling sampling;
+    const covey_sampling *sampling; /* NULL: its INIT values, greedy */
     int32_t tokens_max;      /* 0: as the context allows; without end where the session slides */
     const char *const *stop; /* strings that end the answer and are not part of it: at most 32, of
                                 at most 1,024 bytes each */
@@ -229,8 +231,8 @@ typedef struct covey_generation_options {
 } covey_generation_options;
 #define COVEY_GENERATION_OPTIONS_INIT                                                              \
     {                                                                                              \
-        sizeof(covey_generation_options), COVEY_SAMPLING_INIT, 0, NULL, 0, NULL, 0, NULL, NULL,    \
-            false, 0, NULL, NULL                                                                   \
+        sizeof(covey_generation_options), NULL, 0, NULL, 0, NULL, 0, NULL, NULL, false, 0, NULL,   \
+            NULL                                                                                   \
     }
 
 typedef struct covey_generation_result {

@@ -48,7 +48,7 @@ static covey_status check_options(const covey_generation_options *options, covey
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "top_logprobs: expected 0 to %d, found %d", COVEY_TOP_MAX,
                            (int)options->top_logprobs);
-    return covey__sampling_check(&options->sampling, error);
+    return covey__sampling_check(options->sampling, error);
 }
 
 /* ---- Text ---- */
@@ -118,7 +118,7 @@ static bool take_text(stream *s, covey_token token, covey_stop_reason *reason) {
 
 static covey_token sample(const stream *s, const uint32_t *allowed) {
     const covey_session *session = s->session;
-    return covey__sample(&s->options->sampling, session->logits,
+    return covey__sample(s->options->sampling, session->logits,
                          (size_t)session->model->hyper.vocabulary_size, session->tokens,
                          session->token_count, session->candidates, session->seen, allowed);
 }
@@ -196,7 +196,7 @@ static covey_status draw(stream *s, int32_t room, next_tokens *next, covey_error
 static void note_drawn(stream *s, covey_token token, covey_generation_result *result) {
     if (!s->options->score && !s->options->token_scored) return;
     covey_token_top top[COVEY_TOP_MAX];
-    covey_token_score score = {.token = token};
+    covey_token_score score = {.size = sizeof score, .token = token};
     float *scratch = (float *)(void *)s->session->candidates; /* the draw is done with them */
     covey__score(s->session, token, scratch, &score, top, (size_t)s->options->top_logprobs);
     if (s->scored == 0 || score.logprob < result->least_logprob)
@@ -208,7 +208,7 @@ static void note_drawn(stream *s, covey_token token, covey_generation_result *re
 }
 
 static void note_forced(const stream *s, covey_token token) {
-    covey_token_score score = {.token = token, .forced = true};
+    covey_token_score score = {.size = sizeof score, .token = token, .forced = true};
     if (s->options->token_scored) s->options->token_scored(s->options->token_user, &score);
 }
 
@@ -332,10 +332,9 @@ covey_status covey_session_generate(covey_session *session, const covey_generati
                                     covey_text_fn text, void *user) {
     int64_t start = covey__monotonic_us();
     covey_generation_options full = COVEY_GENERATION_OPTIONS_INIT;
-    if (options) {
-        memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
-        full.sampling = full_sampling(&options->sampling);
-    }
+    if (options) memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
+    covey_sampling sampling = full_sampling(full.sampling);
+    full.sampling = &sampling;
     covey_status status = check_ready(session, error);
     if (status == COVEY_OK) status = check_options(&full, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "session: generate");

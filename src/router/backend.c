@@ -60,6 +60,10 @@ void covey_backend_get_report(covey_backend *backend, covey_backend_report *repo
     backend->table.report(backend->table.user, report);
 }
 
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 static covey_status check_request(const covey_request *request, covey_error *error) {
     bool chats = request->chat || (request->messages && request->message_count);
     if (!request->prompt && !chats)
@@ -75,11 +79,37 @@ static covey_status check_request(const covey_request *request, covey_error *err
     return COVEY_OK;
 }
 
+/* A caller's request as makers see it: as long as this library knows it, with nothing left out. */
+typedef struct whole_request {
+    covey_request request;
+    covey_generation_options generation;
+    covey_sampling sampling;
+} whole_request;
+
+static covey_status complete(const covey_request *given, whole_request *whole, covey_error *error) {
+    *whole =
+        (whole_request){COVEY_REQUEST_INIT, COVEY_GENERATION_OPTIONS_INIT, COVEY_SAMPLING_INIT};
+    memcpy(&whole->request, given, smaller(given->size, sizeof whole->request));
+    const covey_generation_options *generation = whole->request.generation;
+    if (generation)
+        memcpy(&whole->generation, generation, smaller(generation->size, sizeof whole->generation));
+    const covey_sampling *sampling = whole->generation.sampling;
+    if (sampling)
+        memcpy(&whole->sampling, sampling, smaller(sampling->size, sizeof whole->sampling));
+    whole->request.size = sizeof whole->request;
+    whole->generation.size = sizeof whole->generation;
+    whole->sampling.size = sizeof whole->sampling;
+    whole->request.generation = &whole->generation;
+    whole->generation.sampling = &whole->sampling;
+    return check_request(&whole->request, error);
+}
+
 covey_status covey_backend_count_tokens(covey_backend *backend, const covey_request *request,
                                         size_t *token_count, covey_error *error) {
-    covey_status status = check_request(request, error);
+    whole_request whole;
+    covey_status status = complete(request, &whole, error);
     if (status) return status;
-    return backend->table.count_tokens(backend->table.user, request, token_count, error);
+    return backend->table.count_tokens(backend->table.user, &whole.request, token_count, error);
 }
 
 covey_status covey_backend_embed(covey_backend *backend, const char *text, size_t text_size,
@@ -125,10 +155,11 @@ covey_status covey_conversation_generate(covey_conversation *conversation,
                                          const covey_request *request, covey_answer *answer,
                                          covey_error *error, covey_text_fn text, void *user) {
     covey_answer unused = COVEY_ANSWER_INIT;
-    covey_status status = check_request(request, error);
+    whole_request whole;
+    covey_status status = complete(request, &whole, error);
     if (status) return status;
     covey_backend *backend = conversation->backend;
-    return backend->table.generate(backend->table.user, conversation->state, request,
+    return backend->table.generate(backend->table.user, conversation->state, &whole.request,
                                    answer ? answer : &unused, error, text, user);
 }
 

@@ -172,8 +172,8 @@ static covey_status local_generate(void *user, void *conversation, const covey_r
     if (status) return status;
     int64_t prefilled = covey__monotonic_us();
     covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
-    status = covey_session_generate(talk->session, &request->generation, &result, error, text,
-                                    text_user);
+    status =
+        covey_session_generate(talk->session, request->generation, &result, error, text, text_user);
     covey_answer full = COVEY_ANSWER_INIT;
     full.size = answer->size;
     full.stop_reason = result.stop_reason;
@@ -225,7 +225,7 @@ static void local_destroy(void *user) {
 
 static covey_session_options full_session(const covey_session_options *given) {
     covey_session_options full = COVEY_SESSION_OPTIONS_INIT;
-    memcpy(&full, given, given->size < sizeof full ? given->size : sizeof full);
+    if (given) memcpy(&full, given, given->size < sizeof full ? given->size : sizeof full);
     full.size = sizeof full;
     return full;
 }
@@ -253,7 +253,7 @@ covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_
     local->model = take_model;
     local->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(take_model, &local->info);
-    local->session = full_session(&full.session);
+    local->session = full_session(full.session);
     if (local->session.adapter_count > COVEY_ADAPTERS_MAX) {
         covey__free(env, local);
         return covey__fail(error, COVEY_ERROR_LIMIT, "backend: adapters: expected at most %d",

@@ -56,9 +56,11 @@ size_t covey__tools_calls(const covey__tools *tools, covey__arena *arena, const 
 
 typedef struct covey__chat_request {
     covey__arena arena;
-    covey_request request; /* borrows from the arena */
-    covey_chat chat;       /* what request.chat points to */
-    covey_guide *guide;    /* what request.generation.guide points to; NULL: none */
+    covey_request request;               /* borrows from the arena */
+    covey_chat chat;                     /* what request.chat points to */
+    covey_generation_options generation; /* what request.generation points to */
+    covey_sampling sampling;             /* what generation.sampling points to */
+    covey_guide *guide;                  /* what generation.guide points to; NULL: none */
     covey__tools tools;
     int32_t answers; /* asked for */
     bool logprobs;

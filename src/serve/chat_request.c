@@ -161,7 +161,7 @@ static covey_status stops(covey__arena *arena, const covey__json *root,
  */
 static covey_status scores(const covey__json *root, bool chat, covey__chat_request *out,
                            covey_error *error) {
-    covey_generation_options *generation = &out->request.generation;
+    covey_generation_options *generation = &out->generation;
     int64_t top = 0;
     covey_status status = COVEY_OK;
     if (chat) {
@@ -268,13 +268,17 @@ static covey_status fill(covey_runtime *runtime, covey__chat_request *out, const
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "the body is not a JSON object");
     covey_status status = refuse_unsupported(root, error);
     out->request = (covey_request)COVEY_REQUEST_INIT;
-    if (!status) status = sampling(root, &out->request.generation.sampling, error);
-    if (!status) status = stops(&out->arena, root, &out->request.generation, error);
+    out->generation = (covey_generation_options)COVEY_GENERATION_OPTIONS_INIT;
+    out->sampling = (covey_sampling)COVEY_SAMPLING_INIT;
+    out->request.generation = &out->generation;
+    out->generation.sampling = &out->sampling;
+    if (!status) status = sampling(root, &out->sampling, error);
+    if (!status) status = stops(&out->arena, root, &out->generation, error);
     int64_t max = 0, answers = 1;
     if (!status) status = integer(root, "max_tokens", 1, INT32_MAX, &max, error);
     if (!status) status = integer(root, "max_completion_tokens", 1, INT32_MAX, &max, error);
     if (!status) status = integer(root, "n", 1, COVEY__SERVE_ANSWERS_MAX, &answers, error);
-    out->request.generation.tokens_max = (int32_t)max;
+    out->generation.tokens_max = (int32_t)max;
     out->answers = (int32_t)answers;
     if (!status) status = boolean(root, "stream", &out->stream, error);
     if (!status) status = stream_options(root, out, error);
@@ -285,7 +289,7 @@ static covey_status fill(covey_runtime *runtime, covey__chat_request *out, const
     if (!status)
         status = covey__chat_guide_read(runtime, present(root, "response_format"),
                                         present(root, "grammar"), &out->tools, &out->guide, error);
-    out->request.generation.guide = out->guide;
+    out->generation.guide = out->guide;
     return status;
 }
 

@@ -47,14 +47,17 @@ static void count_answer(covey__serve_counters *count, const covey_answer *sum) 
 static covey_status run_one(job *work, covey_answer *answer, covey_error *error, covey_text_fn text,
                             void *user) {
     covey_request *request = &work->request.request;
-    if (request->chat) request->chat = &work->request.chat;
+    covey_generation_options *generation = &work->request.generation;
+    if (request->chat) request->chat = &work->request.chat; /* the job may have moved */
+    request->generation = generation;
+    generation->sampling = &work->request.sampling;
     if (work->request.logprobs) {
-        request->generation.token_scored = covey__logprobs_note;
-        request->generation.token_user = &work->notes[work->index];
+        generation->token_scored = covey__logprobs_note;
+        generation->token_user = &work->notes[work->index];
     }
     covey_status status =
         covey_conversation_generate(work->slot->conversation, request, answer, error, text, user);
-    request->generation.sampling.seed++;
+    work->request.sampling.seed++;
     if (status == COVEY_ERROR_CANCELLED || (!status && answer->stop_reason == COVEY_STOP_CANCELLED))
         return covey__fail(error, COVEY_ERROR_CANCELLED,
                            "the answer was cut off: the server is stopping; ask again");

@@ -9,7 +9,7 @@
 
 static void check_taken(const covey__chat_request *taken, bool chat) {
     const covey_request *request = &taken->request;
-    const covey_sampling *sampling = &request->generation.sampling;
+    const covey_sampling *sampling = request->generation->sampling;
     FUZZ_CHECK(chat == (request->prompt == NULL));
     FUZZ_CHECK(chat == (request->message_count > 0 || request->chat != NULL));
     FUZZ_CHECK(taken->answers >= 1 && taken->answers <= COVEY__SERVE_ANSWERS_MAX);
@@ -18,10 +18,10 @@ static void check_taken(const covey__chat_request *taken, bool chat) {
         FUZZ_CHECK(request->messages[i].role[0] != '\0');
         FUZZ_CHECK(strlen(request->messages[i].content) <= COVEY__SERVE_BODY_MAX);
     }
-    FUZZ_CHECK(request->generation.stop_count <= COVEY__SERVE_STOPS_MAX);
-    for (size_t i = 0; i < request->generation.stop_count; i++)
-        FUZZ_CHECK(request->generation.stop[i][0] != '\0');
-    FUZZ_CHECK(request->generation.tokens_max >= 0 && sampling->top_k >= 0);
+    FUZZ_CHECK(request->generation->stop_count <= COVEY__SERVE_STOPS_MAX);
+    for (size_t i = 0; i < request->generation->stop_count; i++)
+        FUZZ_CHECK(request->generation->stop[i][0] != '\0');
+    FUZZ_CHECK(request->generation->tokens_max >= 0 && sampling->top_k >= 0);
     FUZZ_CHECK(sampling->temperature >= 0.0f && sampling->temperature <= 100.0f);
     FUZZ_CHECK(sampling->top_p >= 0.0f && sampling->top_p <= 1.0f);
     FUZZ_CHECK(sampling->min_p >= 0.0f && sampling->min_p <= 1.0f);

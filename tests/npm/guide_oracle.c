@@ -54,12 +54,14 @@ static void print_case(const char *schema) {
 static bool generate(covey_model *model, const covey_guide *guide, uint64_t seed) {
     const covey_token prompt[] = {1, 'a' + 3};
     covey_error error = {.message = ""};
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+    options.sampling = &sampling;
     covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
     covey_session *session = open_session(model, 700, 0);
     append(session, prompt, 2);
-    options.sampling.temperature = seed % 3 == 0 ? 1.0f : 40.0f;
-    options.sampling.seed = seed;
+    sampling.temperature = seed % 3 == 0 ? 1.0f : 40.0f;
+    sampling.seed = seed;
     options.tokens_max = 600;
     options.guide = guide;
     text_size = 0;

@@ -101,7 +101,9 @@ static int64_t check_prompt(covey_model *model, const covey_token *prompt, size_
     int64_t accepted = 0;
     for (int way = 0; way < 3; way++) {
         static answer plain, drafted;
+        covey_sampling sampling = COVEY_SAMPLING_INIT;
         covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+        options.sampling = &sampling;
         const char *stop = "quux";
         options.tokens_max = 120;
         options.guide = guide;
@@ -110,11 +112,11 @@ static int64_t check_prompt(covey_model *model, const covey_token *prompt, size_
         options.score = true;
         options.draft_tokens = -1;
         if (way > 0) {
-            options.sampling.temperature = 0.8f;
-            options.sampling.top_p = 0.95f;
-            options.sampling.seed = 40 + (uint64_t)way;
+            sampling.temperature = 0.8f;
+            sampling.top_p = 0.95f;
+            sampling.seed = 40 + (uint64_t)way;
         }
-        if (way == 2) options.sampling.repetition_penalty = 1.1f;
+        if (way == 2) sampling.repetition_penalty = 1.1f;
         generate(model, prompt, prompt_count, &options, true, &plain);
         assert_int_equal(plain.result.drafted_count, 0);
         options.draft_tokens = 0;

@@ -45,10 +45,12 @@ static bool hear(void *user, const char *text, size_t size) {
     return !at_stop || h->cancel;
 }
 
-static covey_generation_options hot(uint64_t seed, int32_t tokens_max) {
+static covey_generation_options hot(covey_sampling *sampling, uint64_t seed, int32_t tokens_max) {
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
-    options.sampling.temperature = 1.5f;
-    options.sampling.seed = seed;
+    *sampling = (covey_sampling)COVEY_SAMPLING_INIT;
+    sampling->temperature = 1.5f;
+    sampling->seed = seed;
+    options.sampling = sampling;
     options.tokens_max = tokens_max;
     return options;
 }
@@ -91,7 +93,8 @@ static void test_whole_characters(void **state) {
     for (uint64_t seed = 0; seed < 12; seed++) {
         heard h = {.size = 0};
         covey_session *session = start(512);
-        covey_generation_options options = hot(seed, 120);
+        covey_sampling sampling;
+        covey_generation_options options = hot(&sampling, seed, 120);
         covey_generation_result result = generate(session, &options, &h);
         char expected[TEXT_MAX];
         size_t size = expected_text(session, expected);
@@ -111,7 +114,8 @@ static void test_length(void **state) {
     (void)state;
     heard h = {.size = 0};
     covey_session *session = start(512);
-    covey_generation_options options = hot(3, 17);
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, 3, 17);
     covey_generation_result result = generate(session, &options, &h);
     assert_int_equal(result.stop_reason, COVEY_STOP_LENGTH);
     assert_int_equal(result.token_count, 17);
@@ -125,7 +129,8 @@ static void test_goes_on(void **state) {
     (void)state;
     heard whole = {.size = 0}, parts = {.size = 0};
     covey_session *a = start(512), *b = start(512);
-    covey_generation_options options = hot(4, 60);
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, 4, 60);
     generate(a, &options, &whole);
     for (int i = 0; i < 6; i++) {
         options.tokens_max = 10;
@@ -144,7 +149,8 @@ static void test_context(void **state) {
     (void)state;
     heard h = {.size = 0};
     covey_session *session = start(24);
-    covey_generation_options options = hot(5, 0);
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, 5, 0);
     covey_generation_result result = generate(session, &options, &h);
     assert_int_equal(result.stop_reason, COVEY_STOP_CONTEXT);
     assert_int_equal(covey_session_token_count(session), 24);
@@ -163,8 +169,9 @@ static void test_end(void **state) {
     for (uint64_t seed = 100; seed < 112; seed++) {
         heard h = {.size = 0};
         covey_session *session = start(512);
-        covey_generation_options options = hot(seed, 300);
-        options.sampling.temperature = 50.0f; /* all tokens alike: one of 259 ends it */
+        covey_sampling sampling;
+        covey_generation_options options = hot(&sampling, seed, 300);
+        sampling.temperature = 50.0f; /* all tokens alike: one of 259 ends it */
         covey_generation_result result = generate(session, &options, &h);
         size_t held = covey_session_token_count(session);
         if (result.stop_reason == COVEY_STOP_END) {
@@ -186,7 +193,8 @@ static void check_stop(const heard *plain, const char *const *stops, size_t stop
             if (memcmp(plain->text + at, stops[i], strlen(stops[i])) == 0) first = at;
     heard h = {.size = 0};
     covey_session *session = start(512);
-    covey_generation_options options = hot(seed, 100);
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, seed, 100);
     options.stop = stops;
     options.stop_count = stop_count;
     covey_generation_result result = generate(session, &options, &h);
@@ -202,7 +210,8 @@ static void test_stop_strings(void **state) {
     for (uint64_t seed = 0; seed < 6; seed++) {
         heard plain = {.size = 0};
         covey_session *session = start(512);
-        covey_generation_options options = hot(seed, 100);
+        covey_sampling sampling;
+        covey_generation_options options = hot(&sampling, seed, 100);
         generate(session, &options, &plain);
         covey_session_close(session);
         /* Stretches of ASCII out of the text itself, of several lengths. */
@@ -230,7 +239,8 @@ static void test_held_text_is_not_lost(void **state) {
     (void)state;
     heard plain = {.size = 0}, held = {.size = 0};
     covey_session *a = start(512), *b = start(512);
-    covey_generation_options options = hot(1, 100);
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, 1, 100);
     generate(a, &options, &plain);
     char stop[64];
     size_t tail = plain.size - 1;
@@ -251,7 +261,8 @@ static void test_callback_stops(void **state) {
     (void)state;
     heard h = {.stop_at = 5};
     covey_session *session = start(512);
-    covey_generation_options options = hot(6, 200);
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, 6, 200);
     covey_generation_result result = generate(session, &options, &h);
     assert_int_equal(result.stop_reason, COVEY_STOP_CANCELLED);
     assert_int_equal(h.calls, 5);
@@ -277,9 +288,10 @@ static void test_cancel_from_a_thread(void **state) {
     covey_session *session = start(512);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, cancel_once, session), 0);
-    covey_generation_options options = hot(7, 0);
-    options.sampling.temperature = 0.0f;
-    options.sampling.repetition_penalty = 1.3f;
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, 7, 0);
+    sampling.temperature = 0.0f;
+    sampling.repetition_penalty = 1.3f;
     covey_generation_result result = generate(session, &options, &h);
     pthread_join(thread, NULL);
     /* Either in time, or the flag waits for the next. */
@@ -299,11 +311,12 @@ static void test_refuses(void **state) {
                      COVEY_ERROR_INVALID_ARGUMENT);
     covey_session_close(session);
     session = start(64);
-    covey_generation_options options = hot(1, -1);
+    covey_sampling sampling;
+    covey_generation_options options = hot(&sampling, 1, -1);
     assert_int_equal(covey_session_generate(session, &options, NULL, &error, NULL, NULL),
                      COVEY_ERROR_INVALID_ARGUMENT);
     const char *empty[] = {""};
-    options = hot(1, 1);
+    options = hot(&sampling, 1, 1);
     options.stop = empty;
     options.stop_count = 1;
     assert_int_equal(covey_session_generate(session, &options, NULL, &error, NULL, NULL),
@@ -311,8 +324,8 @@ static void test_refuses(void **state) {
     options.stop_count = 1000;
     assert_int_equal(covey_session_generate(session, &options, NULL, &error, NULL, NULL),
                      COVEY_ERROR_LIMIT);
-    options = hot(1, 1);
-    options.sampling.top_p = -1.0f;
+    options = hot(&sampling, 1, 1);
+    sampling.top_p = -1.0f;
     assert_int_equal(covey_session_generate(session, &options, NULL, &error, NULL, NULL),
                      COVEY_ERROR_INVALID_ARGUMENT);
     assert_int_equal(covey_session_token_count(session), 3);

@@ -60,12 +60,14 @@ static covey_generation_result generate(covey_model *of, const covey_guide *guid
                                         float temperature, int32_t tokens_max, int32_t context) {
     covey_error error = {.message = ""};
     const covey_token prompt[] = {1, 'a' + 3};
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+    options.sampling = &sampling;
     covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
     covey_session *session = open_session(of, context, 0);
     append(session, prompt, 2);
-    options.sampling.temperature = temperature;
-    options.sampling.seed = seed;
+    sampling.temperature = temperature;
+    sampling.seed = seed;
     options.tokens_max = tokens_max;
     options.guide = guide;
     said.size = 0;
@@ -319,11 +321,13 @@ static void *generate_again(void *user) {
     const covey_token prompt[] = {1, 'a' + 3};
     heard *own = calloc(1, sizeof *own);
     for (int i = 0; i < 5 && own; i++) {
+        covey_sampling sampling = COVEY_SAMPLING_INIT;
         covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+        options.sampling = &sampling;
         covey_session *session = open_session(model, 256, 0);
         append(session, prompt, 2);
-        options.sampling.temperature = 2.0f;
-        options.sampling.seed = 4;
+        sampling.temperature = 2.0f;
+        sampling.seed = 4;
         options.tokens_max = 100;
         options.guide = shared_guide;
         own->size = 0;

@@ -187,12 +187,14 @@ static void append_some(player *p) {
 
 static void generate(player *p, slot *s) {
     covey_error error = {.message = ""};
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+    options.sampling = &sampling;
     size_t room = (size_t)s->options.context_tokens - s->count, held = 0;
     if (!covey_session_logits(s->session, NULL) || room < 12) return;
     options.tokens_max = (int32_t)(1 + draw(p, 10));
-    options.sampling.temperature = 2.0f;
-    options.sampling.seed = p->step;
+    sampling.temperature = 2.0f;
+    sampling.seed = p->step;
     check_slot(p, s, "before a generation");
     options.draft_tokens = (int32_t)draw(p, 6) - 1;
     must(covey_session_generate(s->session, &options, NULL, &error, NULL, NULL), &error);

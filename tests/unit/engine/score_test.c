@@ -80,12 +80,14 @@ static void a_generation_sums_up(void **state) {
     covey_runtime *runtime = open_runtime(1, NULL);
     covey_model *model = open_model(runtime, in_folder("plain.gguf"));
     covey_session *session = open_session(model, 64, 0);
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+    options.sampling = &sampling;
     covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
     seen s = {.model = model};
     covey_token one = 5;
     append(session, &one, 1);
-    options.sampling.temperature = 1.0f;
+    sampling.temperature = 1.0f;
     options.tokens_max = 30;
     options.top_logprobs = 3;
     options.token_scored = note;

@@ -152,13 +152,15 @@ static void test_generate_slides(void **state) {
     covey_error error = {.message = ""};
     covey_session *session = open_sliding(60, 7);
     append(session, tokens, 50);
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
+    options.sampling = &sampling;
     covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
-    options.sampling.temperature = 3.0f;
+    sampling.temperature = 3.0f;
     int32_t drawn = 0;
     for (int seed = 0; drawn < 100 && seed < 1000; seed++) {
         options.tokens_max = 100 - drawn;
-        options.sampling.seed = (uint64_t)seed; /* until no end token comes in between */
+        sampling.seed = (uint64_t)seed; /* until no end token comes in between */
         must(covey_session_generate(session, &options, &result, &error, NULL, NULL), &error);
         assert_int_not_equal(result.stop_reason, COVEY_STOP_CONTEXT);
         drawn += result.token_count;

@@ -284,10 +284,12 @@ static void *talk(void *user) {
     covey_session *session = NULL;
     must(covey_session_open(t->model, &session_options, &session, &error), &error);
     append(session, tokens, 20 + 7 * t->seed);
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
-    options.sampling.temperature = 2.0f;
+    options.sampling = &sampling;
+    sampling.temperature = 2.0f;
     for (uint64_t turn = 0; turn < 6; turn++) {
-        options.sampling.seed = 10 * t->seed + turn;
+        sampling.seed = 10 * t->seed + turn;
         options.tokens_max = 15;
         must(covey_session_generate(session, &options, NULL, &error, NULL, NULL), &error);
     }

@@ -209,10 +209,12 @@ static void test_memory_is_planned(void **state) {
     random_tokens(tokens, 100, SYNTHETIC_VOCABULARY, 6);
     size_t calls = c.calls;
     append(session, tokens, 100);
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
     covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
-    generation.sampling.temperature = 1.0f;
-    generation.sampling.top_k = 20;
-    generation.sampling.repetition_penalty = 1.1f;
+    generation.sampling = &sampling;
+    sampling.temperature = 1.0f;
+    sampling.top_k = 20;
+    sampling.repetition_penalty = 1.1f;
     generation.tokens_max = 20;
     must(covey_session_generate(session, &generation, NULL, &error, ignore_text, NULL), &error);
     covey_session_part part = {session, tokens, 1, COVEY_OK};

@@ -66,7 +66,9 @@ static void ask(covey_conversation *talk, const covey_message *messages, size_t 
     out->answer = (covey_answer)COVEY_ANSWER_INIT;
     request.messages = messages;
     request.message_count = count;
-    request.generation.tokens_max = tokens;
+    covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
+    generation.tokens_max = tokens;
+    request.generation = &generation;
     must(covey_conversation_generate(talk, &request, &out->answer, &error, hear, out), &error);
 }
 
@@ -75,7 +77,9 @@ static covey_backend *make_alone(void) {
     covey_error error = {0};
     covey_backend *backend = NULL;
     covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
-    options.session.alone = true;
+    covey_session_options session = COVEY_SESSION_OPTIONS_INIT;
+    session.alone = true;
+    options.session = &session;
     must(covey_backend_local_with(runtime, open_model(runtime, in_folder("small.gguf")), &options,
                                   &backend, &error),
          &error);
@@ -179,7 +183,9 @@ static void test_prompts(void **state) {
     covey_answer answer = COVEY_ANSWER_INIT;
     covey_error error = {0};
     request.prompt = "once</s>upon";
-    request.generation.tokens_max = 1;
+    covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
+    generation.tokens_max = 1;
+    request.generation = &generation;
     must(covey_conversation_generate(talk, &request, &answer, &error, NULL, NULL), &error);
     /* The end token's text stays text: one token a byte, beside what the vocabulary puts first. */
     assert_true(answer.prompt_token_count >= (int32_t)strlen(request.prompt));
@@ -189,7 +195,7 @@ static void test_prompts(void **state) {
     request.message_count = 1;
     covey_status status = covey_conversation_generate(talk, &request, NULL, &error, NULL, NULL);
     (void)status; /* whatever it says, it must not break what follows */
-    request.generation.tokens_max = -1;
+    generation.tokens_max = -1;
     request.messages = &(covey_message){"user", "x"};
     assert_int_equal(covey_conversation_generate(talk, &request, NULL, &error, NULL, NULL),
                      COVEY_ERROR_INVALID_ARGUMENT);

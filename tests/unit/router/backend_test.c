@@ -13,6 +13,9 @@
 typedef struct counts {
     int open, closed, generated, counted, cancelled, destroyed;
     bool full;
+    covey_generation_options generation; /* of the last request */
+    covey_sampling sampling;
+    bool chat;
 } counts;
 
 static covey_availability fake_available(void *user, char *reason, size_t size) {
@@ -52,12 +55,15 @@ static void fake_close(void *user, void *conversation) {
 static covey_status fake_generate(void *user, void *conversation, const covey_request *request,
                                   covey_answer *answer, covey_error *error, covey_text_fn text,
                                   void *text_user) {
-    (void)request;
+    counts *c = user;
     (void)error;
     (void)text;
     (void)text_user;
     assert_ptr_equal(user, conversation);
-    answer->answer_token_count = ++((counts *)user)->generated;
+    c->generation = *request->generation;
+    c->sampling = *request->generation->sampling;
+    c->chat = request->chat != NULL;
+    answer->answer_token_count = ++c->generated;
     return COVEY_OK;
 }
 
@@ -185,12 +191,12 @@ static void test_requests_are_checked(void **state) {
     assert_int_equal(covey_conversation_open(backend, 0, &talk, NULL), COVEY_OK);
     const covey_message good = {"user", "hi"}, no_role = {NULL, "hi"}, no_content = {"user", NULL};
     const covey_request bad[] = {
-        {sizeof(covey_request), NULL, 0, NULL, COVEY_GENERATION_OPTIONS_INIT, NULL},
-        {sizeof(covey_request), &good, 0, NULL, COVEY_GENERATION_OPTIONS_INIT, NULL},
-        {sizeof(covey_request), NULL, 1, NULL, COVEY_GENERATION_OPTIONS_INIT, NULL},
-        {sizeof(covey_request), &good, 1, "and a prompt", COVEY_GENERATION_OPTIONS_INIT, NULL},
-        {sizeof(covey_request), &no_role, 1, NULL, COVEY_GENERATION_OPTIONS_INIT, NULL},
-        {sizeof(covey_request), &no_content, 1, NULL, COVEY_GENERATION_OPTIONS_INIT, NULL},
+        {sizeof(covey_request), NULL, 0, NULL, NULL, NULL},
+        {sizeof(covey_request), &good, 0, NULL, NULL, NULL},
+        {sizeof(covey_request), NULL, 1, NULL, NULL, NULL},
+        {sizeof(covey_request), &good, 1, "and a prompt", NULL, NULL},
+        {sizeof(covey_request), &no_role, 1, NULL, NULL, NULL},
+        {sizeof(covey_request), &no_content, 1, NULL, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         covey_error error = {0};
@@ -212,12 +218,52 @@ static void test_requests_are_checked(void **state) {
     covey_backend_release(backend);
 }
 
+/* A program built against older headers knows less of each struct; its maker still gets all of
+ * it. */
+static void test_older_structs_are_completed(void **state) {
+    (void)state;
+    counts c = {0};
+    covey_conversation *talk = NULL;
+    covey_backend *backend = make(&c);
+    assert_int_equal(covey_conversation_open(backend, 0, &talk, NULL), COVEY_OK);
+    covey_sampling sampling = COVEY_SAMPLING_INIT;
+    sampling.size = offsetof(covey_sampling, min_p);
+    sampling.top_k = 7;
+    sampling.seed = 9; /* beyond what it says that it has */
+    covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
+    generation.size = offsetof(covey_generation_options, stop);
+    generation.tokens_max = 3;
+    generation.sampling = &sampling;
+    generation.stop_count = 1000;
+    const covey_chat stray = COVEY_CHAT_INIT;
+    covey_request request = COVEY_REQUEST_INIT;
+    request.size = offsetof(covey_request, chat);
+    request.prompt = "hi";
+    request.generation = &generation;
+    request.chat = &stray;
+    assert_int_equal(covey_conversation_generate(talk, &request, NULL, NULL, NULL, NULL), COVEY_OK);
+    assert_int_equal(c.generation.tokens_max, 3);
+    assert_int_equal(c.generation.stop_count, 0);
+    assert_int_equal(c.sampling.top_k, 7);
+    assert_int_equal(c.sampling.seed, 0);
+    assert_true(c.sampling.repetition_penalty == 1.0f);
+    assert_false(c.chat);
+    request.generation = NULL; /* its INIT values */
+    assert_int_equal(covey_conversation_generate(talk, &request, NULL, NULL, NULL, NULL), COVEY_OK);
+    assert_int_equal(c.generation.size, sizeof c.generation);
+    assert_int_equal(c.generation.tokens_max, 0);
+    assert_int_equal(c.sampling.top_k, 0);
+    covey_conversation_close(talk);
+    covey_backend_release(backend);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_incomplete_tables),
         cmocka_unit_test(test_counting),
         cmocka_unit_test(test_open_fails),
         cmocka_unit_test(test_requests_are_checked),
+        cmocka_unit_test(test_older_structs_are_completed),
     };
     return cmocka_run_group_tests(tests, open_runtime, close_runtime);
 }

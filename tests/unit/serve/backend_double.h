@@ -26,6 +26,7 @@ typedef struct double_backend {
     pthread_cond_t changed;
     int32_t open, answering, released, waiting;
     bool destroyed;
+    covey_sampling last_sampling;
     covey_generation_options last; /* of the last request; its stop strings are not kept */
     size_t last_stop_count;
     char last_stop[64], last_role[32];
@@ -152,13 +153,13 @@ static inline const char *double_words(const covey_request *request, char *out, 
 /* Each word is a token; its number is how long it is. */
 static inline void double_score(const covey_request *request, const char *words) {
     const covey_token_top top[2] = {{3, -0.25f}, {5, -1.5f}};
-    if (!request->generation.token_scored) return;
+    if (!request->generation->token_scored) return;
     for (const char *at = words; *at;) {
         size_t size = strcspn(at, " ") + (at[strcspn(at, " ")] == ' ');
         covey_token_score score = {.token = (covey_token)size, .logprob = -0.5f, .top = top};
         score.top_count =
-            (size_t)(request->generation.top_logprobs < 2 ? request->generation.top_logprobs : 2);
-        request->generation.token_scored(request->generation.token_user, &score);
+            (size_t)(request->generation->top_logprobs < 2 ? request->generation->top_logprobs : 2);
+        request->generation->token_scored(request->generation->token_user, &score);
         at += size;
     }
 }
@@ -192,10 +193,11 @@ static inline covey_status double_generate(void *user, void *conversation,
     pthread_mutex_lock(&backend->mutex);
     backend->answering++;
     pthread_cond_broadcast(&backend->changed);
-    backend->last = request->generation;
-    backend->last_stop_count = request->generation.stop_count;
+    backend->last = *request->generation;
+    backend->last_sampling = *request->generation->sampling;
+    backend->last_stop_count = request->generation->stop_count;
     snprintf(backend->last_stop, sizeof backend->last_stop, "%s",
-             request->generation.stop_count ? request->generation.stop[0] : "");
+             request->generation->stop_count ? request->generation->stop[0] : "");
     backend->last_message_count = request->message_count;
     snprintf(backend->last_role, sizeof backend->last_role, "%s",
              request->messages ? request->messages[0].role : "");

@@ -170,11 +170,11 @@ static void test_taken_over(void **state) {
     assert_string_equal(request.request.messages[0].role, "system");
     assert_string_equal(request.request.messages[1].content, "ab");
     assert_string_equal(request.request.messages[3].role, "tool");
-    assert_int_equal(request.request.generation.stop_count, 1);
-    assert_string_equal(request.request.generation.stop[0], "END");
-    assert_int_equal(request.request.generation.tokens_max, 5);
-    assert_true(request.request.generation.sampling.seed == UINT64_MAX);
-    assert_true(request.request.generation.sampling.temperature == 0.0f);
+    assert_int_equal(request.generation.stop_count, 1);
+    assert_string_equal(request.generation.stop[0], "END");
+    assert_int_equal(request.generation.tokens_max, 5);
+    assert_true(request.sampling.seed == UINT64_MAX);
+    assert_true(request.sampling.temperature == 0.0f);
     assert_true(request.stream);
     assert_false(request.include_usage);
     assert_null(request.request.prompt);
@@ -228,7 +228,7 @@ static void expect_guide(const char *body, const char *fits, const char *not_so)
     bool whole = false;
     if (parse(body, true, &request, &error)) fail_msg("%s: %s", body, error.message);
     assert_non_null(request.guide);
-    assert_ptr_equal(request.request.generation.guide, request.guide);
+    assert_ptr_equal(request.generation.guide, request.guide);
     assert_int_equal(covey_guide_match(request.guide, fits, strlen(fits), &matched, &whole, &error),
                      COVEY_OK);
     if (!whole) fail_msg("%s does not allow %s", body, fits);
@@ -267,12 +267,12 @@ static void test_scores(void **state) {
         parse("{" M ",\"logprobs\":true,\"top_logprobs\":5,\"n\":3}", true, &request, &error),
         COVEY_OK);
     assert_true(request.logprobs);
-    assert_int_equal(request.request.generation.top_logprobs, 5);
+    assert_int_equal(request.generation.top_logprobs, 5);
     assert_int_equal(request.answers, 3);
     covey__chat_request_free(&request);
     assert_int_equal(parse("{\"prompt\":\"x\",\"logprobs\":2}", false, &request, &error), COVEY_OK);
     assert_true(request.logprobs);
-    assert_int_equal(request.request.generation.top_logprobs, 2);
+    assert_int_equal(request.generation.top_logprobs, 2);
     covey__chat_request_free(&request);
     expect_refused("{" M ",\"n\":9}", true, "n: expected");
     expect_refused("{" M ",\"logprobs\":true,\"top_logprobs\":21}", true, "top_logprobs");

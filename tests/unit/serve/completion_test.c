@@ -212,12 +212,12 @@ static void test_options_reach_the_backend(void **state) {
     assert_int_equal(test.one.last_stop_count, 2);
     assert_string_equal(test.one.last_stop, "END");
     assert_int_equal(test.one.last.tokens_max, 12);
-    assert_int_equal(test.one.last.sampling.top_k, 40);
-    assert_int_equal(test.one.last.sampling.seed, 9);
-    assert_true(test.one.last.sampling.temperature == 0.5f);
-    assert_true(test.one.last.sampling.top_p == 0.9f);
-    assert_true(test.one.last.sampling.min_p == 0.1f);
-    assert_true(test.one.last.sampling.repetition_penalty == 1.25f);
+    assert_int_equal(test.one.last_sampling.top_k, 40);
+    assert_int_equal(test.one.last_sampling.seed, 9);
+    assert_true(test.one.last_sampling.temperature == 0.5f);
+    assert_true(test.one.last_sampling.top_p == 0.9f);
+    assert_true(test.one.last_sampling.min_p == 0.1f);
+    assert_true(test.one.last_sampling.repetition_penalty == 1.25f);
 }
 
 /* ---- Conversations and backends ---- */
@@ -500,7 +500,7 @@ static void test_several_answers(void **state) {
     expect_text(root, "usage.completion_tokens", "9");
     expect_text(root, "usage.prompt_tokens", "7");
     assert_null(at(root, "choices.3"));
-    assert_true(test.one.last.sampling.seed == 7); /* the third's */
+    assert_true(test.one.last_sampling.seed == 7); /* the third's */
     covey__arena_free(&arena);
     static const char *const parts[] = {"\"index\":0", "\"index\":1", "[DONE]", NULL};
     expect_stream(ASK("hello", ",\"n\":2,\"stream\":true"), parts);
