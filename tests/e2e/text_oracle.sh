@@ -1,6 +1,6 @@
 #!/bin/sh
-# Pre-tokenizers against JavaScript's regular expressions, WordPiece against @huggingface/tokenizers, and chat templates
-# against @huggingface/jinja: the scripts of tests/npm write cases, text_oracle compares. Needs node and npm, and the packages
+# Pre-tokenizers against JavaScript's regular expressions, WordPiece and the vocabularies of DeepSeek V3, Command R+ and Gemma 3
+# against @huggingface/tokenizers, and chat templates against @huggingface/jinja: the scripts of tests/npm write cases, text_oracle compares. Needs node and npm, and the packages
 # from the registry at the first run.
 set -eu
 build=${COVEY_BUILD_DIR:-build/release}
@@ -27,7 +27,14 @@ if [ -f "$vocabulary" ]; then
     "$oracle" encode "$work/pieces.json"
 fi
 folders=$source/templates
+for name in deepseek_v3 command_r_plus gemma3; do
+    folder=$build/npm/node_modules/@lenml/tokenizer-$name/models
+    echo "$name"
+    node "$build/npm/vocabularies.mjs" "$seed" 4000 "$folder" "$work/$name.gguf" >"$work/ids.json"
+    "$oracle" encode "$work/ids.json" "$work/$name.gguf"
+    folders="$folders $folder"
+done
 [ ! -d "${COVEY_SHARED:-}/data/templates" ] || folders="$folders $COVEY_SHARED/data/templates"
-# shellcheck disable=SC2086 # two folders
+# shellcheck disable=SC2086 # several folders
 node "$build/npm/templates.mjs" "$seed" 200 $folders >"$work/cases.json"
 "$oracle" render "$work/cases.json"

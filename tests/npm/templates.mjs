@@ -1,7 +1,8 @@
 // Renders chat templates over generated conversations with @huggingface/jinja, and writes templates, conversations and
 // what came out as JSON for text_oracle.
 // usage: node templates.mjs SEED CONVERSATIONS FOLDER... > cases.json
-// Every *.jinja of the folders is rendered CONVERSATIONS times. `expected` is null where the template refused the
+// Every *.jinja of the folders is rendered CONVERSATIONS times, and so are the templates of a folder's
+// tokenizer_config.json. `expected` is null where the template refused the
 // conversation with raise_exception; what the package itself cannot render is left out and counted on standard error.
 //
 // Where the package differs from Jinja 3.1, which models are trained with and which this library follows, the
@@ -9,8 +10,9 @@
 // it, has no white space around it but line breaks), mappings are equal only when they are one and the same (no two
 // messages of a user are alike), None prints nothing, and whole numbers have no ".0".
 import { readFileSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import { templatesOf } from "./vocabulary_gguf.mjs";
 
 class Refused extends Error {}
 
@@ -109,6 +111,27 @@ function conversation() {
   return input;
 }
 
+// What some templates want otherwise than most: calls as OpenAI's API has them (DeepSeek V3), tools as Cohere's API had
+// them, documents.
+function adapt(input, template) {
+  if (template.includes("['content'] is none"))
+    for (const message of input.messages.filter((each) => each.tool_calls)) {
+      if (chance(80)) message.content = null;
+      for (const { function: called } of message.tool_calls)
+        if (typeof called.arguments !== "string") called.arguments = JSON.stringify(called.arguments);
+    }
+  if (template.includes("parameter_definitions"))
+    input.tools = (input.tools ?? []).map(({ function: { name, description, parameters: { properties, required } } }) => ({
+      name, description,
+      parameter_definitions: Object.fromEntries(Object.entries(properties).map(([key, { type, description: said }]) =>
+        [key, { type, description: said ?? "", required: required.includes(key) }])),
+    }));
+  // The package compares as JavaScript does: white space and "0" are equal to false.
+  if (template.includes("!= false") && input.messages[0].role === "system") input.messages[0].content += "Be brief.";
+  if (template.includes("document in documents")) input.variables.documents ??= [];
+  return input;
+}
+
 const months = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 function strftime(ms, format) {
   const date = new Date(ms);
@@ -137,24 +160,29 @@ function render(program, input) {
 
 const [, , , count, ...folders] = process.argv;
 const templates = {}, cases = [], left = {};
-for (const folder of folders)
-  for (const file of readdirSync(folder).filter((name) => name.endsWith(".jinja")).sort()) {
-    const name = basename(file, ".jinja");
-    templates[name] = readFileSync(join(folder, file), "utf8");
-    const program = parse(tokenize(templates[name], { lstrip_blocks: true, trim_blocks: true }));
-    for (let i = Number(count); i > 0; i--) {
-      const input = conversation();
-      let expected = null;
-      try {
-        expected = render(program, input);
-      } catch (error) {
-        if (!(error instanceof Refused)) {
-          left[`${name}: ${error.message}`] = (left[`${name}: ${error.message}`] ?? 0) + 1;
-          continue;
-        }
+function renderAll(name, text) {
+  templates[name] = text;
+  const program = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
+  for (let i = Number(count); i > 0; i--) {
+    const input = adapt(conversation(), text);
+    let expected = null;
+    try {
+      expected = render(program, input);
+    } catch (error) {
+      if (!(error instanceof Refused)) {
+        left[`${name}: ${error.message}`] = (left[`${name}: ${error.message}`] ?? 0) + 1;
+        continue;
       }
-      cases.push({ template: name, input, expected });
     }
+    cases.push({ template: name, input, expected });
+  }
+}
+for (const folder of folders)
+  for (const file of readdirSync(folder).sort()) {
+    if (file.endsWith(".jinja")) renderAll(basename(file, ".jinja"), readFileSync(join(folder, file), "utf8"));
+    if (file === "tokenizer_config.json")
+      for (const [name, text] of templatesOf(JSON.parse(readFileSync(join(folder, file), "utf8"))))
+        renderAll(`${basename(dirname(folder))} ${name}`, text);
   }
 for (const [why, times] of Object.entries(left)) console.error(`left out ${times}: ${why}`);
 process.stdout.write(JSON.stringify({ templates, cases }));

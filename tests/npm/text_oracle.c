@@ -5,6 +5,9 @@
  *   text_oracle cut FILE      [{"pre": NAME, "text": …, "words": [bytes of each word]}]
  *   text_oracle encode FILE   {"model": NAME, "tokens": […], "special": [ids], "unknown": id,
  *                              "cases": [{"text": …, "ids": […]}]}
+ *   text_oracle encode FILE VOCABULARY.gguf   the same without the vocabulary; "special": true in a
+ *                              case where special tokens are parsed. Besides, random bytes must
+ *                              come back from their ids.
  *   text_oracle render FILE   {"templates": {NAME: text},
  *                              "cases": [{"template": NAME, "input": {…}, "expected": … or null}]}
  *
@@ -12,6 +15,8 @@
  * ends with 1 where there was one. */
 #include "base/arena.h"
 #include "base/json.h"
+#include "engine/engine.h"
+#include "gguf/gguf.h"
 #include "text/pretokenizer.h"
 #include "text/template.h"
 
@@ -19,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_MAX = 12 };
+enum { SHOWN_MAX = 12, IDS_MAX = 1 << 16, ROUND_TRIPS = 2000 };
 
 typedef struct {
     covey__env env;
@@ -111,27 +116,51 @@ static covey__tokenizer *make_tokenizer(oracle *o, const covey__json *root) {
     return tokenizer;
 }
 
+static bool flag_of(const covey__json *object, const char *name) {
+    const covey__json *value = covey__json_get(object, name);
+    return value && value->kind == COVEY__JSON_BOOL && value->boolean;
+}
+
 static void encode_one(oracle *o, const covey__tokenizer *tokenizer, const covey__json *one) {
     const covey__json *text = covey__json_get(one, "text"), *ids = covey__json_get(one, "ids");
-    int32_t found[4096];
+    static int32_t found[IDS_MAX];
     size_t count = 0, at = 0;
     covey_error error = {0};
-    bool same = covey__tokenizer_encode(tokenizer, text->text, text->size, false, found, 4096,
-                                        &count, &error) == COVEY_OK &&
+    bool same = covey__tokenizer_encode(tokenizer, text->text, text->size, flag_of(one, "special"),
+                                        found, IDS_MAX, &count, &error) == COVEY_OK &&
                 count == ids->size;
     for (const covey__json *id = ids->child; same && id; id = id->next, at++) {
         int64_t expected = -1;
         same = covey__json_to_i64(id, &expected) && expected == found[at];
     }
     if (!same && o->differences++ < SHOWN_MAX) {
-        fprintf(stderr, "%zu ids, expected %zu, of \"%s\": %s\n", count, ids->size, text->text,
-                error.message);
+        at -= at > 0 && count == ids->size;
+        fprintf(stderr, "%zu ids, expected %zu, unlike at %zu, of \"%s\": %s\n", count, ids->size,
+                at, text->text, error.message);
     }
 }
 
-static bool flag_of(const covey__json *object, const char *name) {
-    const covey__json *value = covey__json_get(object, name);
-    return value && value->kind == COVEY__JSON_BOOL && value->boolean;
+/* Bytes of any kind are the bytes of their tokens. */
+static void round_trip(oracle *o, const covey__tokenizer *tokenizer, uint64_t seed) {
+    static int32_t ids[IDS_MAX];
+    char text[64], back[256];
+    size_t count = 0, size = 1 + seed % sizeof text, back_size = 0;
+    covey_error error = {0};
+    for (size_t i = 0; i < size; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        text[i] = (char)(seed >> 56);
+    }
+    if (covey__tokenizer_encode(tokenizer, text, size, false, ids, IDS_MAX, &count, &error)) {
+        count = 0;
+    }
+    for (size_t i = 0; i < count && back_size < sizeof back; i++) {
+        back_size += covey__tokenizer_bytes_of(tokenizer, ids[i], false, back + back_size,
+                                               sizeof back - back_size);
+    }
+    if ((back_size != size || memcmp(back, text, size) != 0) && o->differences++ < SHOWN_MAX) {
+        fprintf(stderr, "%zu bytes became %zu tokens of %zu bytes: %s\n", size, count, back_size,
+                error.message);
+    }
 }
 
 static covey__text text_of(const covey__json *object, const char *name) {
@@ -187,14 +216,66 @@ static void render_one(oracle *o, const covey__json *templates, const covey__jso
     covey__template_free(compiled);
 }
 
+/* The vocabulary of a GGUF into `model`; its tokenizer, or NULL with a message. */
+static const covey__tokenizer *open_vocabulary(oracle *o, const char *path, covey_model *model) {
+    covey_error error = {0};
+    model->env = &o->env;
+    covey_status status = covey__gguf_open_path(&o->env, path, &model->gguf, &error);
+    if (status == COVEY_OK) {
+        status = covey__vocabulary_load(model, &error);
+    }
+    if (status != COVEY_OK) {
+        fprintf(stderr, "%s: %s\n", path, error.message);
+        return NULL;
+    }
+    return model->tokenizer;
+}
+
+static void encode_all(oracle *o, const covey__json *root, const char *path) {
+    covey_model model;
+    memset(&model, 0, sizeof model);
+    covey__tokenizer *own = path ? NULL : make_tokenizer(o, root);
+    const covey__tokenizer *tokenizer = path ? open_vocabulary(o, path, &model) : own;
+    const covey__json *one = covey__json_get(root, "cases")->child;
+    o->differences = !tokenizer;
+    for (; tokenizer && one; one = one->next, o->cases++) {
+        encode_one(o, tokenizer, one);
+    }
+    for (uint64_t i = 0; tokenizer && path && i < ROUND_TRIPS; i++) {
+        round_trip(o, tokenizer, i);
+    }
+    covey__tokenizer_free(own);
+    if (path) {
+        covey__vocabulary_free(&model);
+        covey__gguf_close(model.gguf);
+    }
+}
+
+static void run(oracle *o, const char *command, const covey__json *root, const char *path) {
+    const covey__json *templates = covey__json_get(root, "templates");
+    bool cut = strcmp(command, "cut") == 0;
+    if (strcmp(command, "encode") == 0) {
+        encode_all(o, root, path);
+        return;
+    }
+    const covey__json *one = cut ? root->child : covey__json_get(root, "cases")->child;
+    for (; one; one = one->next, o->cases++) {
+        if (cut) {
+            cut_one(o, one);
+        } else {
+            render_one(o, templates, one);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     oracle o = {.cases = 0};
     size_t size;
     const covey__json *root;
     covey_error error = {0};
-    char *text = argc == 3 ? read_all(argv[2], &size) : NULL;
+    char *text = argc == 3 || argc == 4 ? read_all(argv[2], &size) : NULL;
     if (!text) {
-        fprintf(stderr, "usage: text_oracle cut|encode|render FILE\n");
+        fprintf(stderr, "usage: text_oracle cut|encode|render FILE [VOCABULARY.gguf]\n");
         return 2;
     }
     covey__env_init(&o.env);
@@ -204,23 +285,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s: %s\n", argv[2], error.message);
         return 2;
     }
-    bool cut = strcmp(argv[1], "cut") == 0;
-    bool encode = strcmp(argv[1], "encode") == 0;
-    covey__tokenizer *tokenizer = encode ? make_tokenizer(&o, root) : NULL;
-    o.differences = encode && !tokenizer;
-    const covey__json *templates = covey__json_get(root, "templates");
-    const covey__json *cases = cut ? root : covey__json_get(root, "cases");
-    for (const covey__json *one = cases->child; one; one = one->next, o.cases++) {
-        if (cut) {
-            cut_one(&o, one);
-        } else if (tokenizer) {
-            encode_one(&o, tokenizer, one);
-        } else if (!encode) {
-            render_one(&o, templates, one);
-        }
-    }
+    run(&o, argv[1], root, argv[3]);
     printf("%zu cases, %zu differences\n", o.cases, o.differences);
-    covey__tokenizer_free(tokenizer);
     covey__arena_free(&o.arena);
     free(text);
     return o.differences > 0 || o.cases == 0;
