@@ -58,27 +58,6 @@ bool covey__rollout_state_parse(const char *name, covey__rollout_state *state) {
     return false;
 }
 
-uint64_t covey__cohort_draw(const uint8_t salt[16], const char *device_id) {
-    uint8_t digest[32];
-    covey__sha256 hash;
-    covey__sha256_init(&hash);
-    covey__sha256_update(&hash, salt, 16);
-    covey__sha256_update(&hash, device_id, strlen(device_id));
-    covey__sha256_final(&hash, digest);
-    uint64_t draw = 0;
-    for (int i = 0; i < 8; i++) draw = draw << 8 | digest[i];
-    return draw;
-}
-
-bool covey__cohort_within(uint64_t draw, int64_t percent_milli) {
-    if (percent_milli >= COVEY__PERCENT_ALL) return true;
-    if (percent_milli <= 0) return false;
-    /* floor(draw * 100000 / 2^64), exactly, without 128-bit arithmetic. */
-    uint64_t low = (draw & UINT32_MAX) * COVEY__PERCENT_ALL >> 32;
-    uint64_t place = ((draw >> 32) * COVEY__PERCENT_ALL + low) >> 32;
-    return place < (uint64_t)percent_milli;
-}
-
 covey__verdict covey__cohort_judge(const covey__rollout_row *rollout,
                                    const covey__device_known *device, bool refused) {
     if (device->name[0] != '\0') {
@@ -147,31 +126,4 @@ void covey__verdict_text(covey__verdict verdict, const covey__rollout_row *rollo
 bool covey__cohort_prefers(const covey__rollout_row *a, const covey__rollout_row *b) {
     int order = covey__semver_compare(a->release.version, b->release.version);
     return order != 0 ? order > 0 : a->key > b->key;
-}
-
-bool covey__percent_parse(const char *text, int64_t *milli) {
-    int64_t whole = 0, part = 0;
-    size_t i = 0, decimals = 0;
-    for (; text[i] >= '0' && text[i] <= '9'; i++) {
-        whole = whole * 10 + (text[i] - '0');
-        if (whole > 100) return false;
-    }
-    if (i == 0) return false;
-    if (text[i] == '.') {
-        for (i++; text[i] >= '0' && text[i] <= '9'; i++, decimals++) {
-            if (decimals >= 3 && text[i] != '0') return false;
-            if (decimals < 3) part = part * 10 + (text[i] - '0');
-        }
-        if (decimals == 0) return false;
-        for (; decimals < 3; decimals++) part *= 10;
-    }
-    if (text[i] != '\0') return false;
-    *milli = whole * 1000 + part;
-    return *milli <= COVEY__PERCENT_ALL;
-}
-
-void covey__percent_format(int64_t milli, char out[16]) {
-    int size = snprintf(out, 16, "%" PRId64 ".%03" PRId64, milli / 1000, milli % 1000);
-    while (size > 0 && out[size - 1] == '0') out[--size] = '\0';
-    if (size > 0 && out[size - 1] == '.') out[--size] = '\0';
 }

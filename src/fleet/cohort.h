@@ -3,10 +3,10 @@
 #ifndef COVEY_FLEET_COHORT_H
 #define COVEY_FLEET_COHORT_H
 
+#include "bundle/draw.h"
 #include "fleet/store.h"
 
 #define COVEY__CLASS_COUNT 4
-#define COVEY__PERCENT_ALL 100000 /* thousandths of a percent */
 
 /* "name@version" into its parts (each COVEY__RELEASE_NAME_SIZE); false when it is not one, with a
  * valid name and a semantic version. */
@@ -18,11 +18,6 @@ int32_t covey__class_parse(const char *name);
 
 const char *covey__rollout_state_name(covey__rollout_state state);
 bool covey__rollout_state_parse(const char *name, covey__rollout_state *state);
-
-/* The device's place in a rollout, as a fraction of 2^64: it is in when this is below the
- * percentage. Depends on salt and id alone, so a higher percentage only adds devices. */
-uint64_t covey__cohort_draw(const uint8_t salt[16], const char *device_id);
-bool covey__cohort_within(uint64_t draw, int64_t percent_milli);
 
 typedef enum covey__verdict {
     COVEY__VERDICT_OFFER,
@@ -47,10 +42,5 @@ void covey__verdict_text(covey__verdict verdict, const covey__rollout_row *rollo
 
 /* Whether `a` goes before `b` when both would be offered: the higher version, then the newer. */
 bool covey__cohort_prefers(const covey__rollout_row *a, const covey__rollout_row *b);
-
-/* Thousandths of a percent from a decimal number as written ("12.5"); false when it is none, is
- * outside of 0 to 100, or has more than three decimals. Back: "12.5". */
-bool covey__percent_parse(const char *text, int64_t *milli);
-void covey__percent_format(int64_t milli, char out[16]);
 
 #endif
