@@ -80,20 +80,9 @@ void covey__product_run(const covey__product_ops *ops, const covey__product *p, 
         covey__product_run(covey__product_ops_##isa, p, r0, r1, next, scratch);                    \
     }
 
+#define ANY OP(any, scalar)
 const covey__product_ops covey__product_ops_scalar[COVEY__OP_COUNT] = {
-    FLOATS(scalar),
-    [COVEY__OP_Q8_0] = OP(q8_0, scalar),
-    [COVEY__OP_Q4_0] = OP(q4_0, scalar),
-    [COVEY__OP_Q6_K] = OP(q6_k, scalar),
-    [COVEY__OP_Q4_1] = OP(q4_1, scalar),
-    [COVEY__OP_Q5_0] = OP(q5_0, scalar),
-    [COVEY__OP_Q5_1] = OP(q5_1, scalar),
-    [COVEY__OP_IQ4_NL] = OP(iq4_nl, scalar),
-    [COVEY__OP_Q2_K] = OP(q2_k, scalar),
-    [COVEY__OP_Q3_K] = OP(q3_k, scalar),
-    [COVEY__OP_Q4_K] = OP(q4_k, scalar),
-    [COVEY__OP_Q5_K] = OP(q5_k, scalar),
-    [COVEY__OP_IQ4_XS] = OP(iq4_xs, scalar),
+    ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY,
 };
 
 #if COVEY_X86

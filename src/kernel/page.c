@@ -55,7 +55,7 @@ static void put_f32(float *k_page, float *v_page, int32_t head_dim, int32_t slot
 
 /* to_half of a row, without branches, so that compilers make SIMD of it: both ways of rounding are
  * computed (covey__f32_to_f16 says what they are). */
-static bool to_halves(const float *x, int32_t n, uint16_t *out) {
+static COVEY__NOINLINE bool to_halves(const float *x, int32_t n, uint16_t *out) {
     int32_t over = 0;
     for (int32_t i = 0; i < n; i++) {
         uint32_t bits = covey__f32_bits(x[i]), sign = bits >> 16 & 0x8000u;

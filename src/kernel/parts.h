@@ -219,7 +219,7 @@ void covey__few_q4_0_avx512(const covey__product *p, int32_t r0, int32_t r1, con
     COVEY__DECLARE_BOTH(q4_k, isa)                                                                 \
     COVEY__DECLARE_BOTH(q5_k, isa)                                                                 \
     COVEY__DECLARE_BOTH(iq4_xs, isa)
-COVEY__DECLARE_PRODUCTS(scalar)
+COVEY__DECLARE_BOTH(any, scalar) /* one for all types */
 COVEY__DECLARE_PRODUCTS(avx2)
 COVEY__DECLARE_PRODUCTS(avxvnni) /* the products of one token and of floats are those of AVX2 */
 COVEY__DECLARE_PRODUCTS(avx512)

@@ -81,8 +81,9 @@ static float dot_bf16(const uint8_t *w, const covey__act_row *a, int32_t columns
     return covey__tree16(partial);
 }
 
-static void matvec(const covey__weights *w, const covey__act_row *a, int32_t r0, int32_t r1,
-                   float *out) {
+void covey__matvec_any_scalar(const covey__weights *w, const covey__act_row *a, int32_t r0,
+                              int32_t r1, const uint8_t *next, float *out) {
+    (void)next;
     const covey__block_info *info = covey__block_info_get(w->type);
     for (int32_t r = r0; r < r1; r++) {
         const uint8_t *row = (const uint8_t *)w->data + (size_t)r * w->row_bytes;
@@ -111,38 +112,9 @@ static covey__act_row gather(const covey__activations *a, int32_t token, void *s
     return row;
 }
 
-static void matmul(const covey__product *p, int32_t r0, int32_t r1, void *scratch) {
+void covey__matmul_any_scalar(const covey__product *p, int32_t r0, int32_t r1, void *scratch) {
     for (int32_t t = 0; t < p->a->tokens; t++) {
         covey__act_row row = gather(p->a, t, scratch);
-        matvec(p->w, &row, r0, r1, p->out + (size_t)t * p->out_stride);
+        covey__matvec_any_scalar(p->w, &row, r0, r1, NULL, p->out + (size_t)t * p->out_stride);
     }
 }
-
-#define MATVEC(type)                                                                               \
-    void covey__matvec_##type##_scalar(const covey__weights *w, const covey__act_row *a,           \
-                                       int32_t r0, int32_t r1, const uint8_t *next, float *out) {  \
-        (void)next;                                                                                \
-        matvec(w, a, r0, r1, out);                                                                 \
-    }
-#define MATMUL(type)                                                                               \
-    void covey__matmul_##type##_scalar(const covey__product *p, int32_t r0, int32_t r1,            \
-                                       void *scratch) {                                            \
-        matmul(p, r0, r1, scratch);                                                                \
-    }
-#define BOTH(type) MATVEC(type) MATMUL(type)
-MATVEC(f32)
-MATVEC(f16)
-MATVEC(bf16)
-MATMUL(float)
-BOTH(q8_0)
-BOTH(q4_0)
-BOTH(q6_k)
-BOTH(q4_1)
-BOTH(q5_0)
-BOTH(q5_1)
-BOTH(iq4_nl)
-BOTH(q2_k)
-BOTH(q3_k)
-BOTH(q4_k)
-BOTH(q5_k)
-BOTH(iq4_xs)

@@ -33,8 +33,10 @@ typedef struct covey__long_upper {
     uint16_t upper[3];
 } covey__long_upper;
 
-extern const uint8_t covey__unicode_index[4352];
-extern const uint8_t covey__unicode_blocks[][128];
+/* Classes: the row of 1,024 code points, in it the block of 32, and in that two a byte. */
+extern const uint8_t covey__unicode_index[1088];
+extern const uint16_t covey__unicode_rows[][32];
+extern const uint8_t covey__unicode_blocks[][16];
 /* Code point, and what is left of its decomposition: one below U+10000 in `near`, else one to three
  * in `far`, a row each. Both sorted. */
 extern const uint16_t covey__unicode_near[][2];
@@ -52,7 +54,8 @@ static inline uint8_t covey__unicode_look_up(uint32_t code) {
     if (code > 0x10FFFF) {
         return COVEY__CLASS_NONE;
     }
-    uint8_t pair = covey__unicode_blocks[covey__unicode_index[code >> 8]][(code & 255) >> 1];
+    uint16_t block = covey__unicode_rows[covey__unicode_index[code >> 10]][code >> 5 & 31];
+    uint8_t pair = covey__unicode_blocks[block][(code & 31) >> 1];
     return code & 1 ? pair >> 4 : pair & 15;
 }
 
