@@ -29,9 +29,10 @@ typedef enum covey_kv_type {
 /* What an append does that does not fit in the context any more. */
 typedef enum covey_context_policy {
     COVEY_CONTEXT_ERROR = 0, /* COVEY_ERROR_CONTEXT_SIZE; nothing was appended */
-    COVEY_CONTEXT_SLIDE = 1  /* the session becomes another one, of its first keep_tokens tokens and
-                                the later half of the others (again the later half of those while it
-                                does not fit), recomputed from their new positions */
+    COVEY_CONTEXT_SLIDE = 1  /* whenever the context is full and a token comes, the session becomes
+                                another one, of its first keep_tokens tokens and the later half of
+                                the others, recomputed from their new positions. So it is, too, for
+                                many tokens in one append, whatever pieces they come in */
 } covey_context_policy;
 
 typedef struct covey_session_options {

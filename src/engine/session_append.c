@@ -10,21 +10,15 @@
 
 /* ---- Checks ---- */
 
-/* How many of the tokens after the kept ones stay when `token_count` more come; -1: they do not fit
- * whatever is dropped. */
-static int64_t slide_to(const covey_session *session, size_t token_count) {
-    size_t keep = (size_t)session->keep, context = (size_t)session->context;
-    if (keep > session->token_count) keep = session->token_count;
-    if (token_count > context - keep) return -1;
-    size_t rest = session->token_count - keep;
-    while (rest > context - keep - token_count) rest /= 2;
-    return (int64_t)rest;
+size_t covey__slide_dropped(size_t length, size_t keep, size_t context) {
+    size_t step = (context - keep + 1) / 2;
+    if (length <= context) return 0;
+    return (length - context + step - 1) / step * step;
 }
 
 bool covey__session_slides(const covey_session *session, size_t token_count) {
     return session->policy == COVEY_CONTEXT_SLIDE &&
-           token_count > (size_t)session->context - session->token_count &&
-           slide_to(session, token_count) >= 0;
+           token_count > (size_t)session->context - session->token_count;
 }
 
 static covey_status check_tokens(const covey_session *session, const covey_token *tokens,
@@ -49,24 +43,40 @@ static covey_status check_tokens(const covey_session *session, const covey_token
 
 /* ---- One session's tokens on their way ---- */
 
-static void slide(covey_session *session, size_t token_count) {
-    size_t rest = (size_t)slide_to(session, token_count);
-    size_t keep = (size_t)session->keep;
-    if (keep > session->token_count) keep = session->token_count;
-    memmove(session->tokens + keep, session->tokens + session->token_count - rest,
-            rest * sizeof *session->tokens);
+/* Drops `count` of the session's tokens behind the kept ones. */
+static void drop_held(covey_session *session, size_t count) {
+    size_t keep = (size_t)session->keep, rest = session->token_count - keep - count;
+    memmove(session->tokens + keep, session->tokens + keep + count, rest * sizeof *session->tokens);
     session->token_count = keep + rest;
     if (session->ready > keep) session->ready = keep;
     session->has_logits = false;
     covey__pages_drop(session, covey__pages_of(session->ready));
 }
 
-/* Puts the tokens behind the session's own, and makes the request for what must be computed. */
-static void begin(covey_session *session, const covey_token *tokens, size_t token_count,
-                  covey__request *request) {
-    if (covey__session_slides(session, token_count)) slide(session, token_count);
+/* Puts the tokens behind the session's own, sliding as if they came one by one: of a long piece,
+ * some may be gone before they were computed. Returns how many stand there. */
+static size_t place(covey_session *session, const covey_token *tokens, size_t token_count) {
+    size_t keep = (size_t)session->keep, held = session->token_count, skipped = 0;
+    if (covey__session_slides(session, token_count)) {
+        skipped = covey__slide_dropped(held + token_count, keep, (size_t)session->context);
+        size_t after = held > keep ? held - keep : 0, old = skipped < after ? skipped : after;
+        if (old > 0) drop_held(session, old);
+        skipped -= old;
+    }
+    covey_token *to = session->tokens + session->token_count;
+    size_t kept = held < keep ? keep - held : 0; /* new tokens that are among the kept ones */
+    if (kept > token_count) kept = token_count;
+    memcpy(to, tokens, kept * sizeof *to);
+    memcpy(to + kept, tokens + kept + skipped, (token_count - kept - skipped) * sizeof *to);
+    return token_count - skipped;
+}
+
+/* Puts the tokens behind the session's own, and makes the request for what must be computed.
+ * Returns how many will count as appended. */
+static size_t begin(covey_session *session, const covey_token *tokens, size_t token_count,
+                    covey__request *request) {
+    token_count = place(session, tokens, token_count);
     size_t total = session->token_count + token_count;
-    memcpy(session->tokens + session->token_count, tokens, token_count * sizeof *tokens);
     session->reused = 0;
     covey__prefix_find(session, total, false);
     covey__pages_prepare(session, session->ready, total);
@@ -76,6 +86,7 @@ static void begin(covey_session *session, const covey_token *tokens, size_t toke
                                 .position = (int32_t)session->ready,
                                 .wanted = 1,
                                 .logits = session->logits};
+    return token_count;
 }
 
 /* Counts the tokens if they were computed; else leaves the session as it was, but for what a slide
@@ -111,9 +122,9 @@ covey_status covey_session_append(covey_session *session, const covey_token *tok
     if (status != COVEY_OK) return covey__prefix(error, status, "session: append");
     if (token_count == 0) return COVEY_OK;
     covey__request request;
-    begin(session, tokens, token_count, &request);
+    size_t appended = begin(session, tokens, token_count, &request);
     covey__combine_run(session->model, &request, 1);
-    end(session, token_count, &request);
+    end(session, appended, &request);
     return outcome(&request, error, "session: append");
 }
 
@@ -271,11 +282,12 @@ covey_status covey_session_append_many(covey_session_part *parts, size_t part_co
     if (status != COVEY_OK) return covey__prefix(error, status, "session: append to many");
     covey_model *model = parts[0].session->model;
     covey__request requests[COVEY__MANY_MAX];
+    size_t appended[COVEY__MANY_MAX];
     for (size_t i = 0; i < part_count; i++)
-        begin(parts[i].session, parts[i].tokens, parts[i].token_count, &requests[i]);
+        appended[i] = begin(parts[i].session, parts[i].tokens, parts[i].token_count, &requests[i]);
     covey__combine_run(model, requests, (int32_t)part_count);
     for (size_t i = 0; i < part_count; i++) {
-        end(parts[i].session, parts[i].token_count, &requests[i]);
+        end(parts[i].session, appended[i], &requests[i]);
         parts[i].status = requests[i].status;
         if (status == COVEY_OK) status = outcome(&requests[i], error, "session: append to many");
     }

@@ -169,7 +169,7 @@ struct covey_session {
     int32_t batch;
     covey__kv_type kv;
     covey_context_policy policy;
-    int32_t keep;
+    int32_t keep; /* of a slide; less than the context. A backend sets it between appends */
     bool alone;
     int32_t adapter_count;
     covey__adapter_use adapter[COVEY_ADAPTERS_MAX]; /* held */
@@ -217,6 +217,9 @@ covey_status covey__session_new(const covey_session *like, covey_session **sessi
 const covey_token *covey__session_tokens(const covey_session *session, size_t *token_count);
 /* Takes the flag back: true once after each covey_session_cancel. */
 bool covey__session_take_cancel(covey_session *session);
+/* How many tokens of a stream of `length` a window has lost behind the first `keep`, which are less
+ * than the context: each time that it is full and one more comes, the older half of the others. */
+size_t covey__slide_dropped(size_t length, size_t keep, size_t context);
 /* Whether `token_count` more would make it slide. */
 bool covey__session_slides(const covey_session *session, size_t token_count);
 

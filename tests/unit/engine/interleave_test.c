@@ -117,25 +117,23 @@ static void close_slot(slot *s) {
     s->session = s->solo = NULL;
 }
 
-/* The tokens that a slide leaves, by its definition; false when it cannot make room. */
-static bool slide(slot *s, size_t count) {
-    size_t keep = (size_t)s->options.keep_tokens, context = (size_t)s->options.context_tokens;
-    if (s->options.context_policy != COVEY_CONTEXT_SLIDE) return false;
-    if (keep > s->count) keep = s->count;
-    size_t rest = s->count - keep;
-    while (rest > 0 && keep + rest + count > context) rest /= 2;
-    if (keep + rest + count > context) return false;
-    memmove(s->tokens + keep, s->tokens + s->count - rest, rest * sizeof *s->tokens);
-    s->count = keep + rest;
-    return true;
+/* One token by the definition: in a full context the older half of what is not kept goes first. */
+static void expect_token(slot *s, covey_token token) {
+    size_t keep = (size_t)s->options.keep_tokens;
+    if (s->count == (size_t)s->options.context_tokens) {
+        size_t rest = (s->count - keep) / 2;
+        memmove(s->tokens + keep, s->tokens + s->count - rest, rest * sizeof *s->tokens);
+        s->count = keep + rest;
+    }
+    s->tokens[s->count++] = token;
 }
 
 /* What an append must come to; the tokens are counted as the slot's if it succeeds. */
 static covey_status expect_append(slot *s, const covey_token *tokens, size_t count) {
-    if (s->count + count > (size_t)s->options.context_tokens && !slide(s, count))
+    if (s->count + count > (size_t)s->options.context_tokens &&
+        s->options.context_policy != COVEY_CONTEXT_SLIDE)
         return COVEY_ERROR_CONTEXT_SIZE;
-    memcpy(s->tokens + s->count, tokens, count * sizeof *tokens);
-    s->count += count;
+    for (size_t i = 0; i < count; i++) expect_token(s, tokens[i]);
     return COVEY_OK;
 }
 
@@ -191,7 +189,8 @@ static void generate(player *p, slot *s) {
     covey_generation_options options = COVEY_GENERATION_OPTIONS_INIT;
     options.sampling = &sampling;
     size_t room = (size_t)s->options.context_tokens - s->count, held = 0;
-    if (!covey_session_logits(s->session, NULL) || room < 12) return;
+    bool slides = s->options.context_policy == COVEY_CONTEXT_SLIDE;
+    if (!covey_session_logits(s->session, NULL) || (room < 12 && !slides)) return;
     options.tokens_max = (int32_t)(1 + draw(p, 10));
     sampling.temperature = 2.0f;
     sampling.seed = p->step;
@@ -228,13 +227,14 @@ static void fork_slot(player *p, slot *from, slot *to) {
 static void save_slot(player *p, slot *s) {
     covey_error error = {.message = ""};
     covey_session_options options = s->options;
+    const slot before = *s;
     must(covey_session_save(s->session, p->path, &error), &error);
     if (draw(p, 2)) append_slot(p, s); /* the file holds what was before */
     covey_session_close(s->session);
     options.kv_type = COVEY_KV_DEFAULT; /* the file's */
     must(covey_session_restore(p->model, &options, p->path, &s->session, &error), &error);
-    const covey_token *tokens = covey__session_tokens(s->session, &s->count);
-    memcpy(s->tokens, tokens, s->count * sizeof *tokens);
+    s->count = before.count; /* what the session held when it was saved, not what the file says */
+    memcpy(s->tokens, before.tokens, before.count * sizeof *s->tokens);
     check_slot(p, s, "restore");
 }
 

@@ -54,27 +54,54 @@ static void test_slide(void **state) {
     memcpy(expected, tokens, 10 * sizeof *tokens);
     memcpy(expected + 10, tokens + 55, 46 * sizeof *tokens);
     check_is(session, expected, 56);
-    append(session, tokens + 101, 80); /* 46: 23 do not fit, 11 do not, 5 do */
-    memcpy(expected + 10, tokens + 96, 85 * sizeof *tokens);
-    check_is(session, expected, 95);
-    append(session, tokens + 181, 90); /* nothing of the others stays */
-    memcpy(expected + 10, tokens + 181, 90 * sizeof *tokens);
-    check_is(session, expected, 100);
-    covey_error error = {.message = ""};
-    assert_int_equal(covey_session_append(session, tokens, 91, &error), COVEY_ERROR_CONTEXT_SIZE);
-    assert_int_equal(error.found, 191);
-    check_is(session, expected, 100);
+    append(session, tokens + 101, 80); /* 44 of them fill it; then 45 more go */
+    memcpy(expected + 10, tokens + 100, 81 * sizeof *tokens);
+    check_is(session, expected, 91);
+    append(session, tokens + 181, 219); /* five more halves, of which two never were in it */
+    memcpy(expected + 10, tokens + 325, 75 * sizeof *tokens);
+    check_is(session, expected, 85);
     covey_session_close(session);
+}
+
+/* A window is a function of all tokens that came, not of the pieces they came in. */
+static void test_slide_in_pieces(void **state) {
+    (void)state;
+    const int32_t keeps[] = {0, 1, 10, 33, 59}, contexts[] = {60, 61};
+    for (size_t k = 0; k < 5; k++)
+        for (size_t c = 0; c < 2; c++) {
+            covey_session *one = open_sliding(contexts[c], keeps[k]);
+            covey_session *pieces = open_sliding(contexts[c], keeps[k]), *whole = NULL;
+            uint64_t random = 7 * k + c + 1;
+            for (size_t at = 0; at < 300;) {
+                size_t count = 1 + next_random(&random) % (at % 3 ? 20 : 150);
+                if (count > 300 - at) count = 300 - at;
+                append(pieces, tokens + at, count);
+                for (size_t i = 0; i < count; i++) append(one, tokens + at + i, 1);
+                at += count;
+                whole = open_sliding(contexts[c], keeps[k]);
+                append(whole, tokens, at);
+                size_t held = 0;
+                covey_token copy[61];
+                const covey_token *found = covey__session_tokens(one, &held);
+                memcpy(copy, found, held * sizeof *copy);
+                assert_memory_equal(copy, tokens,
+                                    (held < (size_t)keeps[k] ? held : (size_t)keeps[k]) *
+                                        sizeof *tokens);
+                check_is(one, copy, held);
+                check_is(pieces, copy, held);
+                check_is(whole, copy, held);
+                covey_session_close(whole);
+            }
+            covey_session_close(one);
+            covey_session_close(pieces);
+        }
 }
 
 static void test_slide_short(void **state) {
     (void)state;
-    covey_error error = {.message = ""};
     covey_session *session = open_sliding(50, 40); /* fewer tokens held than are to be kept */
     append(session, tokens, 20);
-    assert_int_equal(covey_session_append(session, tokens, 31, &error), COVEY_ERROR_CONTEXT_SIZE);
-    append(session, tokens + 20, 30);
-    append(session, tokens + 50, 1);
+    append(session, tokens + 20, 31);
     covey_token expected[50];
     memcpy(expected, tokens, 40 * sizeof *tokens);
     memcpy(expected + 40, tokens + 45, 6 * sizeof *tokens);
@@ -221,9 +248,13 @@ static void test_many_pieces(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slide),           cmocka_unit_test(test_slide_short),
-        cmocka_unit_test(test_slide_cancelled), cmocka_unit_test(test_each_never_slides),
-        cmocka_unit_test(test_generate_slides), cmocka_unit_test(test_refuses_keep),
+        cmocka_unit_test(test_slide),
+        cmocka_unit_test(test_slide_short),
+        cmocka_unit_test(test_slide_in_pieces),
+        cmocka_unit_test(test_slide_cancelled),
+        cmocka_unit_test(test_each_never_slides),
+        cmocka_unit_test(test_generate_slides),
+        cmocka_unit_test(test_refuses_keep),
         cmocka_unit_test(test_many_pieces),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
