@@ -26,20 +26,22 @@ static inline covey_status add_loss(void *user, size_t index, const float *logit
     return COVEY_OK;
 }
 
-static inline double perplexity(const char *path, const char *text_path) {
+/* Control tokens count where the text spells them, as in llama.cpp's tools. */
+static inline double perplexity_of(const char *path, const char *text, size_t size,
+                                   size_t *positions) {
     covey_error error = {.message = ""};
-    size_t size, count = 0;
-    char *text = test_read(text_path, &size);
-    assert_non_null(text);
+    size_t count = 0;
     covey_runtime *runtime = open_runtime(1, NULL);
     covey_model *model = open_model(runtime, path);
+    covey_model_info info = COVEY_MODEL_INFO_INIT;
+    covey_model_describe(model, &info);
     covey_token *tokens = malloc((size + 16) * sizeof *tokens), input[WINDOW];
     assert_non_null(tokens);
-    must(covey_model_tokenize(model, text, size, false, tokens, size + 16, &count, &error), &error);
+    must(covey_model_tokenize(model, text, size, true, tokens, size + 16, &count, &error), &error);
     covey_session *session = open_session(model, WINDOW, 0);
     sum s = {NULL, 0.0, 0};
     for (size_t at = 0; at + WINDOW <= count; at += WINDOW) {
-        input[0] = 1;
+        input[0] = info.bos;
         memcpy(input + 1, tokens + at, (WINDOW - 1) * sizeof *input);
         s.targets = tokens + at;
         must(covey_session_truncate(session, 0, &error), &error);
@@ -49,9 +51,18 @@ static inline double perplexity(const char *path, const char *text_path) {
     covey_model_close(model);
     covey_runtime_close(runtime);
     free(tokens);
-    free(text);
-    assert_int_equal(s.count, 2048);
+    *positions = s.count;
     return exp(s.loss / (double)s.count);
+}
+
+static inline double perplexity(const char *path, const char *text_path) {
+    size_t size, positions;
+    char *text = test_read(text_path, &size);
+    assert_non_null(text);
+    double found = perplexity_of(path, text, size, &positions);
+    free(text);
+    assert_int_equal(positions, 2048);
+    return found;
 }
 
 #endif

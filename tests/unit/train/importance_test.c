@@ -1,6 +1,6 @@
 /* Importance matrices and what they are for: the same numbers for any number of threads, and
- * quantized models as good as llama.cpp's own. */
-#include "unit/engine/text_perplexity.h"
+ * texts that do not serve. That models stay good: quantize_quality_test.c. */
+#include "unit/engine/synthetic.h"
 
 #include "train/importance.h"
 #include <covey/train.h>
@@ -82,37 +82,10 @@ static void texts_that_do_not_serve(void **state) {
     assert_null(test_read(out, &size));
 }
 
-/* Perplexity of the same text, with the same engine, of the files that llama.cpp v0.5.0 quantizes
- * from the same model. */
-static void as_good_as_llama_cpps(void **state) {
-    (void)state;
-    static const struct {
-        covey_weight_type type;
-        double theirs;
-    } cases[] = {{COVEY_WEIGHT_Q8_0, 18.610290},   {COVEY_WEIGHT_Q6_K, 18.614025},
-                 {COVEY_WEIGHT_Q5_K_M, 18.740313}, {COVEY_WEIGHT_Q4_K_M, 18.731681},
-                 {COVEY_WEIGHT_Q4_0, 18.740493},   {COVEY_WEIGHT_Q3_K_M, 19.210215},
-                 {COVEY_WEIGHT_Q2_K, 20.399724}};
-    char model[1024], text[1024];
-    TEST_SHARED_OR_SKIP(model_path, "data/models/stories3M.gguf");
-    snprintf(model, sizeof model, "%s", model_path);
-    TEST_SHARED_OR_SKIP(text_path, "data/text/stories.txt");
-    snprintf(text, sizeof text, "%s", text_path);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        covey_error error = {.message = ""};
-        must(quantize(model, in_folder("q.gguf"), cases[i].type, NULL, 2, NULL, &error), &error);
-        double ours = perplexity(in_folder("q.gguf"), text);
-        if (ours > 1.01 * cases[i].theirs)
-            fail_msg("type %d: expected at most 1 %% above %g, found %g", (int)cases[i].type,
-                     cases[i].theirs, ours);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_change_no_byte),
         cmocka_unit_test(texts_that_do_not_serve),
-        cmocka_unit_test(as_good_as_llama_cpps),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
