@@ -35,7 +35,15 @@ typedef struct covey_backend_report {
     uint64_t weight_bytes;
     int32_t embedding_width; /* floats of a vector; 0 where it makes none */
     bool generates;          /* answers, too; an encoder makes vectors alone */
+    bool takes_tools;        /* covey_chat.tools_json reaches the model; where not, the caller tells
+                                it of them in a message */
 } covey_backend_report;
+
+/* A text for covey_backend_embed_texts, borrowed for the call. Frozen: it stands in arrays. */
+typedef struct covey_backend_text {
+    const char *text;
+    size_t text_size;
+} covey_backend_text;
 
 /* A request: messages through the chat template, or, where `prompt` is set, that text as it is. */
 typedef struct covey_request {
@@ -95,6 +103,11 @@ typedef struct covey_backend_table {
     covey_status (*embed)(void *user, const char *text, size_t text_size, float *vector,
                           size_t *token_count, covey_error *error);
     size_t (*token_bytes)(void *user, covey_token token, char *bytes, size_t capacity);
+    /* May be NULL, or behind the end of an older table; then `embed` is called for each text. As
+     * covey_backend_embed_texts. */
+    covey_status (*embed_texts)(void *user, const covey_backend_text *texts, size_t text_count,
+                                float *vectors, size_t *token_counts, size_t *failed_text,
+                                covey_error *error);
 } covey_backend_table;
 
 /* A backend over a maker's table, which is copied. The backend is counted: conversations hold it,
@@ -151,6 +164,13 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_count_tokens(covey_backend *
 COVEY_API COVEY_MUST_USE covey_status covey_backend_embed(covey_backend *backend, const char *text,
                                                           size_t text_size, float *vector,
                                                           size_t *token_count, covey_error *error);
+/* The same for several texts, in as few passes over the weights as the backend can: `vectors` gets
+ * text_count vectors, one after the other, `token_counts` as many numbers. On failure `failed_text`
+ * (may be NULL) gets the index of the text that the error is about, or text_count. Memory is
+ * taken for the call. Any thread. */
+COVEY_API COVEY_MUST_USE covey_status covey_backend_embed_texts(
+    covey_backend *backend, const covey_backend_text *texts, size_t text_count, float *vectors,
+    size_t *token_counts, size_t *failed_text, covey_error *error);
 /* The bytes of a token, at most `capacity` of them; returns their number, 0 for a control token or
  * where the backend does not tell. Any thread. */
 COVEY_API size_t covey_backend_token_bytes(covey_backend *backend, covey_token token, char *bytes,

@@ -74,12 +74,13 @@ typedef struct covey_model_info {
      * does not add: BOS or [CLS], EOS or [SEP]; -1 for none. */
     covey_token text_begin, text_end;
     bool generates; /* false: an encoder, which opens no session and gives embeddings alone */
-    covey_pooling pooling; /* of covey_model_embed where its options leave it to the model */
+    covey_pooling pooling;    /* of covey_model_embed where its options leave it to the model */
+    bool chat_template_tools; /* the chat template shows a conversation's tools to the model */
 } covey_model_info;
 #define COVEY_MODEL_INFO_INIT                                                                      \
     {                                                                                              \
         sizeof(covey_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, false,    \
-            -1, -1, false, COVEY_POOLING_MEAN                                                      \
+            -1, -1, false, COVEY_POOLING_MEAN, false                                               \
     }
 /* Fills `info`, up to the size it was made with. Any thread. */
 COVEY_API void covey_model_describe(const covey_model *model, covey_model_info *info);

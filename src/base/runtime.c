@@ -8,6 +8,7 @@
 #include "base/error.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,11 +63,16 @@ static covey_status choose_isa(const char *asked, covey__isa *isa, covey_error *
         *isa = each;
         return COVEY_OK;
     }
-    char shown[64];
+    char shown[64], here[128] = "";
+    for (covey__isa each = COVEY__ISA_SCALAR; each < COVEY__ISA_COUNT; each++) {
+        size_t used = strlen(here);
+        if (covey__cpu_has(each))
+            snprintf(here + used, sizeof here - used, "%s%s", used ? ", " : "",
+                     covey__isa_name(each));
+    }
     return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                       "%s: expected \"scalar\", \"avx2\", \"avx-vnni\", \"avx512\", \"sse4.1\", "
-                       "\"neon\", \"neon-dotprod\", \"neon-i8mm\" or \"wasm\", found \"%s\"",
-                       from, covey__printable(asked, strlen(asked), shown, sizeof shown));
+                       "%s: found \"%s\", but there are here: %s", from,
+                       covey__printable(asked, strlen(asked), shown, sizeof shown), here);
 }
 
 /* What the options lend, into `runtime`; `env` pointers come last, since they point inside. */

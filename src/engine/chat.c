@@ -53,6 +53,34 @@ static covey_status render(const covey_model *model, const covey_chat *chat, cov
     return status;
 }
 
+bool covey__chat_shows_tools(const covey_model *model, const covey__template *chat) {
+    static const char conversation[] = "[{\"role\":\"user\",\"content\":\"hello\"}]";
+    static const char tools[] =
+        "[{\"type\":\"function\",\"function\":{\"name\":\"covey_probe\",\"description\":"
+        "\"tries\",\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":"
+        "\"string\",\"description\":\"any\"}},\"required\":[\"x\"]}}}]";
+    covey__template_input input = COVEY__TEMPLATE_INPUT_INIT;
+    covey_chat asked = COVEY_CHAT_INIT;
+    covey__rendered written = {.spans = NULL};
+    covey__arena arena;
+    covey_error why = {.message = ""};
+    asked.messages_json = conversation;
+    asked.messages_json_size = sizeof conversation - 1;
+    asked.tools_json = tools;
+    asked.tools_json_size = sizeof tools - 1;
+    input.from_api = input.add_generation_prompt = true;
+    input.now_ms = 0;
+    covey__arena_init(&arena, model->env, CHAT_MEMORY_MAX);
+    bool shown = false;
+    if (read_chat(&arena, &asked, &input, &why) == COVEY_OK) {
+        if (covey__template_render(chat, &input, &written, &why) == COVEY_OK)
+            shown = written.text.data && strstr(written.text.data, "covey_probe");
+        covey__rendered_free(&written);
+    }
+    covey__arena_free(&arena);
+    return shown;
+}
+
 covey_status covey_model_render_conversation(const covey_model *model, const covey_chat *chat,
                                              covey_token *tokens, size_t capacity,
                                              size_t *token_count, covey_error *error) {

@@ -99,6 +99,7 @@ struct covey_model {
     size_t token_bytes_max;           /* of the longest token */
     covey__template *chat;            /* NULL: none, or one that cannot be run */
     covey__template *chat_with_tools; /* where the model has another for them; else NULL */
+    bool chat_takes_tools;            /* tools of a conversation are shown to the model */
     covey_error chat_error;           /* why `chat` cannot */
     const char *name;
     const char *quantization;
@@ -143,6 +144,8 @@ bool covey__tensors_find_non_finite(const covey_model *model, char *name, size_t
  * keep the model from opening: covey_model_render_chat says then what it lacks. */
 covey_status covey__vocabulary_load(covey_model *model, covey_error *error) COVEY_MUST_USE;
 void covey__vocabulary_free(covey_model *model);
+/* Whether what the template writes tells the model of a conversation's tools. Tried out. */
+bool covey__chat_shows_tools(const covey_model *model, const covey__template *chat);
 
 /* ---- Workspace ---- */
 

@@ -220,8 +220,8 @@ covey_status covey__model_generates(const covey_model *model, covey_error *error
                            "the model was opened for its vocabulary alone; open it whole");
     if (model->architecture->is_encoder)
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "the model is an encoder (%s): it gives embeddings "
-                           "(covey_model_embed), and generates nothing",
+                           "the model is an encoder (%s): it gives embeddings and writes no text; "
+                           "ask it for those, or take a model that answers",
                            model->architecture_name);
     return COVEY_OK;
 }
@@ -247,6 +247,7 @@ void covey_model_describe(const covey_model *model, covey_model_info *info) {
     full.bos = specials.bos;
     full.eos = specials.eos;
     full.has_chat_template = model->chat != NULL;
+    full.chat_template_tools = model->chat_takes_tools;
     full.load_ms = model->load_ms;
     full.adds_bos = specials.add_bos;
     full.generates = model->architecture && !model->architecture->is_encoder;

@@ -120,6 +120,28 @@ covey_status covey_backend_embed(covey_backend *backend, const char *text, size_
     return backend->table.embed(backend->table.user, text, text_size, vector, token_count, error);
 }
 
+covey_status covey_backend_embed_texts(covey_backend *backend, const covey_backend_text *texts,
+                                       size_t text_count, float *vectors, size_t *token_counts,
+                                       size_t *failed_text, covey_error *error) {
+    const covey_backend_table *table = &backend->table;
+    covey_backend_report report = {.size = sizeof report};
+    covey_status status = COVEY_OK;
+    size_t unwanted;
+    if (!failed_text) failed_text = &unwanted;
+    *failed_text = text_count;
+    if (table->embed_texts)
+        return table->embed_texts(table->user, texts, text_count, vectors, token_counts,
+                                  failed_text, error);
+    covey_backend_get_report(backend, &report);
+    for (size_t i = 0; i < text_count && !status; i++) {
+        status = covey_backend_embed(backend, texts[i].text, texts[i].text_size,
+                                     vectors + i * (size_t)report.embedding_width, &token_counts[i],
+                                     error);
+        if (status) *failed_text = i;
+    }
+    return status;
+}
+
 size_t covey_backend_token_bytes(covey_backend *backend, covey_token token, char *bytes,
                                  size_t capacity) {
     if (!backend->table.token_bytes) return 0;

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TOKENS_AROUND 16 /* room for what stands before and behind an embedded text */
+
 typedef struct local_backend {
     const covey__env *env;
     covey_runtime *runtime;
@@ -55,6 +57,7 @@ static void local_report(void *user, covey_backend_report *report) {
     full.weight_bytes = local->info.weight_bytes;
     full.embedding_width = local->info.embedding_width;
     full.generates = local->info.generates;
+    full.takes_tools = local->info.chat_template_tools;
     memcpy(report, &full, size < sizeof full ? size : sizeof full);
 }
 
@@ -197,18 +200,64 @@ static void local_cancel(void *user, void *conversation) {
     covey_session_cancel(((local_conversation *)conversation)->session);
 }
 
+/* The tokens of texts, one text behind the other. */
+typedef struct embedded_texts {
+    covey_token *tokens;
+    size_t capacity, used;
+    covey_embedding_input *inputs;
+} embedded_texts;
+
+static covey_status tokenize_texts(local_backend *local, const covey_backend_text *texts,
+                                   size_t text_count, size_t *token_counts, embedded_texts *all,
+                                   size_t *failed, covey_error *error) {
+    const size_t most = (size_t)local->info.context_tokens_max;
+    for (size_t i = 0; i < text_count; i++) {
+        covey_token *to = all->tokens + all->used;
+        covey_status status =
+            covey_embedding_tokenize(local->model, texts[i].text, texts[i].text_size, to,
+                                     all->capacity - all->used, &token_counts[i], error);
+        if (!status && token_counts[i] > most)
+            status = covey__fail_sizes(error, COVEY_ERROR_CONTEXT_SIZE, (int64_t)most,
+                                       (int64_t)token_counts[i],
+                                       "%zu tokens, and the model takes %zu: cut it into shorter "
+                                       "texts",
+                                       token_counts[i], most);
+        *failed = i;
+        if (status) return status;
+        all->inputs[i] = (covey_embedding_input){to, token_counts[i]};
+        all->used += token_counts[i];
+    }
+    return COVEY_OK;
+}
+
+static covey_status local_embed_texts(void *user, const covey_backend_text *texts,
+                                      size_t text_count, float *vectors, size_t *token_counts,
+                                      size_t *failed_text, covey_error *error) {
+    local_backend *local = user;
+    embedded_texts all = {0};
+    for (size_t i = 0; i < text_count; i++)
+        all.capacity += texts[i].text_size + TOKENS_AROUND; /* a token is a byte at least */
+    all.tokens = covey__calloc(local->env, all.capacity + 1, sizeof *all.tokens);
+    all.inputs = covey__calloc(local->env, text_count + 1, sizeof *all.inputs);
+    covey_status status = COVEY_OK;
+    if (!all.tokens || !all.inputs)
+        status = covey__no_memory(error, "tokens", all.capacity * sizeof *all.tokens);
+    *failed_text = text_count;
+    if (!status)
+        status = tokenize_texts(local, texts, text_count, token_counts, &all, failed_text, error);
+    if (!status) *failed_text = text_count;
+    if (!status)
+        status = covey_model_embed(local->model, NULL, all.inputs, text_count, vectors, error);
+    covey__free(local->env, all.tokens);
+    covey__free(local->env, all.inputs);
+    return status;
+}
+
 static covey_status local_embed(void *user, const char *text, size_t text_size, float *vector,
                                 size_t *token_count, covey_error *error) {
-    local_backend *local = user;
-    size_t capacity = text_size + 16;
-    covey_token *tokens = covey__calloc(local->env, capacity, sizeof *tokens);
-    if (!tokens) return covey__no_memory(error, "tokens", capacity * sizeof *tokens);
-    covey_status status = covey_embedding_tokenize(local->model, text, text_size, tokens, capacity,
-                                                   token_count, error);
-    covey_embedding_input input = {tokens, *token_count};
-    if (!status) status = covey_model_embed(local->model, NULL, &input, 1, vector, error);
-    covey__free(local->env, tokens);
-    return status;
+    const covey_backend_text one = {text, text_size};
+    size_t failed = 0;
+    return local_embed_texts(user, &one, 1, vector, token_count, &failed, error);
 }
 
 static size_t local_token_bytes(void *user, covey_token token, char *bytes, size_t capacity) {
@@ -264,7 +313,8 @@ covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_
     covey_backend_table table = {
         sizeof table,       local,         local_available, local_report,
         local_count_tokens, local_open,    local_close,     local_generate,
-        local_cancel,       local_destroy, local_embed,     local_token_bytes};
+        local_cancel,       local_destroy, local_embed,     local_token_bytes,
+        local_embed_texts};
     covey_status status = covey_backend_new(runtime, &table, backend, error);
     if (status)
         covey__free(env, local);

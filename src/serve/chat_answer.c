@@ -83,6 +83,17 @@ static void tool_calls(covey__json_writer *json, const covey__answer_head *head,
     covey__json_end_array(json);
 }
 
+/* Something began as a call and is none: which, and why. */
+static void tool_fault(covey__json_writer *json, const covey__choice *choice) {
+    if (!choice->fault || !choice->fault->code) return;
+    covey__json_name(json, "tool_call_error");
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "code", choice->fault->code);
+    covey__json_member_string(json, "tool", *choice->fault->tool ? choice->fault->tool : NULL);
+    covey__json_member_string(json, "message", choice->fault->message);
+    covey__json_end_object(json);
+}
+
 static void whole_choice(covey__json_writer *json, const covey__answer_head *head,
                          const covey__choice *choice) {
     covey__json_begin_object(json);
@@ -104,6 +115,7 @@ static void whole_choice(covey__json_writer *json, const covey__answer_head *hea
     }
     covey__logprobs_put(json, choice->logprobs);
     covey__json_member_string(json, "finish_reason", finish_reason(choice));
+    tool_fault(json, choice);
     covey__json_end_object(json);
 }
 
@@ -154,6 +166,7 @@ static void chunk_choice(covey__json_writer *json, const covey__answer_head *hea
     }
     covey__logprobs_put(json, choice->logprobs);
     covey__json_member_string(json, "finish_reason", reason);
+    if (reason) tool_fault(json, choice);
     covey__json_end_object(json);
 }
 
@@ -193,8 +206,8 @@ void covey__answer_end(covey__buffer *out, const covey__answer_head *head, const
     covey__buffer_text(out, "data: [DONE]\n\n");
 }
 
-void covey__answer_error(covey__buffer *out, int http_status, const char *code,
-                         const char *message) {
+void covey__answer_error(covey__buffer *out, int http_status, const char *code, const char *message,
+                         const char *param) {
     covey__json_writer json;
     covey__json_writer_init(&json, out, false);
     covey__json_begin_object(&json);
@@ -203,7 +216,7 @@ void covey__answer_error(covey__buffer *out, int http_status, const char *code,
     covey__json_member_string(&json, "message", message);
     covey__json_member_string(&json, "type",
                               http_status < 500 ? "invalid_request_error" : "server_error");
-    covey__json_member_string(&json, "param", NULL);
+    covey__json_member_string(&json, "param", param);
     covey__json_member_string(&json, "code", code);
     covey__json_end_object(&json);
     covey__json_end_object(&json);

@@ -42,8 +42,8 @@ static covey_status from_format(covey_runtime *runtime, const covey__json *forma
     return from_schema(runtime, schema, guide, error);
 }
 
-static covey_status from_tools(covey_runtime *runtime, const covey__tools *tools,
-                               covey_guide **guide, covey_error *error) {
+covey_status covey__chat_calls_read(covey_runtime *runtime, const covey__tools *tools,
+                                    covey_guide **guide, covey_error *error) {
     covey__buffer text;
     covey__buffer_init(&text, covey__runtime_env(runtime), COVEY__SERVE_BODY_MAX);
     covey__tools_put_schema(tools, &text);
@@ -64,7 +64,7 @@ covey_status covey__chat_guide_read(covey_runtime *runtime, const covey__json *f
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "response_format, grammar and a required tool say each what the answer "
                            "looks like; give one of them");
-    if (forced) return from_tools(runtime, tools, guide, error);
+    if (forced) return covey__chat_calls_read(runtime, tools, guide, error);
     if (format) {
         covey_status status = from_format(runtime, format, guide, error);
         return status ? covey__prefix(error, status, "response_format") : COVEY_OK;
@@ -74,5 +74,5 @@ covey_status covey__chat_guide_read(covey_runtime *runtime, const covey__json *f
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "grammar: expected GBNF text");
     covey_status status =
         covey_guide_new_gbnf(runtime, grammar->text, grammar->size, NULL, guide, error);
-    return status ? covey__prefix(error, status, "grammar") : COVEY_OK;
+    return status; /* its prefix is the member's name */
 }

@@ -131,6 +131,8 @@ covey_status covey__chat_messages_read(covey__arena *arena, const covey__json *l
         covey_status status = check(arena, message, i, &read[i], &rich, error);
         if (status) return status;
     }
+    out->said = list;
+    out->messages = read;
     if (rich) {
         out->request.chat = &out->chat;
         return to_json(arena, list, read, &out->chat, error);

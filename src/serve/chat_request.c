@@ -286,6 +286,9 @@ static covey_status fill(covey_runtime *runtime, covey__chat_request *out, const
     if (!status && present(root, "model") && present(root, "model")->kind != COVEY__JSON_STRING)
         status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "model: expected a string");
     if (!status) status = chat ? chat_of(root, out, error) : plain_of(root, out, error);
+    if (!status && out->tools.choice == COVEY__TOOLS_AUTO)
+        status = covey__chat_calls_read(runtime, &out->tools, &out->calls, error);
+    out->tools.calls = out->calls;
     if (!status)
         status = covey__chat_guide_read(runtime, present(root, "response_format"),
                                         present(root, "grammar"), &out->tools, &out->guide, error);
@@ -307,6 +310,28 @@ covey_status covey__chat_request_parse(covey_runtime *runtime, const char *body,
 
 void covey__chat_request_free(covey__chat_request *request) {
     covey_guide_free(request->guide);
-    request->guide = NULL;
+    covey_guide_free(request->calls);
+    request->guide = request->calls = NULL;
     covey__arena_free(&request->arena);
+}
+
+const char *covey__param_of(const char *const *members, const char *message,
+                            char param[COVEY__PARAM_MAX]) {
+    static const char in_path[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.[]-$";
+    bool quoted = *message == '"'; /* a name that is not known */
+    const char *from = message + quoted;
+    size_t size = quoted ? strcspn(from, "\"") : strspn(from, in_path);
+    size_t first = strcspn(from, ".[: ,\"");
+    if (!size || size >= COVEY__PARAM_MAX) return NULL;
+    memcpy(param, from, size);
+    param[first < size ? first : size] = 0;
+    if (!quoted && !listed(members, param)) return NULL;
+    memcpy(param, from, size);
+    param[size] = 0;
+    return param;
+}
+
+const char *covey__chat_request_param(const char *message, char param[COVEY__PARAM_MAX]) {
+    return covey__param_of(known, message, param);
 }

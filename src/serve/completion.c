@@ -30,6 +30,7 @@ typedef struct job {
     covey__answer_head head;
     int32_t index; /* of the answer at hand */
     covey__logprobs notes[COVEY__SERVE_ANSWERS_MAX];
+    covey__tool_fault faults[COVEY__SERVE_ANSWERS_MAX];
     char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
     int64_t start_us;
 } job;
@@ -87,6 +88,13 @@ static covey_status job_run(job *work, covey_answer *sum, covey_error *error, co
     count_answer(count, sum);
     covey__histogram_add_us(&count->request, covey__monotonic_us() - work->start_us);
     return status;
+}
+
+/* What a client may change where the model refuses a request: the prompt is too long, or the
+ * template does not take it. */
+static const char *fault_of(const job *work, covey_status status) {
+    if (status != COVEY_ERROR_CONTEXT_SIZE && status != COVEY_ERROR_INVALID_ARGUMENT) return NULL;
+    return work->head.chat ? "messages" : "prompt";
 }
 
 static void job_end(job *work, covey_status status) {
@@ -162,7 +170,8 @@ static covey__choice whole_choice(whole *out, int32_t index) {
     if (said < text->size)
         choice.call_count =
             covey__tools_calls(&work->request.tools, &work->request.arena, choice.text + said,
-                               text->size - said, &choice.calls);
+                               text->size - said, &choice.calls, &work->faults[index]);
+    choice.fault = &work->faults[index];
     if (choice.call_count) choice.text_size = said;
     return choice;
 }
@@ -201,8 +210,8 @@ static enum MHD_Result answer_whole(job *work, struct MHD_Connection *connection
         result = covey__reply_error(server, connection, 500, "no_memory",
                                     "the answer is too large to send whole; stream it");
     else if (status)
-        result = covey__reply_error(server, connection, covey__answer_http_status(status),
-                                    covey__answer_code(status), error.message);
+        result =
+            covey__reply_failure(server, connection, status, error.message, fault_of(work, status));
     else
         result = send_whole(&out, connection, &sum);
     for (int32_t i = 0; i < work->request.answers; i++) covey__buffer_free(&out.texts[i]);
@@ -299,8 +308,10 @@ static void stream_ended(void *user, const covey_answer *answer) {
     covey__choice last = {.answer = answer};
     if (out->held.size) {
         covey__choice rest = {0};
-        rest.call_count = covey__tools_calls(&work->request.tools, &work->request.arena,
-                                             out->held.data, out->held.size, &rest.calls);
+        rest.call_count =
+            covey__tools_calls(&work->request.tools, &work->request.arena, out->held.data,
+                               out->held.size, &rest.calls, &work->faults[work->index]);
+        last.fault = &work->faults[work->index];
         if (!rest.call_count) {
             rest.text = out->held.data;
             rest.text_size = out->held.size;
@@ -335,7 +346,7 @@ static void *stream_run(void *user) {
     } else if (status) {
         covey__buffer_text(&event, "data: ");
         covey__answer_error(&event, covey__answer_http_status(status), covey__answer_code(status),
-                            error.message);
+                            error.message, fault_of(work, status));
         covey__buffer_text(&event, "\n\n");
     } else {
         covey__answer_end(&event, &work->head, &sum, work->request.include_usage);
@@ -440,9 +451,8 @@ static enum MHD_Result answer_stream(job *begun, struct MHD_Connection *connecti
         return MHD_NO;
     }
     if (out->failed) {
-        enum MHD_Result refused =
-            covey__reply_error(server, connection, covey__answer_http_status(out->failed),
-                               covey__answer_code(out->failed), out->error.message);
+        enum MHD_Result refused = covey__reply_failure(
+            server, connection, out->failed, out->error.message, fault_of(&out->work, out->failed));
         stream_free(out);
         return refused;
     }
@@ -467,9 +477,16 @@ static bool id_valid(const char *id) {
            strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == size;
 }
 
+static bool takes_tools(const covey__serve_slot *slot) {
+    covey_backend_report report = {.size = sizeof report};
+    covey_backend_get_report(slot->served->backend, &report);
+    return report.takes_tools;
+}
+
 enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connection *connection,
                                          bool chat, const char *body, size_t body_size) {
     job work = {0};
+    char param[COVEY__PARAM_MAX];
     covey_error error = {0};
     covey__serve_slot *slot = NULL;
     const char *id =
@@ -485,12 +502,14 @@ enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connec
                                            &error);
     if (!status) {
         status = covey__conversations_take(&server->pool, id ? id : "", &slot, &error);
+        if (!status && !takes_tools(slot)) status = covey__chat_teach_tools(&work.request, &error);
+        if (status && slot) covey__conversations_give(&server->pool, slot, false);
         if (status) covey__chat_request_free(&work.request);
     }
     if (status) {
         covey__counter_add(&server->counters.requests_refused, 1);
-        return covey__reply_error(server, connection, covey__answer_http_status(status),
-                                  covey__answer_code(status), error.message);
+        return covey__reply_failure(server, connection, status, error.message,
+                                    covey__chat_request_param(error.message, param));
     }
     job_begin(&work, server, slot, chat);
     return work.request.stream ? answer_stream(&work, connection) : answer_whole(&work, connection);

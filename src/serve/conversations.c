@@ -75,6 +75,10 @@ static int32_t busy_count(const covey__conversations *pool) {
     return count;
 }
 
+static bool has_turn(const covey__conversations *pool) {
+    return busy_count(pool) + pool->embedding_count < pool->parallel_max;
+}
+
 static bool any_busy(const covey__conversations *pool) {
     return busy_count(pool) > 0;
 }
@@ -239,7 +243,7 @@ covey_status covey__conversations_take(covey__conversations *pool, const char *i
             break;
         }
         sweep(pool);
-        found = busy_count(pool) < pool->parallel_max ? choose(pool, id) : NULL;
+        found = has_turn(pool) ? choose(pool, id) : NULL;
         if (found) status = found->conversation ? COVEY_OK : open_in(pool, found, id, error);
         if (status != COVEY_ERROR_BUSY) break;
         if (waited) {
@@ -263,6 +267,40 @@ void covey__conversations_give(covey__conversations *pool, covey__serve_slot *sl
     slot->used = ++pool->uses;
     if (broken) slot_close(slot);
     sweep(pool);
+    pthread_cond_broadcast(&pool->freed);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+covey_status covey__conversations_enter(covey__conversations *pool, covey__served **served,
+                                        covey_error *error) {
+    struct timespec end = at_us(covey__monotonic_us() + pool->queue_timeout_us);
+    bool waited = false;
+    covey_status status = COVEY_OK;
+    *served = NULL;
+    pthread_mutex_lock(&pool->mutex);
+    while (!pool->closing && pool->current && !has_turn(pool) && !waited)
+        waited = pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) == ETIMEDOUT;
+    if (pool->closing)
+        status = covey__fail(error, COVEY_ERROR_BUSY, "the server is stopping");
+    else if (!pool->current)
+        status = covey__fail(error, COVEY_ERROR_NOT_FOUND,
+                             "no model is loaded yet; try again when /health says ok");
+    else if (!has_turn(pool))
+        status = covey__fail(error, COVEY_ERROR_BUSY,
+                             "as many answers as there may be are computed; try again in a moment");
+    if (!status) {
+        *served = pool->current;
+        pool->current->references++;
+        pool->embedding_count++;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return status;
+}
+
+void covey__conversations_done(covey__conversations *pool, covey__served *served) {
+    pthread_mutex_lock(&pool->mutex);
+    pool->embedding_count--;
+    served_drop(served);
     pthread_cond_broadcast(&pool->freed);
     pthread_mutex_unlock(&pool->mutex);
 }

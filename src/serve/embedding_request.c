@@ -7,7 +7,11 @@
 
 #include <string.h>
 
-#define TEXTS_MAX 2048
+#define TEXTS_MAX   2048
+#define BATCH_TEXTS 64 /* that the backend embeds at once: then it is looked who still waits */
+
+static const char *const members[] = {"model",      "input", "encoding_format",
+                                      "dimensions", "user",  NULL};
 
 typedef struct asked {
     covey__arena arena;
@@ -15,11 +19,25 @@ typedef struct asked {
     size_t count;
     bool base64;
     const covey__conversations *pool;
+    covey__served *served;
+    size_t width; /* floats of a vector */
     int socket;
 } asked;
 
+typedef struct batch {
+    covey_backend_text *texts;
+    float *vectors;
+    size_t *counts; /* of tokens */
+} batch;
+
 static bool is_text(const covey__json *node) {
     return node && node->kind == COVEY__JSON_STRING;
+}
+
+static bool listed(const char *name) {
+    const char *const *at = members;
+    while (*at && strcmp(*at, name)) at++;
+    return *at != NULL;
 }
 
 static covey_status read_input(const covey__json *input, asked *out, covey_error *error) {
@@ -42,13 +60,16 @@ static covey_status read_input(const covey__json *input, asked *out, covey_error
 
 static covey_status parse(asked *out, const char *body, size_t size, int32_t width,
                           covey_error *error) {
-    static const char *const names[] = {"model",      "input", "encoding_format",
-                                        "dimensions", "user",  NULL};
     const covey__json *root = NULL;
     covey__json_limits limits = {COVEY__SERVE_BODY_MAX, 16, 10000};
     covey_status status = covey__json_parse(&out->arena, body, size, limits, &root, error);
-    if (!status) status = covey__json_only(root, "", names, error);
     if (status) return status;
+    if (root->kind != COVEY__JSON_OBJECT)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "the body is not a JSON object");
+    for (const covey__json *node = root->child; node; node = node->next)
+        if (node->kind != COVEY__JSON_NULL && !listed(node->name))
+            return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                               "\"%.64s\" is not supported here; leave it out", node->name);
     const covey__json *format = covey__json_get(root, "encoding_format");
     const covey__json *dimensions = covey__json_get(root, "dimensions");
     int64_t wanted = width;
@@ -106,29 +127,54 @@ static void put_vector(covey__json_writer *json, size_t index, const float *vect
     covey__json_end_object(json);
 }
 
-static covey_status put_answer(const asked *in, const covey__served *served, size_t width,
-                               float *vector, covey__buffer *out, covey_error *error) {
+/* How a request ended, for the counters. */
+typedef enum outcome { REFUSED, FAILED, CANCELLED } outcome;
+
+/* The vectors of the texts from `text` on, as many as make one batch, into `out`. */
+static covey_status put_batch(const asked *in, const batch *room, const covey__json *text,
+                              size_t first, size_t count, covey__json_writer *json,
+                              covey_error *error) {
+    size_t failed = count;
+    for (size_t i = 0; i < count; i++, text = text->next)
+        room->texts[i] = (covey_backend_text){text->text, text->size};
+    covey_status status = covey_backend_embed_texts(in->served->backend, room->texts, count,
+                                                    room->vectors, room->counts, &failed, error);
+    if (status)
+        return failed < count ? covey__prefix(error, status, "input[%zu]", first + failed) : status;
+    for (size_t i = 0; i < count; i++)
+        put_vector(json, first + i, room->vectors + i * in->width, in->width, in->base64);
+    return COVEY_OK;
+}
+
+/* Between two batches it is looked whether the client is still there; nothing waits for it. */
+static covey_status put_vectors(const asked *in, const batch *room, covey__json_writer *json,
+                                uint64_t *tokens, covey_error *error) {
+    const covey__json *text = in->first;
+    for (size_t at = 0; at < in->count; at += BATCH_TEXTS) {
+        size_t count = in->count - at < BATCH_TEXTS ? in->count - at : BATCH_TEXTS;
+        if (in->pool->closing || covey__client_left(in->socket))
+            return covey__fail(error, COVEY_ERROR_CANCELLED,
+                               "the answer was cut off: the server is stopping; ask again");
+        covey_status status = put_batch(in, room, text, at, count, json, error);
+        if (status) return status;
+        for (size_t i = 0; i < count; i++, text = text->next) *tokens += room->counts[i];
+    }
+    return COVEY_OK;
+}
+
+static covey_status put_answer(const asked *in, const batch *room, covey__buffer *out,
+                               covey_error *error) {
     covey__json_writer json;
     uint64_t tokens = 0;
-    const covey__json *text = in->first;
     covey__json_writer_init(&json, out, false);
     covey__json_begin_object(&json);
     covey__json_member_string(&json, "object", "list");
     covey__json_name(&json, "data");
     covey__json_begin_array(&json);
-    for (size_t i = 0; i < in->count; i++, text = text->next) {
-        size_t count = 0;
-        if (in->pool->closing || covey__client_left(in->socket)) /* looked at, not waited for */
-            return covey__fail(error, COVEY_ERROR_CANCELLED,
-                               "the answer was cut off: the server is stopping; ask again");
-        covey_status status =
-            covey_backend_embed(served->backend, text->text, text->size, vector, &count, error);
-        if (status) return covey__prefix(error, status, "input[%zu]", i);
-        put_vector(&json, i, vector, width, in->base64);
-        tokens += count;
-    }
+    covey_status status = put_vectors(in, room, &json, &tokens, error);
+    if (status) return status;
     covey__json_end_array(&json);
-    covey__json_member_string(&json, "model", served->model);
+    covey__json_member_string(&json, "model", in->served->model);
     covey__json_name(&json, "usage");
     covey__json_begin_object(&json);
     covey__json_member_u64(&json, "prompt_tokens", tokens);
@@ -138,40 +184,63 @@ static covey_status put_answer(const asked *in, const covey__served *served, siz
     return covey__buffer_check(out, error, "the answer");
 }
 
-static covey_status answer(covey_server *server, covey__served *served,
-                           struct MHD_Connection *connection, const char *body, size_t body_size,
-                           covey__buffer *out, covey_error *error) {
-    asked in = {.pool = &server->pool, .socket = covey__client_socket(connection)};
-    covey_backend_report report = {.size = sizeof report};
-    covey_backend_get_report(served->backend, &report);
-    covey__arena_init(&in.arena, server->env, 16u << 20);
-    size_t width = report.embedding_width > 0 ? (size_t)report.embedding_width : 1;
-    float *vector = covey__calloc(server->env, width, sizeof *vector);
-    covey_status status = vector ? parse(&in, body, body_size, report.embedding_width, error)
-                                 : covey__no_memory(error, "a vector", width * sizeof *vector);
-    if (!status) status = put_answer(&in, served, width, vector, out, error);
-    covey__free(server->env, vector);
-    covey__arena_free(&in.arena);
+static covey_status compute(const asked *in, const covey__env *env, covey__buffer *out,
+                            covey_error *error) {
+    size_t most = in->count < BATCH_TEXTS ? in->count : BATCH_TEXTS;
+    batch room = {.texts = covey__calloc(env, most, sizeof *room.texts),
+                  .vectors = covey__calloc(env, most, in->width * sizeof *room.vectors),
+                  .counts = covey__calloc(env, most, sizeof *room.counts)};
+    covey_status status = COVEY_OK;
+    if (!room.texts || !room.vectors || !room.counts)
+        status = covey__no_memory(error, "vectors", most * in->width * sizeof *room.vectors);
+    if (!status) status = put_answer(in, &room, out, error);
+    covey__free(env, room.texts);
+    covey__free(env, room.vectors);
+    covey__free(env, room.counts);
     return status;
+}
+
+static covey_status answer(covey_server *server, asked *in, const char *body, size_t body_size,
+                           covey__buffer *out, outcome *ended, covey_error *error) {
+    covey_backend_report report = {.size = sizeof report};
+    covey_backend_get_report(in->served->backend, &report);
+    in->width = report.embedding_width > 0 ? (size_t)report.embedding_width : 1;
+    *ended = REFUSED;
+    covey_status status = parse(in, body, body_size, report.embedding_width, error);
+    if (status) return status;
+    status = compute(in, server->env, out, error);
+    *ended = status == COVEY_ERROR_CANCELLED ? CANCELLED : FAILED;
+    return status;
+}
+
+static void count(covey__serve_counters *counters, covey_status status, outcome ended) {
+    covey__counter_add(!status              ? &counters->requests_ok
+                       : ended == REFUSED   ? &counters->requests_refused
+                       : ended == CANCELLED ? &counters->requests_cancelled
+                                            : &counters->requests_failed,
+                       1);
 }
 
 enum MHD_Result covey__embeddings_answer(covey_server *server, struct MHD_Connection *connection,
                                          const char *body, size_t body_size) {
     covey_error error = {0};
+    char param[COVEY__PARAM_MAX];
     covey__buffer out;
-    covey__served *served = covey__conversations_current(&server->pool);
+    outcome ended = REFUSED;
+    asked in = {.pool = &server->pool, .socket = covey__client_socket(connection)};
+    covey__arena_init(&in.arena, server->env, 16u << 20);
     covey__buffer_init(&out, server->env, 64u << 20);
-    covey_status status =
-        served ? answer(server, served, connection, body, body_size, &out, &error)
-               : covey__fail(&error, COVEY_ERROR_NOT_FOUND, "no model is loaded yet; try again");
-    covey__counter_add(status ? &server->counters.requests_refused : &server->counters.requests_ok,
-                       1);
-    const covey__reply_head head = {200, "application/json", served ? served->label : NULL, NULL};
+    covey_status status = covey__conversations_enter(&server->pool, &in.served, &error);
+    if (!status) status = answer(server, &in, body, body_size, &out, &ended, &error);
+    count(&server->counters, status, ended);
+    const covey__reply_head head = {200, "application/json", in.served ? in.served->label : NULL,
+                                    NULL};
     enum MHD_Result result =
-        status ? covey__reply_error(server, connection, covey__answer_http_status(status),
-                                    covey__answer_code(status), error.message)
+        status ? covey__reply_failure(server, connection, status, error.message,
+                                      covey__param_of(members, error.message, param))
                : covey__reply(server, connection, &head, out.data, out.size);
     covey__buffer_free(&out);
-    covey__conversations_leave(&server->pool, served);
+    covey__arena_free(&in.arena);
+    if (in.served) covey__conversations_done(&server->pool, in.served);
     return result;
 }

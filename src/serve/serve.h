@@ -4,6 +4,7 @@
  *   completion.c     one request to /v1/chat/completions or /v1/completions, streamed or whole
  *   chat.h, chat_*.c what such a request asks for, and what is sent back
  *   embedding_request.c  one request to /v1/embeddings
+ *   connections.c    the connections, and which idle one gives way to a new one
  *   conversations.c  the conversations that hold KV state, and which backend each is pinned to
  *
  * Invariants: a conversation is used by one request at a time; it is never moved to another
@@ -53,7 +54,8 @@ typedef struct covey__conversations {
     covey__serve_slot *slots;
     int32_t slot_count;
     uint64_t uses;
-    int32_t parallel_max; /* slots that may be busy at once */
+    int32_t parallel_max; /* slots that may be busy, and embeddings under way, at once */
+    int32_t embedding_count;
     int32_t context_tokens;
     int64_t queue_timeout_us;
     int64_t drain_deadline_us;
@@ -81,6 +83,11 @@ covey_status covey__conversations_take(covey__conversations *pool, const char *i
                                        covey__serve_slot **slot, covey_error *error);
 /* `broken`: its state is not to be used again. */
 void covey__conversations_give(covey__conversations *pool, covey__serve_slot *slot, bool broken);
+/* Waits its turn as covey__conversations_take does, for what computes without a conversation; gives
+ * the current backend with a reference. covey__conversations_done ends both. */
+covey_status covey__conversations_enter(covey__conversations *pool, covey__served **served,
+                                        covey_error *error);
+void covey__conversations_done(covey__conversations *pool, covey__served *served);
 /* The current backend with a reference, NULL when there is none; and the end of that. */
 covey__served *covey__conversations_current(covey__conversations *pool);
 void covey__conversations_leave(covey__conversations *pool, covey__served *served);
@@ -88,6 +95,36 @@ size_t covey__conversations_draining(covey__conversations *pool);
 /* Label and model of the current backend, or false when there is none. */
 bool covey__conversations_names(covey__conversations *pool, char *label, char *model);
 size_t covey__conversations_open_count(covey__conversations *pool);
+
+/* ---- connections.c ----------------------------------------------------------------------------
+ */
+
+/* More than this many may be open while those that give way are being closed. */
+#define COVEY__CONNECTIONS_SPARE 32u
+
+typedef struct covey__connection {
+    struct MHD_Connection *connection; /* NULL: not in use */
+    int socket;
+    bool asks;         /* a request of someone who may ask is under way */
+    bool closing;      /* it gave way */
+    uint64_t happened; /* the order in which connections came, asked and were answered */
+} covey__connection;
+
+typedef struct covey__connections {
+    const covey__env *env;
+    pthread_mutex_t mutex;
+    covey__connection *items;    /* most + COVEY__CONNECTIONS_SPARE */
+    size_t capacity, most, open; /* open: those that are not closing */
+    uint64_t events;
+} covey__connections;
+
+covey_status covey__connections_init(covey__connections *all, const covey__env *env, size_t most,
+                                     covey_error *error);
+void covey__connections_free(covey__connections *all);
+/* An MHD_NotifyConnectionCallback over covey__connections. */
+void covey__connections_notify(void *all, struct MHD_Connection *connection, void **socket_context,
+                               enum MHD_ConnectionNotificationCode code);
+void covey__connections_asks(covey__connections *all, struct MHD_Connection *connection, bool asks);
 
 /* ---- completion.c, server.c -------------------------------------------------------------------
  */
@@ -107,6 +144,7 @@ struct covey_server {
     uint16_t port;
     atomic_uint_fast64_t serial; /* of answers */
     covey__conversations pool;
+    covey__connections connections;
     covey__serve_counters counters;
 };
 
@@ -131,5 +169,8 @@ enum MHD_Result covey__reply(covey_server *server, struct MHD_Connection *connec
                              const covey__reply_head *head, const char *body, size_t size);
 enum MHD_Result covey__reply_error(covey_server *server, struct MHD_Connection *connection,
                                    int http_status, const char *code, const char *message);
+/* The same for a failure of ours. `param`: the member of the request at fault, or NULL. */
+enum MHD_Result covey__reply_failure(covey_server *server, struct MHD_Connection *connection,
+                                     covey_status status, const char *message, const char *param);
 
 #endif

@@ -58,10 +58,10 @@ static enum MHD_Result reply_json(covey_server *server, struct MHD_Connection *c
 
 static enum MHD_Result reply_error(covey_server *server, struct MHD_Connection *connection,
                                    const covey__reply_head *head, const char *code,
-                                   const char *message) {
+                                   const char *message, const char *param) {
     covey__buffer body;
     covey__buffer_init(&body, server->env, 16384);
-    covey__answer_error(&body, head->http_status, code, message);
+    covey__answer_error(&body, head->http_status, code, message, param);
     enum MHD_Result result =
         body.status ? MHD_NO : covey__reply(server, connection, head, body.data, body.size);
     covey__buffer_free(&body);
@@ -71,7 +71,14 @@ static enum MHD_Result reply_error(covey_server *server, struct MHD_Connection *
 enum MHD_Result covey__reply_error(covey_server *server, struct MHD_Connection *connection,
                                    int http_status, const char *code, const char *message) {
     const covey__reply_head head = {http_status, "application/json", NULL, NULL};
-    return reply_error(server, connection, &head, code, message);
+    return reply_error(server, connection, &head, code, message, NULL);
+}
+
+enum MHD_Result covey__reply_failure(covey_server *server, struct MHD_Connection *connection,
+                                     covey_status status, const char *message, const char *param) {
+    const covey__reply_head head = {covey__answer_http_status(status), "application/json", NULL,
+                                    NULL};
+    return reply_error(server, connection, &head, covey__answer_code(status), message, param);
 }
 
 /* Before any answer was tried. */
@@ -272,7 +279,7 @@ static enum MHD_Result route(covey_server *server, struct MHD_Connection *connec
     if (!fits) {
         covey__counter_add(&server->counters.requests_refused, 1);
         return reply_error(server, connection, &other, "method_not_allowed",
-                           wants_post ? "only POST is known here" : "only GET is known here");
+                           wants_post ? "only POST is known here" : "only GET is known here", NULL);
     }
     switch (asked) {
     case PAGE_HEALTH:
@@ -297,6 +304,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         if (!in) return MHD_NO;
         covey__buffer_init(&in->body, server->env, COVEY__SERVE_BODY_MAX);
         check_asker(server, connection, url, in);
+        /* One that may not ask is read past, and as easily closed as one that says nothing. */
+        covey__connections_asks(&server->connections, connection, !in->refused);
         covey__conversations_request_begins(&server->pool);
         *state = in;
         return MHD_YES;
@@ -315,7 +324,6 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code) {
-    (void)connection;
     (void)code;
     covey_server *server = user;
     incoming *in = *state;
@@ -323,6 +331,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     covey__buffer_free(&in->body);
     covey__free(server->env, in);
     *state = NULL;
+    covey__connections_asks(&server->connections, connection, false);
     covey__conversations_request_ends(&server->pool);
 }
 
@@ -363,12 +372,16 @@ static covey_status start(covey_server *server, const covey_server_options *opti
                            "serve: %.64s can be reached from other machines; that needs a token",
                            address);
     if (where.ss_family == AF_INET6) flags |= MHD_USE_IPv6;
-    int connections = options->connections_max > 0 ? options->connections_max : 64;
+    unsigned connections = options->connections_max > 0 ? (unsigned)options->connections_max : 64;
+    status = covey__connections_init(&server->connections, server->env, connections, error);
+    if (status) return status;
     server->daemon = MHD_start_daemon(
         flags, options->port, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR,
-        (struct sockaddr *)&where, MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+        (struct sockaddr *)&where, MHD_OPTION_CONNECTION_LIMIT,
+        connections + COVEY__CONNECTIONS_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, 60u,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, covey__connections_notify,
+        &server->connections, MHD_OPTION_END);
     if (!server->daemon)
         return covey__fail_errno(error, errno, "serve: cannot listen on %.64s port %u", address,
                                  (unsigned)options->port);
@@ -384,6 +397,11 @@ covey_status covey_server_open(covey_runtime *runtime, const covey_server_option
     if (options) memcpy(&full, options, options->size < sizeof full ? options->size : sizeof full);
     const covey__env *env = covey__runtime_env(runtime);
     *server = NULL;
+    if (full.context_tokens < 0 || full.context_tokens == 1)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "serve: context: expected 0 (the model's) or at least 2 tokens, for one "
+                           "of a prompt and one of an answer; found %d",
+                           (int)full.context_tokens);
     covey_server *made = covey__calloc(env, 1, sizeof *made);
     if (!made) return covey__no_memory(error, "the server", sizeof *made);
     made->env = env;
@@ -414,6 +432,7 @@ void covey_server_close(covey_server *server, int64_t grace_ms) {
         if (listener != MHD_INVALID_SOCKET) close(listener);
     }
     covey__conversations_free(&server->pool);
+    covey__connections_free(&server->connections);
     covey__free(server->env, server->address);
     covey__free(server->env, server->token);
     covey__free(server->env, server);

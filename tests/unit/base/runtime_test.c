@@ -45,10 +45,16 @@ static void instruction_sets_can_be_forced(void **state) {
         covey_runtime_close(runtime);
     }
     assert_int_equal(open_with_isa("sse9", &runtime, &error), COVEY_ERROR_INVALID_ARGUMENT);
-    assert_string_equal(error.message,
-                        "runtime: isa: expected \"scalar\", \"avx2\", \"avx-vnni\", \"avx512\", "
-                        "\"sse4.1\", \"neon\", \"neon-dotprod\", \"neon-i8mm\" or \"wasm\", "
-                        "found \"sse9\"");
+    assert_non_null(
+        strstr(error.message, "runtime: isa: found \"sse9\", but there are here: scalar"));
+    for (covey__isa isa = COVEY__ISA_SCALAR; isa < COVEY__ISA_COUNT; isa++) {
+        char listed[32];
+        snprintf(listed, sizeof listed, " %s", covey__isa_name(isa));
+        if (covey__cpu_has(isa))
+            assert_non_null(strstr(error.message, listed));
+        else
+            assert_null(strstr(error.message, listed));
+    }
     setenv("COVEY_ISA", "scalar", 1);
     assert_int_equal(open_with_isa(NULL, &runtime, &error), COVEY_OK);
     assert_string_equal(covey_runtime_isa(runtime), "scalar");

@@ -27,6 +27,7 @@ typedef struct double_backend {
     int32_t open, answering, released, waiting;
     bool destroyed;
     covey_sampling last_sampling;
+    bool no_tools;                 /* its chat template has no place for them */
     covey_generation_options last; /* of the last request; its stop strings are not kept */
     size_t last_stop_count;
     char last_stop[64], last_role[32];
@@ -48,6 +49,7 @@ static inline void double_report(void *user, covey_backend_report *report) {
     const double_backend *backend = user;
     snprintf(report->kind, sizeof report->kind, "%s", backend->name);
     report->embedding_width = 2;
+    report->takes_tools = !backend->no_tools;
 }
 
 static inline covey_status double_count(void *user, const covey_request *request, size_t *count,
@@ -247,7 +249,8 @@ static inline void double_free(double_backend *backend) {
 static inline covey_backend *double_make(covey_runtime *runtime, double_backend *backend) {
     covey_backend_table table = {sizeof table,  backend,        double_available, double_report,
                                  double_count,  double_open,    double_close,     double_generate,
-                                 double_cancel, double_destroy, double_embed,     double_bytes};
+                                 double_cancel, double_destroy, double_embed,     double_bytes,
+                                 NULL};
     covey_backend *made = NULL;
     covey_error error = {0};
     if (covey_backend_new(runtime, &table, &made, &error)) fail_msg("%s", error.message);

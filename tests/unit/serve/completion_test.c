@@ -449,6 +449,139 @@ static void test_tool_calls(void **state) {
     }
 }
 
+#define OFFER_SCHEMA                                                                               \
+    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":"    \
+    "\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"o\":{\"$ref\":\"#/$defs/o\"}},"     \
+    "\"required\":[\"a\"],\"additionalProperties\":false,\"$defs\":{\"o\":{\"type\":\"object\","   \
+    "\"properties\":{\"x\":{\"type\":\"string\"},\"y\":{\"type\":\"boolean\"}}}}}}}]"
+#define TAGGED(arguments)                                                                          \
+    "<tool_call>{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":" arguments "}</tool_call>"
+
+/* Calls of the model's own choice are held to the schema, whatever the order of members. */
+static void test_tool_arguments(void **state) {
+    (void)state;
+    covey__arena arena;
+    static const char *const fit[] = {
+        ASK(TAGGED("{\\\"a\\\":1}"), OFFER_SCHEMA),
+        ASK(TAGGED("{\\\"o\\\":{\\\"y\\\":true,\\\"x\\\":\\\"\\\"},\\\"a\\\":-7}"), OFFER_SCHEMA)};
+    static const struct {
+        const char *body, *code, *tool;
+    } broken[] = {
+        {ASK(TAGGED("{\\\"a\\\":\\\"one\\\"}"), OFFER_SCHEMA), "tool_arguments_invalid", "f"},
+        {ASK(TAGGED("{}"), OFFER_SCHEMA), "tool_arguments_invalid", "f"},
+        {ASK(TAGGED("{\\\"a\\\":1,\\\"b\\\":2}"), OFFER_SCHEMA), "tool_arguments_invalid", "f"},
+        {ASK(TAGGED("{\\\"a\\\":1,\\\"o\\\":{\\\"y\\\":1}}"), OFFER_SCHEMA),
+         "tool_arguments_invalid", "f"},
+        {ASK(TAGGED("3"), OFFER_SCHEMA), "tool_arguments_invalid", "f"},
+        {ASK(TAGGED("{\\\"a\\\":"), OFFER_SCHEMA), "tool_call_invalid", NULL},
+        {ASK("<tool_call>{\\\"name\\\":\\\"g\\\"}</tool_call>", OFFER_SCHEMA), "tool_unknown", "g"},
+        {ASK("{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":{}}", OFFER_SCHEMA),
+         "tool_arguments_invalid", "f"},
+    };
+    for (size_t i = 0; i < sizeof fit / sizeof *fit; i++) {
+        const covey__json *root = ask(&arena, CHAT, fit[i], 200);
+        expect_text(root, "choices.0.finish_reason", "tool_calls");
+        assert_null(at(root, "choices.0.tool_call_error"));
+        covey__arena_free(&arena);
+    }
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        const covey__json *root = ask(&arena, CHAT, broken[i].body, 200);
+        expect_text(root, "choices.0.finish_reason", "stop");
+        assert_null(at(root, "choices.0.message.tool_calls"));
+        assert_non_null(strstr(at(root, "choices.0.message.content")->text, "name"));
+        expect_text(root, "choices.0.tool_call_error.code", broken[i].code);
+        if (broken[i].tool)
+            expect_text(root, "choices.0.tool_call_error.tool", broken[i].tool);
+        else
+            expect_null(root, "choices.0.tool_call_error.tool");
+        covey__arena_free(&arena);
+    }
+}
+
+/* A model whose template has no place for tools is told of them in the first message. */
+static void test_tools_in_words(void **state) {
+    (void)state;
+    covey__arena arena;
+    test.one.no_tools = true;
+    const covey__json *root = ask(&arena, CHAT, ASK("weather?", OFFER_SCHEMA), 200);
+    const char *said = at(root, "choices.0.message.content")->text;
+    assert_non_null(strstr(said, "<tools>\n{\"name\":\"f\""));
+    assert_non_null(strstr(said, "</tools>"));
+    assert_non_null(strstr(said, "\n\nweather?"));
+    covey__arena_free(&arena);
+    root = ask(&arena, CHAT, ASK("weather?", OFFER_SCHEMA ",\"tool_choice\":\"none\""), 200);
+    expect_text(root, "choices.0.message.content", "weather?");
+    covey__arena_free(&arena);
+    root = ask(&arena, CHAT,
+               "{\"messages\":[{\"role\":\"system\",\"content\":\"Be kind.\"},"
+               "{\"role\":\"user\",\"content\":\"weather?\"},"
+               "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\",\"type\":"
+               "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
+               "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"sun\"},"
+               "{\"role\":\"tool\",\"tool_call_id\":\"2\",\"content\":\"rain\"}]" OFFER_SCHEMA "}",
+               200);
+    expect_text(root, "choices.0.message.content",
+                "<tool_response>\nsun\n</tool_response>\n<tool_response>\nrain\n</tool_response>");
+    assert_int_equal(test.one.last_message_count, 4);
+    assert_string_equal(test.one.last_role, "system");
+    covey__arena_free(&arena);
+}
+
+static void expect_param(const char *url, const char *body, const char *param) {
+    covey__arena arena;
+    reply r = client_do(test.port, "POST", url, BEARER JSON, body);
+    const covey__json *root = parsed(&arena, r.body, r.body_size);
+    const covey__json *found = at(root, "error.param");
+    if (r.status < 400 || !found) fail_msg("%s: %d: %s", body, r.status, r.body);
+    if (param ? found->kind != COVEY__JSON_STRING || strcmp(found->text, param) != 0
+              : found->kind != COVEY__JSON_NULL)
+        fail_msg("%s: expected %s in %s", body, param ? param : "null", r.body);
+    covey__arena_free(&arena);
+    reply_free(&r);
+}
+
+#define BAD_TOOL(name)                                                                             \
+    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"                           \
+    "{\"type\":\"function\",\"function\":{\"name\":\"" name "\"}}]"
+
+static void test_params(void **state) {
+    (void)state;
+    expect_param(CHAT, ASK("x", ",\"temperature\":-1"), "temperature");
+    expect_param(CHAT, ASK("x", ",\"temprature\":1"), "temprature");
+    expect_param(CHAT, ASK("x", ",\"presence_penalty\":1"), "presence_penalty");
+    expect_param(CHAT, ASK("x", ",\"echo\":true"), "echo");
+    expect_param(CHAT, ASK("x", ",\"stop\":[1]"), "stop");
+    expect_param(CHAT, ASK("x", ",\"stream_options\":{\"x\":1}"), "stream_options.x");
+    expect_param(CHAT, ASK("x", ",\"grammar\":\"root ::= (\""), "grammar");
+    expect_param(CHAT, ASK("x", ",\"chat_template_kwargs\":{\"tools\":1}"),
+                 "chat_template_kwargs.tools");
+    expect_param(CHAT, "{}", "messages");
+    expect_param(CHAT, "{\"messages\":[{\"role\":\"me\",\"content\":\"\"}]}", "messages[0].role");
+    expect_param(CHAT, "{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content");
+    expect_param(CHAT, SAY("long"), "messages");
+    expect_param(CHAT, SAY("nan"), NULL);
+    expect_param(CHAT, "not JSON", NULL);
+    expect_param(CHAT, "[]", NULL);
+    expect_param(CHAT, ASK("x", BAD_TOOL("f")), "tools[1].function.name");
+    expect_param(CHAT, ASK("x", BAD_TOOL("")), "tools[1].function.name");
+    expect_param(CHAT, ASK("x", BAD_TOOL("a.b")), "tools[1].function.name");
+    expect_param(CHAT,
+                 ASK("x", BAD_TOOL("12345678901234567890123456789012345678901234567890"
+                                   "123456789012345")),
+                 "tools[1].function.name");
+    expect_param(CHAT,
+                 ASK("x", ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+                          "\"schema\":{\"not\":{}}}}"),
+                 "response_format");
+    expect_param(TEXT, "{\"prompt\":1}", "prompt");
+    expect_param(TEXT, "{\"prompt\":\"x\",\"tools\":[]}", "tools");
+    expect_param(TEXT, "{\"prompt\":\"long\"}", "prompt");
+    expect_param("/v1/embeddings", "{\"input\":[\"a\",\"\"]}", "input[1]");
+    expect_param("/v1/embeddings", "{\"input\":[\"a\",\"nan\"]}", "input[1]");
+    expect_param("/v1/embeddings", "{\"input\":\"x\",\"dimensions\":5}", "dimensions");
+    expect_param("/v1/embeddings", "{\"input\":\"x\",\"truncate\":true}", "truncate");
+}
+
 static void expect_stream(const char *body, const char *const *parts) {
     reply r = client_do(test.port, "POST", CHAT, BEARER JSON, body);
     assert_int_equal(r.status, 200);
@@ -468,6 +601,11 @@ static void test_streamed_tool_calls(void **state) {
                                           NULL};
     expect_stream(ASK(CALL, OFFER ",\"stream\":true"), call);
     expect_stream(ASK("hello", OFFER ",\"stream\":true"), text);
+    static const char *const broken[] = {"\"content\":\"<tool_call>{",
+                                         "\"finish_reason\":\"stop\",\"tool_call_error\":{\"code\":"
+                                         "\"tool_arguments_invalid\",\"tool\":\"f\"",
+                                         NULL};
+    expect_stream(ASK(TAGGED("{}"), OFFER_SCHEMA ",\"stream\":true"), broken);
     expect_stream(ASK("So: <tool_call>" CALL, OFFER ",\"stream\":true"), both);
     expect_stream(ASK("<tool_", OFFER ",\"stream\":true"), neither);
 }
@@ -530,17 +668,45 @@ static void test_embeddings(void **state) {
         ask(&arena, url, refused[i], 400);
         covey__arena_free(&arena);
     }
+    long refusals = metric(test.port, "covey_requests_total{outcome=\"refused\"} ");
+    long failures = metric(test.port, "covey_requests_total{outcome=\"failed\"} ");
+    assert_int_equal(refusals, sizeof refused / sizeof *refused);
     ask(&arena, url, "{\"input\":\"nan\"}", 500);
     covey__arena_free(&arena);
+    assert_int_equal(metric(test.port, "covey_requests_total{outcome=\"refused\"} "), refusals);
+    assert_int_equal(metric(test.port, "covey_requests_total{outcome=\"failed\"} "), failures + 1);
+}
+
+/* Embeddings wait their turn among the answers that are computed. */
+static void test_embeddings_wait(void **state) {
+    (void)state;
+    covey_server_options options = COVEY_SERVER_OPTIONS_INIT;
+    options.parallel_max = 1;
+    options.queue_timeout_ms = 1;
+    options.token = TOKEN;
+    begin_with(&options);
+    int held = client_ask(test.port, "POST", CHAT, BEARER JSON, SAY("hold"));
+    double_await(&test.one, &test.one.waiting, 1);
+    expect(client_do(test.port, "POST", "/v1/embeddings", BEARER JSON, "{\"input\":\"x\"}"), 503,
+           "\"code\":\"busy\"");
+    double_release(&test.one);
+    expect(client_finish(held, (reply){0}), 200, "one two");
+    expect(client_do(test.port, "POST", "/v1/embeddings", BEARER JSON, "{\"input\":\"x\"}"), 200,
+           "embedding");
+    served_end(&test, false);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_tool_calls, begin, end),
+        cmocka_unit_test_setup_teardown(test_tool_arguments, begin, end),
+        cmocka_unit_test_setup_teardown(test_tools_in_words, begin, end),
+        cmocka_unit_test_setup_teardown(test_params, begin, end),
         cmocka_unit_test_setup_teardown(test_streamed_tool_calls, begin, end),
         cmocka_unit_test_setup_teardown(test_logprobs, begin, end),
         cmocka_unit_test_setup_teardown(test_several_answers, begin, end),
         cmocka_unit_test_setup_teardown(test_embeddings, begin, end),
+        cmocka_unit_test(test_embeddings_wait),
         cmocka_unit_test_setup_teardown(test_whole_chat, begin, end),
         cmocka_unit_test_setup_teardown(test_whole_text, begin, end),
         cmocka_unit_test_setup_teardown(test_streamed_chat, begin, end),

@@ -217,10 +217,58 @@ static void test_listening(void **state) {
                      COVEY_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "token"));
     options.address = NULL;
+    options.context_tokens = 1;
+    assert_int_equal(covey_server_open(test.runtime, &options, &other, &error),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "at least 2 tokens"));
+    options.context_tokens = 0;
     options.port = test.port;
     assert_int_not_equal(covey_server_open(test.runtime, &options, &other, &error), COVEY_OK);
     assert_null(other);
     covey_server_close(NULL, 0);
+}
+
+/* More connections than there may be, all silent: none keeps a new request from being answered. */
+static void test_silent_connections(void **state) {
+    (void)state;
+    served_test few;
+    int silent[24];
+    covey_server_options options = COVEY_SERVER_OPTIONS_INIT;
+    options.connections_max = 4;
+    served_begin(&few, &options);
+    served_set(&few, &few.one, "assistant@1.0.0");
+    for (size_t i = 0; i < 24; i++) {
+        silent[i] = client_open(few.port);
+        assert_true(silent[i] >= 0);
+        if (i % 3 == 1) client_send(silent[i], "GET /health HTTP/1.1\r\nHo", 25);
+        if (i % 3 == 2) client_send(silent[i], "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", 35);
+    }
+    int64_t begin_us = covey__monotonic_us();
+    expect(client_do(few.port, "GET", "/health", "", NULL), 200, "ok");
+    expect(client_do(few.port, "POST", "/v1/chat/completions", JSON, hello), 200, "Hello world");
+    assert_true(covey__monotonic_us() - begin_us < 5000000);
+    for (size_t i = 0; i < 24; i++) close(silent[i]);
+    served_end(&few, false);
+}
+
+/* A request under way never gives way, however many connections come. */
+static void test_asking_connections_stay(void **state) {
+    (void)state;
+    served_test few;
+    int silent[12];
+    covey_server_options options = COVEY_SERVER_OPTIONS_INIT;
+    options.connections_max = 4;
+    served_begin(&few, &options);
+    served_set(&few, &few.one, "assistant@1.0.0");
+    int held = client_ask(few.port, "POST", "/v1/chat/completions", JSON,
+                          "{\"messages\":[{\"role\":\"user\",\"content\":\"hold\"}]}");
+    double_await(&few.one, &few.one.waiting, 1);
+    for (size_t i = 0; i < 12; i++) silent[i] = client_open(few.port);
+    expect(client_do(few.port, "GET", "/health", "", NULL), 200, "ok");
+    double_release(&few.one);
+    expect(client_finish(held, (reply){0}), 200, "one two");
+    for (size_t i = 0; i < 12; i++) close(silent[i]);
+    served_end(&few, false);
 }
 
 int main(void) {
@@ -234,6 +282,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_too_large, begin, end),
         cmocka_unit_test_setup_teardown(test_metrics, begin, end),
         cmocka_unit_test_setup_teardown(test_keeps_alive, begin, end),
+        cmocka_unit_test(test_silent_connections),
+        cmocka_unit_test(test_asking_connections_stay),
         cmocka_unit_test(test_nothing_loaded),
         cmocka_unit_test_setup_teardown(test_listening, begin, end),
     };
