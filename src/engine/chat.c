@@ -53,7 +53,8 @@ static covey_status render(const covey_model *model, const covey_chat *chat, cov
     return status;
 }
 
-bool covey__chat_shows_tools(const covey_model *model, const covey__template *chat) {
+covey_status covey__chat_shows_tools(const covey_model *model, const covey__template *chat,
+                                     bool *shown, covey_error *error) {
     static const char conversation[] = "[{\"role\":\"user\",\"content\":\"hello\"}]";
     static const char tools[] =
         "[{\"type\":\"function\",\"function\":{\"name\":\"covey_probe\",\"description\":"
@@ -71,14 +72,18 @@ bool covey__chat_shows_tools(const covey_model *model, const covey__template *ch
     input.from_api = input.add_generation_prompt = true;
     input.now_ms = 0;
     covey__arena_init(&arena, model->env, CHAT_MEMORY_MAX);
-    bool shown = false;
-    if (read_chat(&arena, &asked, &input, &why) == COVEY_OK) {
-        if (covey__template_render(chat, &input, &written, &why) == COVEY_OK)
-            shown = written.text.data && strstr(written.text.data, "covey_probe");
+    *shown = false;
+    covey_status status = read_chat(&arena, &asked, &input, &why);
+    if (status == COVEY_OK) {
+        status = covey__template_render(chat, &input, &written, &why);
+        if (status == COVEY_OK)
+            *shown = written.text.data && strstr(written.text.data, "covey_probe");
         covey__rendered_free(&written);
     }
     covey__arena_free(&arena);
-    return shown;
+    if (status != COVEY_ERROR_NO_MEMORY) return COVEY_OK; /* a refusal shows none */
+    if (error) *error = why;
+    return status;
 }
 
 covey_status covey_model_render_conversation(const covey_model *model, const covey_chat *chat,

@@ -144,8 +144,10 @@ bool covey__tensors_find_non_finite(const covey_model *model, char *name, size_t
  * keep the model from opening: covey_model_render_chat says then what it lacks. */
 covey_status covey__vocabulary_load(covey_model *model, covey_error *error) COVEY_MUST_USE;
 void covey__vocabulary_free(covey_model *model);
-/* Whether what the template writes tells the model of a conversation's tools. Tried out. */
-bool covey__chat_shows_tools(const covey_model *model, const covey__template *chat);
+/* Whether what the template writes tells the model of a conversation's tools. Tried out; only
+ * memory can fail it. */
+covey_status covey__chat_shows_tools(const covey_model *model, const covey__template *chat,
+                                     bool *shown, covey_error *error) COVEY_MUST_USE;
 
 /* ---- Workspace ---- */
 

@@ -240,7 +240,10 @@ covey_status covey__vocabulary_load(covey_model *model, covey_error *error) {
         if (error) *error = model->chat_error;
         return status;
     }
-    if (status == COVEY_OK) model->chat_takes_tools = covey__chat_shows_tools(model, model->chat);
+    if (status == COVEY_OK) {
+        status = covey__chat_shows_tools(model, model->chat, &model->chat_takes_tools, error);
+        if (status != COVEY_OK) return status;
+    }
     /* Some models (Hermes, Command R) have a second template, for conversations with tools. */
     status = read_string(model->gguf, "tokenizer.chat_template.tool_use", &text, error);
     if (status != COVEY_OK || text.size == 0) return status;
@@ -248,7 +251,8 @@ covey_status covey__vocabulary_load(covey_model *model, covey_error *error) {
     status =
         covey__template_compile(model->env, text.data, text.size, &model->chat_with_tools, &why);
     if (status == COVEY_OK)
-        model->chat_takes_tools = covey__chat_shows_tools(model, model->chat_with_tools);
+        return covey__chat_shows_tools(model, model->chat_with_tools, &model->chat_takes_tools,
+                                       error);
     if (status != COVEY_ERROR_NO_MEMORY) return COVEY_OK;
     if (error) *error = why;
     return status;

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/runtime.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

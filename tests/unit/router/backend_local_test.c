@@ -5,6 +5,7 @@
 #include "router/router.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 static const char template_text[] =
     "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}"
@@ -288,6 +289,70 @@ static void test_cancel(void **state) {
     covey_backend_release(backend);
 }
 
+/* Texts in one call get the vectors that each gets alone; a text that is too long is named. */
+static void test_embeddings(void **state) {
+    (void)state;
+    covey_backend *backend = make(1);
+    covey_backend_report report = {.size = sizeof report};
+    covey_error error = {0};
+    const covey_backend_text texts[] = {{"ab", 2}, {"a longer text", 13}, {"ab", 2}};
+    float vectors[3][1024], alone[1024];
+    size_t counts[3], count, failed = 7;
+    covey_backend_get_report(backend, &report);
+    size_t width = (size_t)report.embedding_width;
+    assert_in_range(width, 1, 1024);
+    float *flat = malloc(3 * width * sizeof *flat);
+    assert_non_null(flat);
+    must(covey_backend_embed_texts(backend, texts, 3, flat, counts, &failed, &error), &error);
+    assert_int_equal(failed, 3);
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(vectors[i], flat + i * width, width * sizeof *flat);
+        must(covey_backend_embed(backend, texts[i].text, texts[i].text_size, alone, &count, &error),
+             &error);
+        assert_int_equal(count, counts[i]);
+        assert_memory_equal(vectors[i], alone, width * sizeof *alone);
+    }
+    assert_memory_equal(vectors[0], vectors[2], width * sizeof *alone);
+    assert_memory_not_equal(vectors[0], vectors[1], width * sizeof *alone);
+    char words[4096];
+    memset(words, 'x', sizeof words);
+    const covey_backend_text long_one[] = {{"ab", 2}, {words, sizeof words}};
+    assert_int_equal(covey_backend_embed_texts(backend, long_one, 2, flat, counts, &failed, &error),
+                     COVEY_ERROR_CONTEXT_SIZE);
+    assert_int_equal(failed, 1);
+    assert_int_equal(error.expected, 128);
+    free(flat);
+    covey_backend_release(backend);
+}
+
+/* A template is asked whether it shows tools by trying it. */
+static void test_takes_tools(void **state) {
+    (void)state;
+    covey_error error = {0};
+    static const struct {
+        const char *template_text;
+        bool takes;
+    } cases[] = {
+        {template_text, false},
+        {"{{ messages[0].content }}{% for t in tools %}{{ t.function.name }}{% endfor %}", true},
+        {"{% if tools is defined %}yes{% endif %}", false},
+        {"{{ raise_exception('no') }}{{ tools | tojson }}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        synthetic s = SYNTHETIC_ODD;
+        covey_backend *backend = NULL;
+        covey_backend_report report = {.size = sizeof report};
+        s.chat_template = cases[i].template_text;
+        write_synthetic(&s, in_folder("tools.gguf"));
+        must(covey_backend_local(runtime, open_model(runtime, in_folder("tools.gguf")), 1, &backend,
+                                 &error),
+             &error);
+        covey_backend_get_report(backend, &report);
+        if (report.takes_tools != cases[i].takes) fail_msg("%s", cases[i].template_text);
+        covey_backend_release(backend);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reuse_changes_nothing),
@@ -296,6 +361,8 @@ int main(void) {
         cmocka_unit_test(test_prompts),
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_embeddings),
+        cmocka_unit_test(test_takes_tools),
     };
     return cmocka_run_group_tests(tests, begin, finish);
 }

@@ -90,6 +90,7 @@ static covey_backend_table table_of(counts *c) {
                                  fake_cancel,
                                  fake_destroy,
                                  NULL,
+                                 NULL,
                                  NULL};
 }
 
@@ -134,6 +135,47 @@ static void test_incomplete_tables(void **state) {
         covey_backend_release(backend);
     }
     assert_int_equal(c.destroyed, 0);
+}
+
+static covey_status fake_embed(void *user, const char *text, size_t text_size, float *vector,
+                               size_t *token_count, covey_error *error) {
+    (void)user;
+    if (text_size == 3) return covey__fail(error, COVEY_ERROR_NUMERIC, "three");
+    vector[0] = (float)text[0];
+    *token_count = text_size;
+    return COVEY_OK;
+}
+
+static void report_of_one(void *user, covey_backend_report *report) {
+    (void)user;
+    report->embedding_width = 1;
+}
+
+/* A maker that embeds one text at a time, by an older table, serves several too. */
+static void test_embed_texts(void **state) {
+    (void)state;
+    counts c = {0};
+    covey_backend_table table = table_of(&c);
+    covey_backend *backend = NULL;
+    covey_error error = {0};
+    const covey_backend_text texts[] = {{"a", 1}, {"bb", 2}, {"ccc", 3}};
+    float vectors[3] = {0};
+    size_t token_counts[3], failed = 9;
+    table.embed = fake_embed;
+    table.report = report_of_one;
+    table.size = offsetof(covey_backend_table, embed_texts);
+    assert_int_equal(covey_backend_new(runtime, &table, &backend, NULL), COVEY_OK);
+    assert_int_equal(
+        covey_backend_embed_texts(backend, texts, 2, vectors, token_counts, &failed, &error),
+        COVEY_OK);
+    assert_int_equal(failed, 2);
+    assert_true(vectors[0] == 'a' && vectors[1] == 'b');
+    assert_int_equal(token_counts[1], 2);
+    assert_int_equal(
+        covey_backend_embed_texts(backend, texts, 3, vectors, token_counts, &failed, &error),
+        COVEY_ERROR_NUMERIC);
+    assert_int_equal(failed, 2);
+    covey_backend_release(backend);
 }
 
 /* It lives as long as anyone holds it: owners and open conversations. */
@@ -264,6 +306,7 @@ int main(void) {
         cmocka_unit_test(test_open_fails),
         cmocka_unit_test(test_requests_are_checked),
         cmocka_unit_test(test_older_structs_are_completed),
+        cmocka_unit_test(test_embed_texts),
     };
     return cmocka_run_group_tests(tests, open_runtime, close_runtime);
 }
