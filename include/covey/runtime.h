@@ -37,9 +37,29 @@ typedef void (*covey_log_fn)(void *user, covey_log_level level, const char *comp
 /* Milliseconds since 1970-01-01 UTC, as the system believes. May jump. */
 typedef int64_t (*covey_clock_fn)(void *user);
 
-/* Signatures and randomness. Ed25519 as in RFC 8032: 32-byte public keys, 32-byte seeds as private
- * keys, 64-byte signatures. `size` is sizeof(covey_crypto) as the caller knew it; fields are
- * appended. */
+/* How a key signs. Values are stable. */
+typedef enum covey_key_scheme {
+    COVEY_KEY_ED25519 = 1,           /* RFC 8032; keys are 32 raw bytes, signatures 64 */
+    COVEY_KEY_ECDSA_P256_SHA256 = 2, /* FIPS 186-5; keys and signatures are DER, see below */
+    COVEY_KEY_RSA_PSS_SHA256 = 3     /* RFC 8017, MGF1 with SHA-256, any length of salt */
+} covey_key_scheme;
+
+/* What scrypt (RFC 7914) is asked for. It takes about 128 * n * r bytes of memory. */
+#define COVEY_SCRYPT_MEMORY_MAX ((uint64_t)256 << 20)
+typedef struct covey_scrypt {
+    const void *password;
+    size_t password_size;
+    const void *salt;
+    size_t salt_size;
+    uint64_t n; /* a power of two above 1 */
+    uint32_t r;
+    uint32_t p; /* at most 16 */
+} covey_scrypt;
+
+/* Signatures, randomness, key agreement and encryption. Ed25519 as in RFC 8032: 32-byte public
+ * keys, 32-byte seeds as private keys, 64-byte signatures. `size` is sizeof(covey_crypto) as the
+ * caller knew it; fields are appended. From `verify` on a field may be NULL where a platform lacks
+ * it: what needs it then fails with COVEY_ERROR_UNSUPPORTED. Called from any thread. */
 typedef struct covey_crypto {
     size_t size;
     void *user;
@@ -52,6 +72,33 @@ typedef struct covey_crypto {
                                    uint8_t public_key[32]);
     /* Fills `out` with bytes fit for keys. */
     covey_status (*random)(void *user, void *out, size_t size);
+    /* As ed25519_verify for any scheme. Keys that are not Ed25519's are a DER SubjectPublicKeyInfo
+     * (RFC 5280; RFC 5480 with the curve named and the point whole; RFC 3279 with a modulus of 2048
+     * to 8192 bits), signatures of ECDSA a DER Ecdsa-Sig-Value (RFC 3279). COVEY_ERROR_MISMATCH
+     * when the signature is not the key's, whatever its bytes; COVEY_ERROR_FORMAT when the key is
+     * none of that scheme; COVEY_ERROR_UNSUPPORTED for a scheme that is not known here. */
+    covey_status (*verify)(void *user, covey_key_scheme scheme, const void *key, size_t key_size,
+                           const void *message, size_t message_size, const void *signature,
+                           size_t signature_size);
+    /* X25519 (RFC 7748): the secret that both sides share. With 9 and zeros as the peer it gives
+     * the public key. COVEY_ERROR_MISMATCH when the result is all zeros: the peer's key has a small
+     * order and agrees with anyone. */
+    covey_status (*x25519)(void *user, const uint8_t private_key[32], const uint8_t peer[32],
+                           uint8_t shared[32]);
+    /* AES-256-GCM (NIST SP 800-38D) with a nonce that is never used twice with one key. `sealed`
+     * gets plain_size bytes and the tag's 16; it may begin where `plain` does. */
+    covey_status (*aes256_gcm_seal)(void *user, const uint8_t key[32], const uint8_t nonce[12],
+                                    const void *aad, size_t aad_size, const void *plain,
+                                    size_t plain_size, void *sealed);
+    /* `plain` gets sealed_size - 16 bytes and may begin where `sealed` does. COVEY_ERROR_MISMATCH
+     * when key, nonce, aad or bytes differ from what was sealed (or there is no room for a tag):
+     * what `plain` holds is then undefined and must not be used. */
+    covey_status (*aes256_gcm_open)(void *user, const uint8_t key[32], const uint8_t nonce[12],
+                                    const void *aad, size_t aad_size, const void *sealed,
+                                    size_t sealed_size, void *plain);
+    /* Fills `out` from a password by scrypt. COVEY_ERROR_LIMIT when that would take more than
+     * COVEY_SCRYPT_MEMORY_MAX, COVEY_ERROR_INVALID_ARGUMENT for parameters that are none. */
+    covey_status (*scrypt)(void *user, const covey_scrypt *parameters, void *out, size_t out_size);
 } covey_crypto;
 
 /* Small secrets by name (letters, digits, '.', '-', '_'; at most 64 bytes): the device's key and

@@ -7,7 +7,7 @@
  * answers for people.
  */
 #include "fleet/client.h"
-#include "fleet/public_key.h"
+#include "fleet/release_key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -232,7 +232,7 @@ covey_status covey_fleet_trust(covey_fleet_client *client, const char *key_file,
     covey__buffer body;
     uint8_t key[32];
     covey__buffer_init(&body, client->env, 4096);
-    covey_status status = covey__public_key_read(client->env, key_file, key, error);
+    covey_status status = covey__release_key_read(client->env, key_file, key, error);
     if (status == COVEY_OK) {
         char hex[65];
         covey__hex(key, 32, hex);

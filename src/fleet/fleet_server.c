@@ -22,7 +22,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/runtime.h"
-#include "fleet/public_key.h"
+#include "fleet/release_key.h"
 
 #define ROLLOUT_ARENA_MAX (64u << 20)
 #define FLUSH_SECONDS     5
@@ -119,7 +119,7 @@ covey_status covey_fleet_server_trust(covey_fleet_server *server, const char *ke
                                       covey_error *error) {
     uint8_t key[32];
     bool was_known;
-    covey_status status = covey__public_key_read(server->env, key_file, key, error);
+    covey_status status = covey__release_key_read(server->env, key_file, key, error);
     return status == COVEY_OK ? covey__fleet_add_key(server, key, &was_known, error) : status;
 }
 

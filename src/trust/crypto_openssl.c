@@ -1,8 +1,11 @@
-/* The first maker of the crypto table: Ed25519 and random bytes by OpenSSL's libcrypto (3.0 or
- * newer). Nothing above this file knows OpenSSL; an app may hand in a table of its own (runtime.h).
- * It holds no state: every call makes the key object that it needs and frees it. */
-#include "trust/crypto_openssl.h"
+/* The first maker of the crypto table, by OpenSSL's libcrypto (3.0 or newer): Ed25519 and random
+ * bytes here, other schemes in crypto_openssl_verify.c, secrets in crypto_openssl_secret.c. Nothing
+ * above these files knows OpenSSL; an app may hand in a table of its own (runtime.h). They hold no
+ * state: every call makes the key object that it needs and frees it, and leaves nothing in the
+ * thread's queue of errors, which belongs to the app. */
+#include "trust/crypto_openssl_parts.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
@@ -18,7 +21,9 @@ static covey_status openssl_verify(void *user, const uint8_t public_key[32], con
     if (EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) != 1) goto out;
     /* Anything but 1 (a wrong signature, a point that is none) is a signature that does not hold.
      */
+    ERR_set_mark();
     int right = EVP_DigestVerify(context, signature, 64, message, message_size);
+    ERR_pop_to_mark();
     status = right == 1 ? COVEY_OK : COVEY_ERROR_MISMATCH;
 out:
     EVP_MD_CTX_free(context);
@@ -68,6 +73,11 @@ const covey_crypto *covey__crypto_openssl(void) {
         .ed25519_sign = openssl_sign,
         .ed25519_public = openssl_public,
         .random = openssl_random,
+        .verify = covey__openssl_verify,
+        .x25519 = covey__openssl_x25519,
+        .aes256_gcm_seal = covey__openssl_gcm_seal,
+        .aes256_gcm_open = covey__openssl_gcm_open,
+        .scrypt = covey__openssl_scrypt,
     };
     return &table;
 }

@@ -4,7 +4,7 @@
 
 #include <covey/runtime.h>
 
-/* Ed25519 and random bytes by OpenSSL's libcrypto. Static memory; any thread. */
+/* The whole table by OpenSSL's libcrypto. Static memory; any thread. */
 const covey_crypto *covey__crypto_openssl(void);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Neighbours: trust/key_file.h has the private half.
  */
-#include "fleet/public_key.h"
+#include "fleet/release_key.h"
 
 #include <string.h>
 
@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/sha256.h"
 
-covey_status covey__public_key_read(const covey__env *env, const char *path, uint8_t key[32],
-                                    covey_error *error) {
+covey_status covey__release_key_read(const covey__env *env, const char *path, uint8_t key[32],
+                                     covey_error *error) {
     covey__buffer text;
     covey__buffer_init(&text, env, 4096);
     covey_status status = covey__file_read(env, path, &text, error);
