@@ -9,6 +9,13 @@
 extern "C" {
 #endif
 
+/* An adapter (a LoRA) of an ensemble. Frozen: it stands in arrays. */
+typedef struct covey_bundle_adapter {
+    const char *path; /* a GGUF; its last part, without folders, is the component's file name */
+    float scale;      /* 1: as it was trained; 0: 1 */
+    bool on_request;  /* off for requests that choose nothing */
+} covey_bundle_adapter;
+
 /* What goes into an ensemble. Paths are of files that are copied; NULL leaves a component out. */
 typedef struct covey_bundle_options {
     size_t size;
@@ -30,14 +37,17 @@ typedef struct covey_bundle_options {
     size_t needs_os_count;
     const char *out;    /* a folder that does not exist yet; made whole or not at all */
     bool allow_failing; /* keep an ensemble that fails its own task probes */
+    const covey_bundle_adapter *adapters; /* at most COVEY_ADAPTERS_MAX, for this model: the copies
+                                             are bound to the ensemble's */
+    size_t adapter_count;
 } covey_bundle_options;
 #define COVEY_BUNDLE_OPTIONS_INIT                                                                  \
     {                                                                                              \
         sizeof(covey_bundle_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0.0,   \
-            0, 0, NULL, NULL, 0, NULL, false                                                       \
+            0, 0, NULL, NULL, 0, NULL, false, NULL, 0                                              \
     }
 
-/* Builds an ensemble: copies its components, records bits probes on this engine, writes probes and
+/* Builds an ensemble: copies its components, refuses adapters of another model, records bits probes on this engine, writes probes and
  * manifest, then opens what it made as a device would and runs all probes. COVEY_ERROR_REFUSED when
  * task probes fail and `allow_failing` is not set: then nothing is left behind. `result` gets the
  * figures in either case; it and `progress` may be NULL. `progress` is told of copying, then of

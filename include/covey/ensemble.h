@@ -44,6 +44,8 @@ typedef struct covey_component {
     const char *file;   /* relative to the folder */
     const char *sha256; /* 64 hex digits */
     uint64_t bytes;
+    float scale;     /* of an adapter, 0 for others */
+    bool on_request; /* an adapter that is off for requests that choose nothing */
 } covey_component;
 COVEY_API size_t covey_ensemble_component_count(const covey_ensemble *ensemble);
 /* Component `index` of the manifest's order; strings are borrowed from the ensemble.
@@ -54,10 +56,31 @@ COVEY_API COVEY_MUST_USE covey_status covey_ensemble_component(const covey_ensem
                                                                covey_error *error);
 
 /* Opens the component with role "model" on the engine; the caller closes it. Fails as
- * covey_model_open does. */
+ * covey_model_open does, and with COVEY_ERROR_UNSUPPORTED where the ensemble has adapters: the model
+ * alone would answer otherwise than the ensemble (covey_ensemble_open_parts). */
 COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open_model(covey_ensemble *ensemble,
                                                                 covey_model **model,
                                                                 covey_error *error);
+
+/* What an ensemble answers with. */
+typedef struct covey_ensemble_parts {
+    size_t size;
+    covey_model *model;
+    covey_adapter_offer adapters[COVEY_ADAPTERS_MAX]; /* in the manifest's order */
+    size_t adapter_count;
+} covey_ensemble_parts;
+#define COVEY_ENSEMBLE_PARTS_INIT                                                                  \
+    { sizeof(covey_ensemble_parts), NULL, {{NULL, 0.0f, false}}, 0 }
+
+/* Opens the model and the adapters; each adapter is held against its digest and the model. Give
+ * them to covey_backend_local_with. Fails as covey_model_open and covey_adapter_open do, naming the
+ * component; nothing is open then. Set `size` before. */
+COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open_parts(covey_ensemble *ensemble,
+                                                                covey_ensemble_parts *parts,
+                                                                covey_error *error);
+/* Closes the adapters, and the model too where `parts->model` is not NULL: set it to NULL when a
+ * backend took it. */
+COVEY_API void covey_ensemble_close_parts(covey_ensemble_parts *parts);
 
 /* The outcome of an ensemble's probes. */
 typedef struct covey_probe_result {

@@ -48,6 +48,15 @@ void covey__c_format_double(double value, char out[COVEY__C_DOUBLE_SIZE]) {
     leave_c_locale(state);
 }
 
+void covey__c_format_float(float value, char out[COVEY__C_DOUBLE_SIZE]) {
+    switched state = enter_c_locale();
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(out, COVEY__C_DOUBLE_SIZE, "%.*g", digits, (double)value);
+        if ((float)strtod(out, NULL) == value) break;
+    }
+    leave_c_locale(state);
+}
+
 int covey__c_format(const char *format, double value, char *out, size_t size) {
     switched state = enter_c_locale();
     int written = snprintf(out, size, format, value);

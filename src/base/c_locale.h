@@ -11,6 +11,9 @@ double covey__c_strtod(const char *text);
 #define COVEY__C_DOUBLE_SIZE 32
 void covey__c_format_double(double value, char out[COVEY__C_DOUBLE_SIZE]);
 
+/* The same for a float: what its reader rounds to float is the value again. */
+void covey__c_format_float(float value, char out[COVEY__C_DOUBLE_SIZE]);
+
 /* As snprintf with a format of one directive for a double, such as "%.2f". */
 int covey__c_format(const char *format, double value, char *out, size_t size);
 

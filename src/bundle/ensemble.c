@@ -109,7 +109,7 @@ covey_status covey_ensemble_component(const covey_ensemble *ensemble, size_t ind
                            ensemble->manifest->component_count);
     const covey__component *found = &ensemble->manifest->components[index];
     covey_component full = {component->size, found->role, found->file, ensemble->digests[index],
-                            found->size};
+                            found->size, found->scale, found->on_request};
     memcpy(component, &full, full.size < sizeof full ? full.size : sizeof full);
     return COVEY_OK;
 }

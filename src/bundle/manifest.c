@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "bundle/fields.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -33,6 +34,11 @@ static bool role_known(const char *role) {
            role_in(role, multiple_roles, sizeof multiple_roles / sizeof multiple_roles[0]);
 }
 
+bool covey__adapter_scale_valid(float scale) {
+    float size = fabsf(scale);
+    return size > 0.0f && size <= 1000.0f;
+}
+
 static covey_status parse_base(const covey__json *node, const char *path, covey__component *out,
                                covey_error *error) {
     char field[COVEY__FIELD_PATH_SIZE];
@@ -43,6 +49,26 @@ static covey_status parse_base(const covey__json *node, const char *path, covey_
         return covey__fail(error, COVEY_ERROR_FORMAT, "%s: only adapters have a base", field);
     if (!is_adapter) return COVEY_OK;
     return covey__field_digest(node, "base_sha256", field, out->base_sha256, error);
+}
+
+/* How an adapter is used; the members mean nothing on other roles. */
+static covey_status parse_use(const covey__json *node, const char *path, covey__component *out,
+                              covey_error *error) {
+    char field[COVEY__FIELD_PATH_SIZE];
+    double scale = 1.0;
+    covey_status status = COVEY_OK;
+    if (strcmp(out->role, "adapter") != 0) return COVEY_OK;
+    covey__field_path(field, "%s.scale", path);
+    if (covey__json_get(node, "scale") != NULL)
+        status = covey__json_f64(node, "scale", field, &scale, error);
+    if (status != COVEY_OK) return status;
+    out->scale = (float)scale;
+    if (!covey__adapter_scale_valid(out->scale))
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "%s: a number other than 0, of at most 1000 either way, expected", field);
+    covey__field_path(field, "%s.on_request", path);
+    if (covey__json_get(node, "on_request") == NULL) return COVEY_OK;
+    return covey__json_bool(node, "on_request", field, &out->on_request, error);
 }
 
 static covey_status parse_role(const covey__json *node, const char *path, covey__component *out,
@@ -87,7 +113,8 @@ static covey_status parse_component(const covey__json *node, size_t number, cove
     covey__field_path(field, "%s.sha256", path);
     status = covey__field_digest(node, "sha256", field, out->sha256, error);
     if (status != COVEY_OK) return status;
-    return parse_base(node, path, out, error);
+    status = parse_base(node, path, out, error);
+    return status == COVEY_OK ? parse_use(node, path, out, error) : status;
 }
 
 static covey_status parse_components(covey__manifest *manifest, const covey__json *root,
@@ -185,6 +212,7 @@ static covey_status check_distinct(const covey__manifest *manifest, size_t numbe
 }
 
 static covey_status check_itself(const covey__manifest *manifest, covey_error *error) {
+    size_t adapters = 0;
     const covey__component *model = covey__manifest_find(manifest, "model");
     if (model == NULL)
         return covey__fail(error, COVEY_ERROR_FORMAT, "components: none has the role \"model\"");
@@ -192,6 +220,11 @@ static covey_status check_itself(const covey__manifest *manifest, covey_error *e
         covey_status status = check_distinct(manifest, i, error);
         if (status != COVEY_OK) return status;
         const covey__component *one = &manifest->components[i];
+        adapters += strcmp(one->role, "adapter") == 0;
+        if (adapters > COVEY__ADAPTER_COUNT_MAX)
+            return covey__fail(error, COVEY_ERROR_FORMAT,
+                               "components[%zu]: one adapter more than %d, which is the most", i,
+                               COVEY__ADAPTER_COUNT_MAX);
         if (one->has_base && memcmp(one->base_sha256, model->sha256, 32) != 0)
             return covey__fail(error, COVEY_ERROR_FORMAT,
                                "components[%zu].base_sha256: adapter %s was trained on another "

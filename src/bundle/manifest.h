@@ -12,6 +12,7 @@
 #define COVEY__MANIFEST_FORMAT        1
 #define COVEY__MANIFEST_BYTES_MAX     (1u << 20)
 #define COVEY__COMPONENT_COUNT_MAX    256
+#define COVEY__ADAPTER_COUNT_MAX      8 /* what a session takes */
 #define COVEY__ENGINE_INTERFACE       1 /* what `needs.engine_interface` means to this library */
 #define COVEY__ARITHMETIC_VERSION_MAX 1 /* versions 1 to this are kept (docs/arithmetic.md) */
 
@@ -23,6 +24,8 @@ typedef struct covey__component {
     bool optional; /* an unknown role may be left unused */
     bool has_base; /* adapters: what they were trained on */
     uint8_t base_sha256[32];
+    float scale;     /* adapters: how strongly they change the model; 1 as they were trained */
+    bool on_request; /* adapters: off for requests that choose nothing */
 } covey__component;
 
 typedef struct covey__os_range {
@@ -63,6 +66,8 @@ covey_status covey__manifest_check_files(const covey__env *env, const covey__man
 /* Whether a name in a manifest may become a path: "name" or "folder/name" of letters, digits, '.',
  * '_' and '-', no part starting with '.', none that Windows reserves, at most 128 bytes. */
 bool covey__component_name_valid(const char *file);
+/* Finite, not 0, at most 1,000 either way. */
+bool covey__adapter_scale_valid(float scale);
 /* Letters, digits, '.', '_', '-'; starts with a letter or digit; 1 to 64 bytes. */
 bool covey__ensemble_name_valid(const char *name);
 

@@ -2,6 +2,7 @@
  * device's own reader, so that no ensemble is built that a device would refuse for its form. */
 #include "bundle/manifest_build.h"
 
+#include "base/c_locale.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/semver.h"
@@ -92,9 +93,21 @@ static covey_status hash_file(const covey__env *env, const char *path, uint64_t 
     return COVEY_OK;
 }
 
+/* The scale as a number that reads back as the same float. */
+static void write_use(const covey__manifest_part *part, const char *model_hex,
+                      covey__json_writer *writer) {
+    char scale[COVEY__C_DOUBLE_SIZE];
+    covey__c_format_float(part->scale == 0.0f ? 1.0f : part->scale, scale);
+    covey__json_member_string(writer, "base_sha256", model_hex);
+    covey__json_name(writer, "scale");
+    covey__json_put_raw(writer, scale, strlen(scale));
+    if (part->on_request) covey__json_member_bool(writer, "on_request", true);
+}
+
+/* `model_hex` gets the model's digest, and gives it to the adapters behind. */
 static covey_status write_part(const covey__env *env, const char *folder,
-                               const covey__manifest_part *part, covey__json_writer *writer,
-                               covey_error *error) {
+                               const covey__manifest_part *part, char model_hex[65],
+                               covey__json_writer *writer, covey_error *error) {
     uint64_t size;
     char hex[65];
     char *path = covey__path_join(env, folder, part->file);
@@ -107,6 +120,8 @@ static covey_status write_part(const covey__env *env, const char *folder,
     covey__json_member_string(writer, "file", part->file);
     covey__json_member_u64(writer, "size", size);
     covey__json_member_string(writer, "sha256", hex);
+    if (strcmp(part->role, "model") == 0) memcpy(model_hex, hex, sizeof hex);
+    if (strcmp(part->role, "adapter") == 0) write_use(part, model_hex, writer);
     covey__json_end_object(writer);
     return COVEY_OK;
 }
@@ -139,6 +154,7 @@ static covey_status render(const covey__env *env, const char *folder,
                            const covey__manifest_spec *spec, covey__buffer *out,
                            covey_error *error) {
     covey__json_writer writer;
+    char model_hex[65] = "";
     covey__json_writer_init(&writer, out, true);
     covey__json_begin_object(&writer);
     covey__json_member_i64(&writer, "format", COVEY__MANIFEST_FORMAT);
@@ -151,7 +167,7 @@ static covey_status render(const covey__env *env, const char *folder,
     covey__json_name(&writer, "components");
     covey__json_begin_array(&writer);
     for (size_t i = 0; i < spec->part_count; i++) {
-        covey_status status = write_part(env, folder, &spec->parts[i], &writer, error);
+        covey_status status = write_part(env, folder, &spec->parts[i], model_hex, &writer, error);
         if (status != COVEY_OK) return status;
     }
     covey__json_end_array(&writer);

@@ -7,11 +7,13 @@
 typedef struct covey__manifest_part {
     const char *role;
     const char *file;
+    float scale; /* of an adapter; 0: 1 */
+    bool on_request;
 } covey__manifest_part;
 
 typedef struct covey__manifest_spec {
     const char *name, *version, *variant;
-    const covey__manifest_part *parts;
+    const covey__manifest_part *parts; /* the model before its adapters */
     size_t part_count;
     uint64_t memory_bytes;
     int32_t arithmetic_version;

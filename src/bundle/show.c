@@ -35,7 +35,16 @@ typedef struct diff {
 static const char *kind_of(const change *c) {
     if (c->from == NULL) return "added";
     if (c->to == NULL) return "removed";
+    if (c->from->scale != c->to->scale || c->from->on_request != c->to->on_request) return "changed";
     return memcmp(c->from->sha256, c->to->sha256, 32) == 0 ? "same" : "changed";
+}
+
+/* "scale 0.5, on request" of an adapter. */
+static void put_use_plain(covey__buffer *out, const covey__component *component,
+                          const char *before) {
+    if (strcmp(component->role, "adapter") != 0) return;
+    covey__buffer_format(out, "%sscale %g%s", before, (double)component->scale,
+                         component->on_request ? ", on request" : "");
 }
 
 static void show_plain(const covey__manifest *manifest, covey__buffer *out) {
@@ -45,8 +54,10 @@ static void show_plain(const covey__manifest *manifest, covey__buffer *out) {
         const covey__component *component = &manifest->components[i];
         char hex[65];
         covey__hex(component->sha256, 32, hex);
-        covey__buffer_format(out, "%-11s %s, %" PRIu64 " bytes, sha256 %.16s…\n", component->role,
+        covey__buffer_format(out, "%-11s %s, %" PRIu64 " bytes, sha256 %.16s…", component->role,
                              component->file, component->size, hex);
+        put_use_plain(out, component, ", ");
+        covey__buffer_byte(out, '\n');
     }
     covey__buffer_format(out,
                          "needs       %" PRIu64 " bytes of memory, engine interface %" PRId32
@@ -186,7 +197,19 @@ static void put_change_plain(covey__buffer *out, const change *c) {
         covey__buffer_format(out, ", %" PRIu64 " bytes", named->size);
     if (c->to != NULL && c->fetch_bytes > 0)
         covey__buffer_format(out, ", %" PRIu64 " to fetch", c->fetch_bytes);
+    put_use_plain(out, c->from != NULL ? c->from : c->to, ", ");
+    if (c->from != NULL && c->to != NULL) put_use_plain(out, c->to, " -> ");
     covey__buffer_byte(out, '\n');
+}
+
+static void put_use_json(covey__json_writer *writer, const char *name,
+                         const covey__component *component) {
+    if (component == NULL || strcmp(component->role, "adapter") != 0) return;
+    covey__json_name(writer, name);
+    covey__json_begin_object(writer);
+    covey__json_member_f64(writer, "scale", (double)component->scale);
+    covey__json_member_bool(writer, "on_request", component->on_request);
+    covey__json_end_object(writer);
 }
 
 static void put_change_json(covey__json_writer *writer, const change *c) {
@@ -198,6 +221,8 @@ static void put_change_json(covey__json_writer *writer, const change *c) {
     if (c->from != NULL) covey__json_member_u64(writer, "from_size", c->from->size);
     if (c->to != NULL) covey__json_member_u64(writer, "to_size", c->to->size);
     if (c->to != NULL) covey__json_member_u64(writer, "fetch_bytes", c->fetch_bytes);
+    put_use_json(writer, "from_use", c->from);
+    put_use_json(writer, "to_use", c->to);
     covey__json_end_object(writer);
 }
 

@@ -24,7 +24,7 @@ struct covey_adapter {
     covey__lora *loras; /* [layers][SLOTS], then [COVEY__GROUP_MAX] of the output */
     size_t lora_count;
     covey_adapter_info info;
-    char name[128];
+    char name[128], file[128];
 };
 
 /* ---- Where a matrix is ---- */
@@ -197,26 +197,56 @@ static covey_status expect(const covey__gguf *gguf, const char *key, const char 
                        expected, covey__printable(found.data, found.size, shown, sizeof shown));
 }
 
+/* The digests that may stand for the model: the one that it goes by, and the other kind, since a
+ * file may be bound alone and used in an ensemble, or the other way. The last reads the whole file;
+ * it is only asked when the first does not fit. */
+static covey_status names_model(const covey_adapter *adapter, covey__gguf_text named, bool *is_it,
+                                char hex[65], covey_error *error) {
+    const covey_model *model = adapter->model;
+    uint8_t identity[32];
+    char other[65];
+    covey_status status = covey__model_identity(model, identity, error);
+    if (status != COVEY_OK) return status;
+    covey__hex(identity, sizeof identity, hex);
+    *is_it = is_text(named, hex);
+    if (*is_it) return COVEY_OK;
+    status = model->has_identity ? covey__model_sampled_identity(model, identity, error)
+                                 : covey__model_file_digest(model, identity, error);
+    if (status != COVEY_OK) return status;
+    covey__hex(identity, sizeof identity, other);
+    *is_it = is_text(named, other);
+    return COVEY_OK;
+}
+
 static covey_status check_base(covey_adapter *adapter, covey_error *error) {
     covey__gguf_text named;
-    uint8_t identity[32];
     char hex[65];
     if (!covey__gguf_has(adapter->gguf, COVEY__ADAPTER_BASE_KEY)) return COVEY_OK;
     covey_status status = covey__gguf_string(adapter->gguf, COVEY__ADAPTER_BASE_KEY, &named, error);
-    if (status == COVEY_OK) status = covey__model_identity(adapter->model, identity, error);
-    if (status != COVEY_OK) return status;
-    covey__hex(identity, sizeof identity, hex);
-    adapter->info.bound = is_text(named, hex);
-    if (adapter->info.bound) return COVEY_OK;
+    if (status == COVEY_OK) status = names_model(adapter, named, &adapter->info.bound, hex, error);
+    if (status != COVEY_OK || adapter->info.bound) return status;
     return covey__fail(error, COVEY_ERROR_MISMATCH,
                        "%s: the adapter is bound to another base; this model is %s",
                        COVEY__ADAPTER_BASE_KEY, hex);
 }
 
+/* Says what the file is where it is no adapter: mostly a model in an adapter's place. */
+static covey_status check_kind(const covey__gguf *gguf, covey_error *error) {
+    covey__gguf_text kind;
+    bool is_model = !covey__gguf_has(gguf, "general.type");
+    if (!is_model && covey__gguf_string(gguf, "general.type", &kind, NULL) == COVEY_OK)
+        is_model = is_text(kind, "model");
+    if (is_model && !covey__gguf_has(gguf, "adapter.type"))
+        return covey__fail(error, COVEY_ERROR_MISMATCH,
+                           "the file is a model, not an adapter; an adapter is a LoRA as "
+                           "convert_lora_to_gguf.py writes it");
+    return expect(gguf, "general.type", "adapter", error);
+}
+
 static covey_status read_metadata(covey_adapter *adapter, covey_error *error) {
     const covey__gguf *gguf = adapter->gguf;
     covey__gguf_text name;
-    covey_status status = expect(gguf, "general.type", "adapter", error);
+    covey_status status = check_kind(gguf, error);
     if (status == COVEY_OK) status = expect(gguf, "adapter.type", "lora", error);
     if (status == COVEY_OK)
         status = expect(gguf, "general.architecture", adapter->model->architecture_name, error);
@@ -258,8 +288,15 @@ static void destroy(covey_adapter *adapter) {
     covey__model_drop(model);
 }
 
-covey_status covey_adapter_open(covey_model *model, const char *path, covey_adapter **adapter,
-                                covey_error *error) {
+static void set_file(covey_adapter *adapter, const char *path) {
+    const char *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path;
+    covey__printable(file, strlen(file), adapter->file, sizeof adapter->file);
+    adapter->info.file = adapter->file;
+}
+
+covey_status covey__adapter_open_vouched(covey_model *model, const char *path,
+                                         covey_adapter **adapter, covey_error *error) {
     if (!model || !path || !adapter)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "adapter: a model, a path and a place are needed");
@@ -279,6 +316,7 @@ covey_status covey_adapter_open(covey_model *model, const char *path, covey_adap
     opened->model = model;
     opened->env = model->env;
     opened->gguf = gguf;
+    set_file(opened, path);
     atomic_init(&opened->references, 1);
     status = load(opened, error);
     if (status != COVEY_OK) {
@@ -287,6 +325,18 @@ covey_status covey_adapter_open(covey_model *model, const char *path, covey_adap
     }
     *adapter = opened;
     return COVEY_OK;
+}
+
+covey_status covey_adapter_open(covey_model *model, const char *path, covey_adapter **adapter,
+                                covey_error *error) {
+    covey_status status = covey__adapter_open_vouched(model, path, adapter, error);
+    if (status == COVEY_OK && !(*adapter)->info.bound)
+        covey__log(model->env, COVEY_LOG_WARN, "engine",
+                   "adapter %s names no base: its architecture, tensor names and shapes fit this "
+                   "model, but so they would if it was made for another one of the same shape; "
+                   "\"covey inspect adapter MODEL ADAPTER --bind OUT\" writes a copy that is bound",
+                   (*adapter)->file);
+    return status;
 }
 
 void covey__adapter_hold(covey_adapter *adapter) {
@@ -343,23 +393,30 @@ static covey_status copy_bound(const covey_adapter *adapter, covey__gguf_writer 
     return status == COVEY_OK ? covey__gguf_finish(writer, error) : status;
 }
 
-covey_status covey_adapter_bind(covey_model *model, const char *in_path, const char *out_path,
-                                covey_error *error) {
+covey_status covey__adapter_bind_to(covey_model *model, const char *in_path, const char *out_path,
+                                    const uint8_t identity[32], covey_error *error) {
     covey_adapter *adapter = NULL;
     covey__gguf_writer *writer = NULL;
-    uint8_t identity[32];
     char hex[65];
-    if (!out_path)
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "adapter: bind: a path is needed");
-    covey_status status = covey_adapter_open(model, in_path, &adapter, error);
+    covey_status status = covey__adapter_open_vouched(model, in_path, &adapter, error);
     if (status != COVEY_OK) return status;
-    status = covey__model_identity(model, identity, error);
-    if (status == COVEY_OK) status = covey__gguf_writer_new(model->env, out_path, &writer, error);
+    status = covey__gguf_writer_new(model->env, out_path, &writer, error);
     if (status == COVEY_OK) {
-        covey__hex(identity, sizeof identity, hex);
+        covey__hex(identity, 32, hex);
         status = copy_bound(adapter, writer, hex, error);
     }
     covey__gguf_writer_free(writer);
-    covey_adapter_close(adapter);
+    covey_adapter_close(adapter); /* only now: the file that is replaced may be its own */
     return status == COVEY_OK ? status : covey__prefix(error, status, "adapter: bind");
+}
+
+covey_status covey_adapter_bind(covey_model *model, const char *in_path, const char *out_path,
+                                covey_error *error) {
+    uint8_t identity[32];
+    if (!model || !in_path || !out_path)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "adapter: bind: a model and two paths are needed");
+    covey_status status = covey__model_identity(model, identity, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "adapter: bind");
+    return covey__adapter_bind_to(model, in_path, out_path, identity, error);
 }

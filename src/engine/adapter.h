@@ -22,6 +22,13 @@ typedef struct covey__adapter_use {
     float scale;
 } covey__adapter_use;
 
+/* covey_adapter_open without its warning: the caller knows that the base is the right one where
+ * the file does not say. */
+covey_status covey__adapter_open_vouched(covey_model *model, const char *path,
+                                         covey_adapter **adapter, covey_error *error);
+/* covey_adapter_bind to a base of this identity, whose tensors `model` has. */
+covey_status covey__adapter_bind_to(covey_model *model, const char *in_path, const char *out_path,
+                                    const uint8_t identity[32], covey_error *error);
 void covey__adapter_hold(covey_adapter *adapter);
 /* The change of a group's matrix; NULL for none. */
 const covey__lora *covey__adapter_find(const covey_adapter *adapter, const covey__group *group,

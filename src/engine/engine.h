@@ -124,6 +124,12 @@ void covey__model_drop(covey_model *model);
  * digest of the file's metadata, its size, and samples of each tensor. */
 covey_status covey__model_identity(const covey_model *model, uint8_t identity[32],
                                    covey_error *error) COVEY_MUST_USE;
+/* SHA-256 of all of the model's file. */
+covey_status covey__model_file_digest(const covey_model *model, uint8_t digest[32],
+                                      covey_error *error);
+/* The digest that a model goes by for which none was given. */
+covey_status covey__model_sampled_identity(const covey_model *model, uint8_t identity[32],
+                                           covey_error *error);
 /* The pooling that covey_model_embed takes by itself. */
 covey_pooling covey__model_pooling(const covey_model *model);
 /* UNSUPPORTED, with the reason, for a model that has no logits. */

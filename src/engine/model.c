@@ -25,10 +25,25 @@ static covey_status map_source(const covey__env *env, const covey_model_source *
     return COVEY_OK;
 }
 
+/* An adapter has its base's architecture and none of its keys: what would be said of those would
+ * not help. */
+static covey_status refuse_adapter(const covey_model *model, covey_error *error) {
+    covey__gguf_text kind;
+    if (!covey__gguf_has(model->gguf, "general.type") ||
+        covey__gguf_string(model->gguf, "general.type", &kind, NULL) != COVEY_OK ||
+        kind.size != 7 || memcmp(kind.data, "adapter", 7) != 0)
+        return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                       "general.type: the file is an adapter (a LoRA), not a model; open the model "
+                       "that it was trained on, and this beside it (--adapter)");
+}
+
 static covey_status find_architecture(covey_model *model, bool vocabulary_only,
                                       covey_error *error) {
     covey__gguf_text name;
-    covey_status status = covey__gguf_string(model->gguf, "general.architecture", &name, error);
+    covey_status status = refuse_adapter(model, error);
+    if (status != COVEY_OK) return status;
+    status = covey__gguf_string(model->gguf, "general.architecture", &name, error);
     if (status != COVEY_OK) return status;
     model->architecture_name = covey__arena_strndup(&model->arena, name.data, name.size);
     if (!model->architecture_name) return covey__no_memory(error, "a name", name.size);

@@ -36,15 +36,10 @@ static void hash_samples(covey__sha256 *hash, const covey__gguf_tensor *tensor) 
     }
 }
 
-/* The digest that the opener gave, or that of all bytes before the weights, of the file's size, and
- * of samples of each tensor: another model differs in one of them, and so does this one trained
- * further. */
-covey_status covey__model_identity(const covey_model *model, uint8_t identity[32],
-                                   covey_error *error) {
-    if (model->has_identity) {
-        memcpy(identity, model->identity, 32);
-        return COVEY_OK;
-    }
+/* Of all bytes before the weights, of the file's size, and of samples of each tensor: another model
+ * differs in one of them, and so does this one trained further. */
+covey_status covey__model_sampled_identity(const covey_model *model, uint8_t identity[32],
+                                           covey_error *error) {
     covey_status status = covey__gguf_check_file(model->gguf, error);
     if (status != COVEY_OK) return status;
     covey__sha256 hash;
@@ -56,6 +51,22 @@ covey_status covey__model_identity(const covey_model *model, uint8_t identity[32
     for (size_t i = 0; i < covey__gguf_tensor_count(model->gguf); i++)
         hash_samples(&hash, covey__gguf_tensor_at(model->gguf, i));
     covey__sha256_final(&hash, identity);
+    return COVEY_OK;
+}
+
+covey_status covey__model_file_digest(const covey_model *model, uint8_t digest[32],
+                                      covey_error *error) {
+    covey_status status = covey__gguf_check_file(model->gguf, error);
+    if (status != COVEY_OK) return status;
+    covey__sha256_of(covey__gguf_bytes(model->gguf), (size_t)covey__gguf_size(model->gguf), digest);
+    return COVEY_OK;
+}
+
+/* The digest that the opener gave, or one of samples. */
+covey_status covey__model_identity(const covey_model *model, uint8_t identity[32],
+                                   covey_error *error) {
+    if (!model->has_identity) return covey__model_sampled_identity(model, identity, error);
+    memcpy(identity, model->identity, 32);
     return COVEY_OK;
 }
 

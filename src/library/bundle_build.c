@@ -1,7 +1,7 @@
 /* Building an ensemble, by the publisher. Everything is made in a folder beside the one that was
  * asked for and renamed at the end, so that OUT is a whole ensemble or is not there. The order:
- * check what the person wrote, copy, open the model as it was copied, record bits probes, write
- * probes and manifest, then open the result as a device does and run all of its probes. */
+ * check what the person wrote, copy, open the model as it was copied, bind the adapters to it,
+ * record bits probes with them, write probes and manifest, then open the result as a device does and run all of its probes. */
 #include <covey/bundle.h>
 
 #include "base/error.h"
@@ -10,6 +10,8 @@
 #include "bundle/manifest_build.h"
 #include "bundle/model_template.h"
 #include "bundle/probes.h"
+#include "engine/adapter.h"
+#include "engine/engine.h"
 #include "library/probe_run.h"
 #include "policy/policy.h"
 
@@ -19,12 +21,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define PIECE_BYTES      (1u << 20)
 #define DOCUMENT_MAX     (4u << 20)
 #define TASK_LINES_MAX   (64u << 20)
-#define PART_COUNT_MAX   5
+#define PART_COUNT_MAX   (5 + COVEY_ADAPTERS_MAX)
 #define BITS_DEFAULT     3
 #define BITS_MAX         64
 #define SCORE_TOKENS_MAX 96
@@ -36,6 +39,8 @@ typedef struct build {
     char *folder; /* the one beside OUT */
     covey_model *model;
     covey_model_info info;
+    covey_adapter_offer adapters[COVEY_ADAPTERS_MAX]; /* on `model` */
+    size_t adapter_count;
     covey__probes *probes;
     covey__manifest_part parts[PART_COUNT_MAX];
     size_t part_count;
@@ -91,7 +96,7 @@ static covey_status add_part(build *b, const char *role, const char *file, char 
                              covey_error *error) {
     *to = covey__path_join(b->env, b->folder, file);
     if (*to == NULL) return covey__no_memory(error, "path", strlen(file));
-    b->parts[b->part_count++] = (covey__manifest_part){role, file};
+    b->parts[b->part_count++] = (covey__manifest_part){.role = role, .file = file};
     return COVEY_OK;
 }
 
@@ -164,17 +169,113 @@ static covey_status open_model(build *b, covey_error *error) {
     return COVEY_OK;
 }
 
-/* The file, which is mapped, and what a session of default length takes. */
+/* ---- Adapters ---- */
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+/* Their names must not meet those of other components, and tell which is which. */
+static covey_status check_adapters(const covey_bundle_options *o, covey_error *error) {
+    static const char *const taken[] = {"model.gguf", "tools.json", "template.jinja", "policy.json",
+                                        "probes.json"};
+    if (o->adapter_count > COVEY_ADAPTERS_MAX)
+        return covey__fail(error, COVEY_ERROR_LIMIT, "bundle: at most %d adapters, found %zu",
+                           COVEY_ADAPTERS_MAX, o->adapter_count);
+    for (size_t i = 0; i < o->adapter_count; i++) {
+        const covey_bundle_adapter *one = &o->adapters[i];
+        const char *name = one->path == NULL ? "" : last_part(one->path);
+        bool again = false;
+        for (size_t k = 0; k < sizeof taken / sizeof *taken; k++)
+            again |= strcasecmp(name, taken[k]) == 0;
+        for (size_t k = 0; k < i; k++) again |= strcasecmp(name, last_part(o->adapters[k].path)) == 0;
+        if (!covey__component_name_valid(name) || again)
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "bundle: adapter \"%s\": %s; rename the file", name,
+                               again ? "another component has this name"
+                                     : "its name may have letters, digits, '.', '_' and '-'");
+        if (one->scale != 0.0f && !covey__adapter_scale_valid(one->scale))
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "bundle: adapter \"%s\": the scale is a number of at most 1000 "
+                               "either way",
+                               name);
+    }
+    return COVEY_OK;
+}
+
+/* A copy that is bound to the ensemble's model. What the file says of its base is held against the
+ * model as it was given: the copy's template may differ, and with it the digest. */
+static covey_status add_adapter(build *b, covey_model *given, const covey_bundle_adapter *one,
+                                const uint8_t model_sha256[32], covey_error *error) {
+    const char *name = last_part(one->path);
+    char *to = NULL;
+    covey_adapter *adapter = NULL;
+    covey_adapter_offer *offer = &b->adapters[b->adapter_count];
+    covey_status status = covey_adapter_open(given, one->path, &adapter, error);
+    covey_adapter_close(adapter);
+    if (status == COVEY_OK) status = add_part(b, "adapter", name, &to, error);
+    if (status == COVEY_OK)
+        status = covey__adapter_bind_to(given, one->path, to, model_sha256, error);
+    if (status == COVEY_OK)
+        status = covey__adapter_open_vouched(b->model, to, &offer->adapter, error);
+    covey__free(b->env, to);
+    if (status != COVEY_OK) return covey__prefix(error, status, "adapter \"%s\"", name);
+    offer->scale = one->scale == 0.0f ? 1.0f : one->scale;
+    offer->on_request = one->on_request;
+    b->parts[b->part_count - 1].scale = offer->scale;
+    b->parts[b->part_count - 1].on_request = offer->on_request;
+    b->adapter_count++;
+    return COVEY_OK;
+}
+
+static covey_status add_adapters(build *b, covey_error *error) {
+    const covey_bundle_options *o = b->options;
+    covey_model *given = NULL;
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    uint8_t sha256[32];
+    if (o->adapter_count == 0) return COVEY_OK;
+    source.path = o->model;
+    covey_status status = covey_model_open(b->runtime, &source, &given, error);
+    if (status == COVEY_OK) status = covey__model_file_digest(b->model, sha256, error);
+    for (size_t i = 0; i < o->adapter_count && status == COVEY_OK; i++)
+        status = add_adapter(b, given, &o->adapters[i], sha256, error);
+    covey_model_close(given);
+    return status;
+}
+
+static void close_adapters(build *b) {
+    for (size_t i = 0; i < b->adapter_count; i++) covey_adapter_close(b->adapters[i].adapter);
+}
+
+static covey__probed probed_of(const build *b) {
+    covey__probed probed = {.model = b->model};
+    covey__probed_use(&probed, b->adapters, b->adapter_count);
+    return probed;
+}
+
+/* The files, which are mapped, and what a session of default length takes. */
 static covey_status estimate_memory(build *b, covey_error *error) {
-    uint64_t session = 0, file = 0;
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    const covey__probed probed = probed_of(b);
+    uint64_t session = 0, size = 0;
+    covey_status status = COVEY_OK;
     b->memory_bytes = b->options->needs_memory_bytes;
     if (b->memory_bytes != 0) return COVEY_OK;
-    char *path = covey__path_join(b->env, b->folder, "model.gguf");
-    if (path == NULL) return covey__no_memory(error, "path", 1);
-    covey_status status = covey__file_size(b->env, path, &file, error);
-    covey__free(b->env, path);
-    if (status == COVEY_OK) status = covey_session_plan(b->model, NULL, &session, error);
-    if (status == COVEY_OK && !covey__add_u64(file, session, &b->memory_bytes))
+    for (size_t i = 0; i < b->part_count && status == COVEY_OK; i++) {
+        const char *role = b->parts[i].role;
+        if (strcmp(role, "model") != 0 && strcmp(role, "adapter") != 0) continue;
+        char *path = covey__path_join(b->env, b->folder, b->parts[i].file);
+        if (path == NULL) return covey__no_memory(error, "path", 1);
+        status = covey__file_size(b->env, path, &size, error);
+        covey__free(b->env, path);
+        if (status == COVEY_OK && !covey__add_u64(size, b->memory_bytes, &b->memory_bytes))
+            status = covey__fail(error, COVEY_ERROR_LIMIT, "needs.memory_bytes: too large");
+    }
+    options.adapters = probed.adapters;
+    options.adapter_count = probed.adapter_count;
+    if (status == COVEY_OK) status = covey_session_plan(b->model, &options, &session, error);
+    if (status == COVEY_OK && !covey__add_u64(session, b->memory_bytes, &b->memory_bytes))
         status = covey__fail(error, COVEY_ERROR_LIMIT, "needs.memory_bytes: too large");
     return status;
 }
@@ -207,7 +308,8 @@ static covey_status make_probes(build *b, covey_error *error) {
     b->probes->task_score_min = o->task_score_min;
     b->probes->task_tokens_max = o->task_tokens_max > 0 ? o->task_tokens_max : SCORE_TOKENS_MAX;
     int32_t count = o->bits_probe_count == 0 ? BITS_DEFAULT : o->bits_probe_count;
-    return covey__bits_record(b->probes, b->model, count, error);
+    const covey__probed probed = probed_of(b);
+    return covey__bits_record(b->probes, &probed, count, error);
 }
 
 static covey_status write_probes(build *b, covey_error *error) {
@@ -253,6 +355,8 @@ static covey_status check_options(build *b, covey_error *error) {
     if (covey__file_exists(o->out))
         return covey__fail(error, COVEY_ERROR_EXISTS,
                            "bundle: %s exists; name a folder that does not, or remove it", o->out);
+    covey_status status = check_adapters(o, error);
+    if (status != COVEY_OK) return status;
     covey__manifest_spec spec = spec_of(b);
     spec.variant = o->variant != NULL ? o->variant : "default";
     return covey__manifest_spec_check(&spec, error);
@@ -267,6 +371,7 @@ static covey_status collect(build *b, covey_error *error) {
         status = add_document(b, "template", "template.jinja", o->chat_template, error);
     if (status == COVEY_OK) status = add_document(b, "policy", "policy.json", o->policy, error);
     if (status == COVEY_OK) status = open_model(b, error);
+    if (status == COVEY_OK) status = add_adapters(b, error);
     if (status == COVEY_OK) status = estimate_memory(b, error);
     if (status == COVEY_OK) status = make_probes(b, error);
     if (status == COVEY_OK) status = write_probes(b, error);
@@ -298,10 +403,11 @@ static covey_status settle(build *b, covey_error *error) {
 covey_status covey_bundle_build(covey_runtime *runtime, const covey_bundle_options *options,
                                 covey_probe_result *result, covey_error *error,
                                 covey_progress_fn progress, void *user) {
-    if (runtime == NULL || options == NULL || options->size < sizeof *options)
+    if (runtime == NULL || options == NULL || options->size < sizeof(size_t))
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "bundle: options must be set to COVEY_BUNDLE_OPTIONS_INIT first");
-    covey_bundle_options own = *options;
+    covey_bundle_options own = COVEY_BUNDLE_OPTIONS_INIT;
+    memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
     const covey__env *env = covey__runtime_env(runtime);
     char *out = options->out == NULL ? NULL : covey__strdup(env, options->out);
     if (options->out != NULL && out == NULL)
@@ -323,6 +429,7 @@ covey_status covey_bundle_build(covey_runtime *runtime, const covey_bundle_optio
         goto end;
     }
     status = collect(&b, error);
+    close_adapters(&b);
     covey_model_close(b.model);
     covey__probes_free(b.probes);
     if (status == COVEY_OK) status = prove(&b, &figures, error, progress, user);

@@ -1,11 +1,13 @@
-/* The parts of covey_ensemble that need an engine: opening its model and running its probes. They
- * stand here since the layer bundle may not know an engine. */
+/* The parts of covey_ensemble that need an engine: opening its model and adapters, and running its
+ * probes, with the adapters that are on by default. They stand here since the layer bundle may not
+ * know an engine. */
 #include <covey/ensemble.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/runtime.h"
 #include "bundle/manifest.h"
+#include "engine/adapter.h"
 #include "library/probe_run.h"
 
 #include <string.h>
@@ -27,26 +29,15 @@ static covey_status check_arithmetic(const covey__manifest *manifest, const cove
                        (int)manifest->arithmetic_version, (int)info.arithmetic_version);
 }
 
-covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **model,
-                                       covey_error *error) {
-    if (ensemble == NULL || model == NULL)
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "ensemble: ensemble and model must not be NULL");
-    *model = NULL;
+static covey_status open_base(covey_ensemble *ensemble, covey_model **model, covey_error *error) {
     covey_runtime *runtime = covey__ensemble_runtime(ensemble);
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
     const covey__component *component = covey__manifest_find(manifest, "model");
-    const covey__component *adapter = covey__manifest_find(manifest, "adapter");
-    if (adapter != NULL) /* answering as the base alone would be another ensemble */
-        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "ensemble: component \"adapter\" (%s): ensembles with adapters are not "
-                           "run by this version",
-                           adapter->file);
     char *path = component_path(ensemble, component);
     if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
     source.path = path;
-    source.identity = component->sha256; /* what saved sessions are bound to */
+    source.identity = component->sha256; /* what saved sessions and adapters are bound to */
     covey_status status = covey_model_open(runtime, &source, model, error);
     covey__free(covey__runtime_env(runtime), path);
     if (status == COVEY_OK) {
@@ -56,6 +47,74 @@ covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **m
         *model = NULL;
     }
     return covey__prefix(error, status, "ensemble: component \"model\" (%s)", component->file);
+}
+
+covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **model,
+                                       covey_error *error) {
+    if (ensemble == NULL || model == NULL)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "ensemble: ensemble and model must not be NULL");
+    *model = NULL;
+    const covey__component *adapter =
+        covey__manifest_find(covey__ensemble_manifest(ensemble), "adapter");
+    if (adapter != NULL) /* answering as the base alone would be another ensemble */
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "ensemble: it answers with the adapter %s; open it with "
+                           "covey_ensemble_open_parts",
+                           adapter->file);
+    return open_base(ensemble, model, error);
+}
+
+/* Its base is the manifest's model, which the manifest was checked to say; what the file itself
+ * names, if anything, is checked here, and its shapes. */
+static covey_status open_adapter(covey_ensemble *ensemble, const covey__component *component,
+                                 covey_model *model, covey_adapter **adapter, covey_error *error) {
+    char *path = component_path(ensemble, component);
+    covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
+    *adapter = NULL;
+    if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
+    covey_status status = covey__adapter_open_vouched(model, path, adapter, error);
+    covey__free(covey__runtime_env(covey__ensemble_runtime(ensemble)), path);
+    if (status == COVEY_OK) {
+        covey_adapter_describe(*adapter, &info);
+        if (memcmp(info.sha256, component->sha256, sizeof info.sha256) != 0)
+            status = covey__fail(error, COVEY_ERROR_MISMATCH,
+                                 "the file's digest is not the manifest's; it was changed");
+    }
+    if (status == COVEY_OK) return COVEY_OK;
+    covey_adapter_close(*adapter);
+    *adapter = NULL;
+    return covey__prefix(error, status, "ensemble: component \"adapter\" (%s)", component->file);
+}
+
+covey_status covey_ensemble_open_parts(covey_ensemble *ensemble, covey_ensemble_parts *parts,
+                                       covey_error *error) {
+    if (ensemble == NULL || parts == NULL || parts->size < sizeof *parts)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "ensemble: parts must be set to COVEY_ENSEMBLE_PARTS_INIT first");
+    const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
+    *parts = (covey_ensemble_parts)COVEY_ENSEMBLE_PARTS_INIT;
+    covey_status status = open_base(ensemble, &parts->model, error);
+    for (size_t i = 0; i < manifest->component_count && status == COVEY_OK; i++) {
+        const covey__component *component = &manifest->components[i];
+        if (strcmp(component->role, "adapter") != 0) continue;
+        covey_adapter_offer *offer = &parts->adapters[parts->adapter_count];
+        status = open_adapter(ensemble, component, parts->model, &offer->adapter, error);
+        offer->scale = component->scale;
+        offer->on_request = component->on_request;
+        if (status == COVEY_OK) parts->adapter_count++;
+    }
+    if (status != COVEY_OK) covey_ensemble_close_parts(parts);
+    return status;
+}
+
+void covey_ensemble_close_parts(covey_ensemble_parts *parts) {
+    if (parts == NULL) return;
+    for (size_t i = 0; i < parts->adapter_count; i++)
+        covey_adapter_close(parts->adapters[i].adapter);
+    covey_model_close(parts->model);
+    parts->adapter_count = 0;
+    parts->model = NULL;
 }
 
 /* NULL probes when the ensemble has none. */
@@ -86,13 +145,16 @@ covey_status covey_ensemble_probe(covey_ensemble *ensemble, covey_probe_result *
     const covey__env *env = covey__runtime_env(covey__ensemble_runtime(ensemble));
     int64_t begin = covey__monotonic_us();
     covey__probes *probes = NULL;
-    covey_model *model = NULL;
+    covey_ensemble_parts parts = COVEY_ENSEMBLE_PARTS_INIT;
     *result = (covey_probe_result)COVEY_PROBE_RESULT_INIT;
     covey_status status = read_probes(ensemble, &probes, error);
-    if (status == COVEY_OK) status = covey_ensemble_open_model(ensemble, &model, error);
-    if (status == COVEY_OK && probes != NULL)
-        status = covey__probes_run(env, probes, model, result, error, progress, user);
-    covey_model_close(model);
+    if (status == COVEY_OK) status = covey_ensemble_open_parts(ensemble, &parts, error);
+    if (status == COVEY_OK && probes != NULL) {
+        covey__probed probed = {.model = parts.model};
+        covey__probed_use(&probed, parts.adapters, parts.adapter_count);
+        status = covey__probes_run(env, probes, &probed, result, error, progress, user);
+    }
+    covey_ensemble_close_parts(&parts);
     covey__probes_free(probes);
     result->elapsed_ms = (covey__monotonic_us() - begin) / 1000;
     return status;

@@ -67,11 +67,11 @@ static covey_status task_prompt(covey__probes *probes, const covey_model *model,
     return COVEY_OK;
 }
 
-static covey_status record_one(covey__probes *probes, covey_model *model, int32_t number,
+static covey_status record_one(covey__probes *probes, const covey__probed *probed, int32_t number,
                                covey__bits_probe *probe, covey_error *error) {
     char name[32];
     covey_model_info info = COVEY_MODEL_INFO_INIT;
-    covey_model_describe(model, &info);
+    covey_model_describe(probed->model, &info);
     snprintf(name, sizeof name, "bits-%d", (int)number + 1);
     probe->name = covey__arena_strndup(&probes->arena, name, strlen(name));
     recording r = {
@@ -81,24 +81,24 @@ static covey_status record_one(covey__probes *probes, covey_model *model, int32_
     if (probe->name == NULL || r.tokens == NULL || r.logits == NULL)
         return covey__no_memory(error, "recording", TOKENS_DRAWN * sizeof *r.logits);
     bool from_task = number % 2 == 1 && probes->task_count > 0;
-    covey_status status = from_task ? task_prompt(probes, model, number, probe, error)
+    covey_status status = from_task ? task_prompt(probes, probed->model, number, probe, error)
                                     : even_prompt(probes, &info, number, probe, error);
     probe->arithmetic_version = info.arithmetic_version;
     probe->kv = COVEY_KV_F16; /* what sessions have that do not choose */
     probe->tokens = r.tokens;
     probe->logits = (const uint8_t(*)[32])r.logits;
     probe->token_count = TOKENS_DRAWN;
-    if (status == COVEY_OK) status = covey__bits_compute(model, probe, error, keep, &r);
+    if (status == COVEY_OK) status = covey__bits_compute(probed, probe, error, keep, &r);
     return status;
 }
 
-covey_status covey__bits_record(covey__probes *probes, covey_model *model, int32_t count,
+covey_status covey__bits_record(covey__probes *probes, const covey__probed *probed, int32_t count,
                                 covey_error *error) {
     if (count <= 0) return COVEY_OK;
     probes->bits = covey__arena_calloc(&probes->arena, (size_t)count, sizeof *probes->bits);
     if (probes->bits == NULL) return covey__no_memory(error, "bits probes", (size_t)count);
     for (int32_t i = 0; i < count; i++) {
-        covey_status status = record_one(probes, model, i, &probes->bits[i], error);
+        covey_status status = record_one(probes, probed, i, &probes->bits[i], error);
         if (status != COVEY_OK)
             return covey__prefix(error, status, "recording bits probe %d", (int)i + 1);
         probes->bits_count++;

@@ -19,7 +19,7 @@
 
 typedef struct prober {
     const covey__env *env;
-    covey_model *model;
+    const covey__probed *probed;
     covey_probe_result *result;
     covey_progress_fn progress;
     void *user;
@@ -43,18 +43,34 @@ static void hash_logits(const float *logits, size_t count, uint8_t digest[32]) {
 #endif
 }
 
-covey_status covey__bits_compute(covey_model *model, const covey__bits_probe *probe,
+void covey__probed_use(covey__probed *probed, const covey_adapter_offer *offers, size_t count) {
+    probed->adapter_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!offers[i].on_request)
+            probed->adapters[probed->adapter_count++] =
+                (covey_adapter_use){offers[i].adapter, offers[i].scale};
+}
+
+/* Options of a session with the probed adapters. */
+static covey_session_options session_of(const covey__probed *probed) {
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    options.adapters = probed->adapters;
+    options.adapter_count = probed->adapter_count;
+    return options;
+}
+
+covey_status covey__bits_compute(const covey__probed *probed, const covey__bits_probe *probe,
                                  covey_error *error, covey__bits_fn each, void *user) {
     size_t prompt_count = probe->prompt_count, token_count = probe->token_count;
     covey_session *session = NULL;
-    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    covey_session_options options = session_of(probed);
     covey_sampling greedy = COVEY_SAMPLING_INIT;
     if (prompt_count + token_count > INT32_MAX)
         return covey__fail(error, COVEY_ERROR_LIMIT, "the probe has too many tokens");
     options.context_tokens = (int32_t)(prompt_count + token_count);
     options.kv_type = probe->kv;
     options.alone = true; /* it is to show what this device computes */
-    covey_status status = covey_session_open(model, &options, &session, error);
+    covey_status status = covey_session_open(probed->model, &options, &session, error);
     if (status != COVEY_OK) return status;
     status = covey_session_append(session, probe->prompt, prompt_count, error);
     for (size_t i = 0; status == COVEY_OK && i < token_count; i++) {
@@ -137,10 +153,10 @@ static covey_status run_bits(prober *p, const covey__bits_probe *probe, covey_er
     covey_model_info info = COVEY_MODEL_INFO_INIT;
     covey_error failure = {0};
     bits_check check = {.probe = probe, .result = p->result};
-    covey_model_describe(p->model, &info);
+    covey_model_describe(p->probed->model, &info);
     covey_status status = check_tokens(probe, &info, &failure);
     if (status == COVEY_OK)
-        status = covey__bits_compute(p->model, probe, &failure, check_token, &check);
+        status = covey__bits_compute(p->probed, probe, &failure, check_token, &check);
     p->result->bits_count++;
     if (status == COVEY_ERROR_NO_MEMORY || status == COVEY_ERROR_CANCELLED) {
         if (error != NULL) *error = failure;
@@ -183,18 +199,18 @@ static covey_status answer_task(prober *p, const covey__task_probe *task, int32_
     covey_token *prompt = NULL;
     size_t count = 0;
     covey_session *session = NULL;
-    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    covey_session_options options = session_of(p->probed);
     covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
     covey_model_info info = COVEY_MODEL_INFO_INIT;
-    covey_model_describe(p->model, &info);
-    covey_status status = covey__task_prompt(p->env, p->model, task, &prompt, &count, error);
+    covey_model_describe(p->probed->model, &info);
+    covey_status status = covey__task_prompt(p->env, p->probed->model, task, &prompt, &count, error);
     if (status != COVEY_OK) return status;
     int64_t room = (int64_t)count + tokens_max;
     if (info.context_tokens_max > 0 && room > info.context_tokens_max)
         room = info.context_tokens_max;
     options.context_tokens = room > INT32_MAX ? INT32_MAX : (int32_t)room;
     generation.tokens_max = tokens_max;
-    status = covey_session_open(p->model, &options, &session, error);
+    status = covey_session_open(p->probed->model, &options, &session, error);
     if (status == COVEY_OK) status = covey_session_append(session, prompt, count, error);
     if (status == COVEY_OK)
         status = covey_session_generate(session, &generation, NULL, error, collect, answer);
@@ -262,10 +278,10 @@ static covey_status verdict(const covey__probes *probes, covey_probe_result *res
 }
 
 covey_status covey__probes_run(const covey__env *env, const covey__probes *probes,
-                               covey_model *model, covey_probe_result *result, covey_error *error,
-                               covey_progress_fn progress, void *user) {
+                               const covey__probed *probed, covey_probe_result *result,
+                               covey_error *error, covey_progress_fn progress, void *user) {
     prober p = {.env = env,
-                .model = model,
+                .probed = probed,
                 .result = result,
                 .progress = progress,
                 .user = user,

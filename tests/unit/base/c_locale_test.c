@@ -35,6 +35,29 @@ static void known_texts(void **state) {
     }
 }
 
+static void a_float_has_its_own_digits(void **state) {
+    (void)state;
+    static const struct {
+        float value;
+        const char *text;
+    } cases[] = {{1.0f, "1"}, {0.7f, "0.7"}, {-0.25f, "-0.25"}, {1.0f / 3, "0.33333334"}, {16777217.0f, "16777216"}};
+    char text[COVEY__C_DOUBLE_SIZE];
+    uint64_t seed = 6;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        covey__c_format_float(cases[i].value, text);
+        if (i == 4) assert_true((float)covey__c_strtod(text) == cases[i].value);
+        else assert_string_equal(text, cases[i].text);
+    }
+    for (int i = 0; i < 20000; i++) {
+        uint32_t bits = (uint32_t)test_random(&seed);
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        if (!isfinite(value)) continue;
+        covey__c_format_float(value, text);
+        assert_true((float)covey__c_strtod(text) == value);
+    }
+}
+
 static void any_double_reads_back(void **state) {
     (void)state;
     uint64_t seed = 5;
@@ -98,6 +121,7 @@ static void the_apps_rounding_mode_changes_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_texts),
+        cmocka_unit_test(a_float_has_its_own_digits),
         cmocka_unit_test(any_double_reads_back),
         cmocka_unit_test(a_locale_with_a_comma_changes_nothing),
         cmocka_unit_test(the_apps_rounding_mode_changes_nothing),

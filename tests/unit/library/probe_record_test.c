@@ -14,9 +14,10 @@ static covey__probes *record(const char *file, const char *tasks, int32_t count)
     covey__probes *probes;
     covey_runtime *runtime = open_runtime(1, NULL);
     covey_model *model = open_model(runtime, in_folder(file));
+    const covey__probed probed = {.model = model};
     must(covey__probes_new(&plain_env, &probes, &error), &error);
     must(covey__probes_add_lines(probes, tasks, strlen(tasks), &error), &error);
-    must(covey__bits_record(probes, model, count, &error), &error);
+    must(covey__bits_record(probes, &probed, count, &error), &error);
     covey_model_close(model);
     covey_runtime_close(runtime);
     return probes;

@@ -95,7 +95,8 @@ static covey_status run_set(const covey__probes *probes, covey_probe_result *res
     covey_model *model = open_model(runtime, in_folder("built/model.gguf"));
     *error = (covey_error){.message = ""};
     *result = (covey_probe_result)COVEY_PROBE_RESULT_INIT;
-    covey_status status = covey__probes_run(&plain_env, probes, model, result, error, NULL, NULL);
+    const covey__probed probed = {.model = model};
+    covey_status status = covey__probes_run(&plain_env, probes, &probed, result, error, NULL, NULL);
     covey_model_close(model);
     covey_runtime_close(runtime);
     return status;
