@@ -1,10 +1,13 @@
-/* --adapter FILE[:SCALE], as several commands take it. */
+/* --adapter FILE[:SCALE], as several commands take it, and what is said of adapters that answered.
+ */
 #ifndef COVEY_APPS_ADAPTERS_H
 #define COVEY_APPS_ADAPTERS_H
 
 #include "common/options.h"
 
-#include <covey/adapter.h>
+#include <covey/ensemble.h>
+
+#include <stdio.h>
 
 #define APP_OPTION_ADAPTER(texts)                                                                  \
     {                                                                                              \
@@ -12,14 +15,20 @@
             "a LoRA for the model (scale 1); may be given several times", 0, 0                     \
     }
 
-typedef struct app_adapters {
-    covey_adapter_use uses[COVEY_ADAPTERS_MAX];
-    size_t count;
-} app_adapters;
+#define APP_PATH_BYTES_MAX 4096
 
-/* Opens what was given for the model. On failure nothing is left open. */
-covey_status app_open_adapters(const app_texts *given, covey_model *model, app_adapters *adapters,
-                               covey_error *error);
-void app_close_adapters(app_adapters *adapters);
+/* The path without its scale; false with a message in `error`. */
+bool app_split_adapter(const char *given, char path[APP_PATH_BYTES_MAX], float *scale,
+                       covey_error *error);
+
+/* Opens what was given for the model, behind what is in `parts` already; a scale of 0 is for
+ * requests that ask for it. On failure those that were opened are in `parts`, too. */
+covey_status app_add_adapters(const app_texts *given, covey_ensemble_parts *parts,
+                              covey_error *error);
+
+/* The adapters of an answer: as a JSON array, or as " + NAME:SCALE" each. */
+void app_put_adapters(FILE *out, covey_backend *backend, const covey_answer *answer, bool json);
+/* The same for an answer to a request that chooses nothing. */
+void app_default_adapters(covey_backend *backend, covey_answer *answer);
 
 #endif

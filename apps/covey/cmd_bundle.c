@@ -16,7 +16,9 @@
 
 typedef struct arguments {
     covey_bundle_options build;
-    app_texts os;
+    app_texts os, adapters, asked_adapters;
+    covey_bundle_adapter adapter[COVEY_ADAPTERS_MAX];
+    char adapter_path[COVEY_ADAPTERS_MAX][APP_PATH_BYTES_MAX];
     int64_t bits, task_max, task_tokens, memory, threads;
     bool json, no_probes;
 } arguments;
@@ -45,8 +47,17 @@ static int failed(const char *verb, const covey_error *error) {
     return error->status == COVEY_ERROR_REFUSED ? APP_EXIT_REFUSED : APP_EXIT_FAILED;
 }
 
+static void log_line(void *user, covey_log_level level, const char *component,
+                     const char *message) {
+    (void)user;
+    fprintf(stderr, "%s: %s: %s\n", level == COVEY_LOG_WARN ? "warning" : "error", component,
+            message);
+}
+
 static covey_status open_runtime(const arguments *a, covey_runtime **runtime, covey_error *error) {
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.log = log_line;
+    options.log_level = COVEY_LOG_WARN;
     options.threads = (int32_t)a->threads;
     return covey_runtime_open(&options, runtime, error);
 }
@@ -84,6 +95,34 @@ static void print_result(const covey_probe_result *r, bool json, bool passed) {
     printf("proved in     %lld ms\n", (long long)r->elapsed_ms);
 }
 
+/* Those that are on by default, then those on request. */
+static bool read_adapters(arguments *a, covey_error *error) {
+    const app_texts *lists[] = {&a->adapters, &a->asked_adapters};
+    size_t count = 0;
+    if (a->adapters.count + a->asked_adapters.count > COVEY_ADAPTERS_MAX) {
+        snprintf(error->message, sizeof error->message, "at most %d adapters", COVEY_ADAPTERS_MAX);
+        return false;
+    }
+    for (size_t list = 0; list < 2; list++)
+        for (size_t i = 0; i < lists[list]->count; i++) {
+            covey_bundle_adapter *one = &a->adapter[count];
+            char *path = a->adapter_path[count++];
+            if (!app_split_adapter(lists[list]->items[i], path, &one->scale, error)) return false;
+            if (one->scale == 0.0f) {
+                snprintf(error->message, sizeof error->message,
+                         "%.200s: the scale 0 would be no adapter; --adapter-on-request leaves it "
+                         "off until a request asks for it",
+                         lists[list]->items[i]);
+                return false;
+            }
+            one->path = path;
+            one->on_request = list == 1;
+        }
+    a->build.adapters = a->adapter;
+    a->build.adapter_count = count;
+    return true;
+}
+
 static int run_build(arguments *a) {
     covey_error error = {0};
     covey_runtime *runtime = NULL;
@@ -95,6 +134,10 @@ static int run_build(arguments *a) {
     a->build.task_probe_count_max = (int32_t)a->task_max;
     a->build.task_tokens_max = (int32_t)a->task_tokens;
     a->build.needs_memory_bytes = (uint64_t)a->memory;
+    if (!read_adapters(a, &error)) {
+        failed("build", &error);
+        return APP_EXIT_USAGE;
+    }
     app_catch_signals(NULL);
     covey_status status = open_runtime(a, &runtime, &error);
     if (status == COVEY_OK)
@@ -121,7 +164,8 @@ static int run_build(arguments *a) {
 }
 
 static int verb_build(int argc, char **argv) {
-    arguments a = {.build = COVEY_BUNDLE_OPTIONS_INIT, .bits = 3, .task_tokens = 96};
+    static arguments a; /* its paths are large */
+    a = (arguments){.build = COVEY_BUNDLE_OPTIONS_INIT, .bits = 3, .task_tokens = 96};
     a.build.task_score_min = 0.85;
     const app_option options[] = {
         {"model", 'm', APP_TEXT, &a.build.model, "FILE", "the GGUF that answers", 0, 0},
@@ -130,6 +174,10 @@ static int verb_build(int argc, char **argv) {
         {"variant", 0, APP_TEXT, &a.build.variant, "NAME", "default: the model's quantization", 0,
          0},
         {"out", 'o', APP_TEXT, &a.build.out, "FOLDER", "where to build; must not exist", 0, 0},
+        {"adapter", 0, APP_TEXTS, &a.adapters, "FILE[:SCALE]",
+         "a LoRA for the model, used by default (scale 1); repeatable", 0, 0},
+        {"adapter-on-request", 0, APP_TEXTS, &a.asked_adapters, "FILE[:SCALE]",
+         "one that only requests use that ask for it; repeatable", 0, 0},
         {"tools", 0, APP_TEXT, &a.build.tools, "FILE", "tool schemas, JSON", 0, 0},
         {"template", 0, APP_TEXT, &a.build.chat_template, "FILE",
          "chat template; written into the model's copy too", 0, 0},
@@ -202,7 +250,8 @@ static int run_check(const arguments *a, const char *folder) {
 }
 
 static int verb_check(int argc, char **argv) {
-    arguments a = {.build = COVEY_BUNDLE_OPTIONS_INIT};
+    static arguments a;
+    a = (arguments){.build = COVEY_BUNDLE_OPTIONS_INIT};
     const app_option options[] = {
         {"no-probes", 0, APP_FLAG, &a.no_probes, NULL, "digests and needs only", 0, 0},
         {"threads", 't', APP_INT, &a.threads, "N", "0: one a core (0)", 0, 1024},
@@ -240,7 +289,8 @@ static int print_text(const arguments *a, const char *verb, const char *from, co
 }
 
 static int verb_show(int argc, char **argv) {
-    arguments a = {.build = COVEY_BUNDLE_OPTIONS_INIT, .threads = 1};
+    static arguments a;
+    a = (arguments){.build = COVEY_BUNDLE_OPTIONS_INIT, .threads = 1};
     const app_option options[] = {
         {"json", 0, APP_FLAG, &a.json, NULL, "print the manifest and its digest as JSON", 0, 0},
         {NULL, 0, APP_FLAG, NULL, NULL, NULL, 0, 0},
@@ -260,7 +310,8 @@ static int verb_show(int argc, char **argv) {
 }
 
 static int verb_diff(int argc, char **argv) {
-    arguments a = {.build = COVEY_BUNDLE_OPTIONS_INIT, .threads = 1};
+    static arguments a;
+    a = (arguments){.build = COVEY_BUNDLE_OPTIONS_INIT, .threads = 1};
     const app_option options[] = {
         {"json", 0, APP_FLAG, &a.json, NULL, "print one JSON object", 0, 0},
         {NULL, 0, APP_FLAG, NULL, NULL, NULL, 0, 0},

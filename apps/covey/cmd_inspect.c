@@ -33,7 +33,8 @@ static const char usage[] =
     "perplexity  prints JSON: windows that do not overlap, each after BOS, all positions (256)\n"
     "embed       prints the vector of a text, one number a line; --pooling mean, cls or last in\n"
     "            place of the model's own; --raw leaves its length, which else becomes 1\n"
-    "adapter     checks that a LoRA fits; --bind OUT writes a copy that is bound to this model\n"
+    "adapter     checks that a LoRA fits; --bind OUT writes a copy that is bound to this model;\n"
+    "            OUT is replaced in one step and may be the LoRA itself\n"
     "model       prints what the file says of itself, as JSON\n"
     "\n"
     "covey inspect VERB --help says more.\n"
@@ -65,6 +66,29 @@ static int complain(const char *what, const char *found) {
 static int failed(const covey_error *error) {
     fprintf(stderr, "covey inspect: %s\n", error->message);
     return 1;
+}
+
+/* --adapter of a session; a scale of 0 is no adapter. */
+typedef struct adapter_list {
+    covey_ensemble_parts parts;
+    covey_adapter_use uses[COVEY_ADAPTERS_MAX];
+} adapter_list;
+
+static covey_status open_adapters(const inspect *in, adapter_list *list,
+                                  covey_session_options *options, covey_error *error) {
+    list->parts.model = in->model;
+    covey_status status = app_add_adapters(&in->adapters, &list->parts, error);
+    options->adapters = list->uses;
+    for (size_t i = 0; i < list->parts.adapter_count; i++)
+        if (!list->parts.adapters[i].on_request)
+            list->uses[options->adapter_count++] =
+                (covey_adapter_use){list->parts.adapters[i].adapter, list->parts.adapters[i].scale};
+    return status;
+}
+
+static void close_adapters(adapter_list *list) {
+    list->parts.model = NULL; /* it stays open */
+    covey_ensemble_close_parts(&list->parts);
 }
 
 static bool to_int(const char *text, long min, long max, int *out) {
@@ -165,16 +189,14 @@ static int inspect_logits(const inspect *in) {
     options.context_tokens = in->token_count;
     options.kv_type = in->kv;
     covey_session *session = NULL;
-    app_adapters adapters = {.count = 0};
-    covey_status status = app_open_adapters(&in->adapters, in->model, &adapters, &error);
-    options.adapters = adapters.uses;
-    options.adapter_count = adapters.count;
+    adapter_list adapters = {.parts = COVEY_ENSEMBLE_PARTS_INIT};
+    covey_status status = open_adapters(in, &adapters, &options, &error);
     if (status == COVEY_OK) status = covey_session_open(in->model, &options, &session, &error);
     FILE *file = status == COVEY_OK ? fopen(in->positional[1], "wb") : NULL;
     if (file) status = write_logits(in, session, tokens, file, &error);
     bool written = file && fclose(file) == 0 && status != COVEY_ERROR_IO;
     covey_session_close(session);
-    app_close_adapters(&adapters);
+    close_adapters(&adapters);
     free(tokens);
     if (status != COVEY_OK && status != COVEY_ERROR_IO) return failed(&error);
     if (!written) fprintf(stderr, "covey inspect: cannot write %s\n", in->positional[1]);
@@ -236,9 +258,12 @@ static int inspect_perplexity(const inspect *in) {
     options.kv_type = in->kv;
     covey_session *session = NULL;
     window_sum sum = {NULL, 0.0, 0};
-    covey_status status = covey_session_open(in->model, &options, &session, &error);
+    adapter_list adapters = {.parts = COVEY_ENSEMBLE_PARTS_INIT};
+    covey_status status = open_adapters(in, &adapters, &options, &error);
+    if (status == COVEY_OK) status = covey_session_open(in->model, &options, &session, &error);
     if (status == COVEY_OK) status = add_windows(in, session, tokens, count, &sum, &error);
     covey_session_close(session);
+    close_adapters(&adapters);
     free(tokens);
     if (status != COVEY_OK) return failed(&error);
     if (sum.count == 0) {
@@ -342,7 +367,8 @@ static const inspect_verb verbs[] = {
     {"adapter", "MODEL.gguf ADAPTER.gguf",
      "Checks that a LoRA fits the model and prints what it is, as JSON. With --bind, writes a "
      "copy\n"
-     "that names the model as its base: others refuse it then.",
+     "that names the model as its base: others refuse it then. OUT is replaced in one step; it\n"
+     "may be the LoRA itself.",
      "  covey inspect adapter model.gguf lora.gguf --bind bound.gguf", 2, 2, inspect_adapter},
     {"model", "MODEL.gguf", "Prints what the file says of itself, as JSON.",
      "  covey inspect model model.gguf", 1, 1, inspect_model},
@@ -413,5 +439,7 @@ int covey_cmd_inspect(int argc, char **argv) {
     if (!found)
         return complain("expected tokens, logits, perplexity, embed, adapter or model", argv[1]);
     if (!read_options(&in, found, argc - 1, argv + 1, &exit_status)) return exit_status;
+    if (in.adapters.count && found->run != inspect_logits && found->run != inspect_perplexity)
+        return complain("--adapter belongs to logits and perplexity", argv[1]);
     return run_verb(&in, found);
 }

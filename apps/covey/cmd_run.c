@@ -98,17 +98,20 @@ static void print_figures(const run *r, const covey_answer *answer, const char *
         app_put_json_text(stdout, text);
         fputs(",\"ensemble\":", stdout);
         app_put_json_text(stdout, r->served.label);
+        fputs(",\"adapters\":", stdout);
+        app_put_adapters(stdout, r->served.backend, answer, true);
         printf(
             ",\"route\":\"local\",\"stop_reason\":\"%s\",\"prompt_tokens\":%d,\"answer_tokens\":%d,"
             "\"time_to_first_token_ms\":%.2f,\"prefill_tps\":%.1f,\"decode_tps\":%.1f}\n",
             stop_name(answer->stop_reason), (int)answer->prompt_token_count,
             (int)answer->answer_token_count, first_ms, prefill, decode);
     } else if (r->stats) {
-        fprintf(
-            stderr,
-            "[%s: first token %.1f ms, prompt %d tokens at %.0f/s, answer %d tokens at %.0f/s]\n",
-            r->served.label, first_ms, (int)answer->prompt_token_count, prefill,
-            (int)answer->answer_token_count, decode);
+        fprintf(stderr, "[%s", r->served.label);
+        app_put_adapters(stderr, r->served.backend, answer, false);
+        fprintf(stderr,
+                ": first token %.1f ms, prompt %d tokens at %.0f/s, answer %d tokens at %.0f/s]\n",
+                first_ms, (int)answer->prompt_token_count, prefill, (int)answer->answer_token_count,
+                decode);
     }
 }
 
@@ -220,8 +223,11 @@ static int interactive(run *r) {
     char *history = NULL, *line = NULL;
     if (app_find_state(&r->context, &error)) history = app_join(r->context.state_dir, "history");
     app_lines_begin(history);
-    fprintf(stderr, "%s, %s. /help lists commands.\n", r->served.label,
-            r->served.info.quantization);
+    covey_answer usual = COVEY_ANSWER_INIT;
+    app_default_adapters(r->served.backend, &usual);
+    fputs(r->served.label, stderr);
+    app_put_adapters(stderr, r->served.backend, &usual, false);
+    fprintf(stderr, ", %s. /help lists commands.\n", r->served.info.quantization);
     if (!r->served.info.has_chat_template && !r->raw)
         fputs("This model has no chat template: it continues your text, and each line stands "
               "alone.\n",

@@ -39,10 +39,15 @@ static bool load(serving *d, covey_error *error) {
         return false;
     covey_status status =
         covey_server_set_backend(d->server, served.backend, served.label, served.name, error);
+    if (!status) {
+        covey_answer usual = COVEY_ANSWER_INIT;
+        app_default_adapters(served.backend, &usual);
+        fprintf(stderr, "Answering with %s", served.label);
+        app_put_adapters(stderr, served.backend, &usual, false);
+        fprintf(stderr, " (loaded in %d ms).\n", (int)served.info.load_ms);
+    }
     covey_backend_release(served.backend);
     if (status) return false;
-    fprintf(stderr, "Answering with %s (loaded in %d ms).\n", served.label,
-            (int)served.info.load_ms);
     d->stale = d->told_why = false;
     return true;
 }
@@ -198,7 +203,10 @@ int covey_cmd_serve(int argc, char **argv) {
         "[MODEL.gguf]",
         "Answers on loopback: /v1/chat/completions and /v1/completions (with \"stream\": true "
         "too),\n"
-        "/v1/embeddings, /v1/models, /health, /metrics. Without a model it serves this device's "
+        "/v1/embeddings, /v1/models, /lora-adapters, /health, /metrics. An adapter with the scale "
+        "0\n"
+        "is used by requests that ask for it alone (\"lora\"). Without a model it serves this "
+        "device's "
         "ensemble and keeps it up to "
         "date: open\n"
         "conversations (header X-Covey-Conversation) finish on the ensemble that they began with.",

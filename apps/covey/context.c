@@ -100,31 +100,31 @@ void app_close(app_context *context) {
 }
 
 /* The agent's ensemble. One whose model does not open is left for the one before. */
-static covey_status open_current(app_context *context, app_served *served, covey_model **model,
-                                 covey_error *error) {
+static covey_status open_current(app_context *context, app_served *served,
+                                 covey_ensemble_parts *parts, covey_error *error) {
     covey_ensemble *ensemble = NULL;
     covey_status status = covey_agent_current(context->agent, &ensemble, error);
     if (status) return status;
     snprintf(served->label, sizeof served->label, "%s@%s", covey_ensemble_name(ensemble),
              covey_ensemble_version(ensemble));
     snprintf(served->name, sizeof served->name, "%s", covey_ensemble_name(ensemble));
-    status = covey_ensemble_open_model(ensemble, model, error);
+    status = covey_ensemble_open_parts(ensemble, parts, error);
     covey_error why = *error, ignored;
     if (status && covey_agent_leave_current(context->agent, ensemble, &why, &ignored))
         fprintf(stderr, "%s: %s\n", context->command, ignored.message);
-    covey_ensemble_close(ensemble); /* the model has its own map of the weights */
+    covey_ensemble_close(ensemble); /* its parts have their own maps of the weights */
     return status;
 }
 
-static covey_status open_model(app_context *context, const char *path, app_served *served,
-                               covey_model **model, covey_error *error) {
+static covey_status open_parts(app_context *context, const char *path, app_served *served,
+                               covey_ensemble_parts *parts, covey_error *error) {
     if (path) {
         const char *slash = strrchr(path, '/');
         covey_model_source source = COVEY_MODEL_SOURCE_INIT;
         source.path = path;
         snprintf(served->label, sizeof served->label, "%s", slash ? slash + 1 : path);
         snprintf(served->name, sizeof served->name, "%s", served->label);
-        covey_status status = covey_model_open(context->runtime, &source, model, error);
+        covey_status status = covey_model_open(context->runtime, &source, &parts->model, error);
         if (status && !strstr(error->message, path)) {
             char what[sizeof error->message];
             memcpy(what, error->message, sizeof what);
@@ -135,18 +135,18 @@ static covey_status open_model(app_context *context, const char *path, app_serve
     if (!context->agent && !app_open_agent(context, NULL, NULL, error)) return error->status;
     /* What could not be loaded was left if that will not pass: then there may be another. */
     char left[sizeof served->label] = "";
-    covey_status status = open_current(context, served, model, error);
+    covey_status status = open_current(context, served, parts, error);
     while (status && strcmp(left, served->label)) {
         memcpy(left, served->label, sizeof left);
         fprintf(stderr, "%s: %s: %s\n", context->command, served->label, error->message);
-        status = open_current(context, served, model, error);
+        status = open_current(context, served, parts, error);
     }
     return status;
 }
 
 bool app_open_served(app_context *context, const char *path, int32_t conversations_max,
                      app_served *served, covey_error *error) {
-    covey_model *model = NULL;
+    covey_ensemble_parts parts = COVEY_ENSEMBLE_PARTS_INIT;
     memset(served, 0, sizeof *served);
     served->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     if (!context->runtime && !app_open_runtime(context, error)) return false;
@@ -155,19 +155,18 @@ bool app_open_served(app_context *context, const char *path, int32_t conversatio
     covey_session_options session = COVEY_SESSION_OPTIONS_INIT;
     options.session = &session;
     session.kv_type = context->kv_type;
-    app_adapters adapters = {.count = 0};
-    covey_status status = open_model(context, path, served, &model, error);
-    if (!status) status = app_open_adapters(&context->adapters, model, &adapters, error);
-    session.adapters = adapters.uses;
-    session.adapter_count = adapters.count;
+    covey_status status = open_parts(context, path, served, &parts, error);
+    if (!status) status = app_add_adapters(&context->adapters, &parts, error);
+    options.adapters = parts.adapters;
+    options.adapter_count = parts.adapter_count;
     if (!status)
-        status =
-            covey_backend_local_with(context->runtime, model, &options, &served->backend, error);
-    app_close_adapters(&adapters); /* the backend holds them now */
-    if (status)
-        covey_model_close(model);
-    else
-        covey_model_describe(model, &served->info);
+        status = covey_backend_local_with(context->runtime, parts.model, &options, &served->backend,
+                                          error);
+    if (!status) {
+        covey_model_describe(parts.model, &served->info);
+        parts.model = NULL; /* the backend's now; the adapters it holds, too */
+    }
+    covey_ensemble_close_parts(&parts);
     return status == COVEY_OK;
 }
 

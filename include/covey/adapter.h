@@ -39,16 +39,15 @@ typedef struct covey_adapter_info {
     const char *file;     /* the last part of its path */
 } covey_adapter_info;
 #define COVEY_ADAPTER_INFO_INIT                                                                    \
-    {                                                                                              \
-        sizeof(covey_adapter_info), NULL, 0.0f, 0, 0, 0, false, {0}, NULL                          \
-    }
+    { sizeof(covey_adapter_info), NULL, 0.0f, 0, 0, 0, false, {0}, NULL }
 /* Fills `info`, up to the size it was made with. Any thread. */
 COVEY_API void covey_adapter_describe(const covey_adapter *adapter, covey_adapter_info *info);
 
 /* Writes a copy of an adapter's file that names `model` as its base, by its identity (the digest
  * that covey_model_source gave, or one of its metadata and samples of its tensors): other models
  * refuse it then. `out_path` is replaced atomically, and may be `in_path`: it is then the file as
- * it was or the bound one, whatever happens, and an adapter that is open on it stays good. Any thread. */
+ * it was or the bound one, whatever happens, and an adapter that is open on it stays good. Any
+ * thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_adapter_bind(covey_model *model, const char *in_path,
                                                          const char *out_path, covey_error *error);
 
@@ -59,13 +58,19 @@ typedef struct covey_adapter_use {
 } covey_adapter_use;
 
 /* An adapter that requests may choose (covey_local_options). Those who choose nothing get it at
- * this scale, unless it is there on request only. Its number, from 0, is its place in the list. Frozen: it
- * stands in arrays. */
+ * this scale, unless it is there on request only. Its number, from 0, is its place in the list.
+ * Frozen: it stands in arrays. */
 typedef struct covey_adapter_offer {
     covey_adapter *adapter;
     float scale; /* finite and not 0 */
     bool on_request;
 } covey_adapter_offer;
+
+/* One of the offered adapters, for a request. Frozen: it stands in arrays. */
+typedef struct covey_adapter_choice {
+    int32_t id;  /* its number */
+    float scale; /* 0: off; NaN: the offer's own */
+} covey_adapter_choice;
 
 #ifdef __cplusplus
 }

@@ -54,9 +54,13 @@ typedef struct covey_request {
     const covey_generation_options *generation; /* NULL: its INIT values */
     const covey_chat *chat; /* in place of messages: a conversation with tools and variables; its
                                add_generation_prompt is taken as true. NULL: none */
+    const covey_adapter_choice *adapters; /* these of the backend's adapters and no others, whatever
+                                             their order; none with a count of 0. NULL: those that
+                                             are on by default */
+    size_t adapter_count;
 } covey_request;
 #define COVEY_REQUEST_INIT                                                                         \
-    { sizeof(covey_request), NULL, 0, NULL, NULL, NULL }
+    { sizeof(covey_request), NULL, 0, NULL, NULL, NULL, NULL, 0 }
 
 typedef struct covey_answer {
     size_t size;
@@ -73,9 +77,30 @@ typedef struct covey_answer {
     int32_t forced_token_count;
     int32_t drafted_token_count;
     int32_t accepted_token_count;
+    size_t adapter_count; /* that answered, and at which scales; by their numbers */
+    covey_adapter_choice adapters[COVEY_ADAPTERS_MAX];
 } covey_answer;
 #define COVEY_ANSWER_INIT                                                                          \
-    { sizeof(covey_answer), COVEY_STOP_END, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0, 0, 0 }
+    {                                                                                              \
+        sizeof(covey_answer), COVEY_STOP_END, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0, 0, 0, 0, {          \
+            { 0, 0.0f }                                                                            \
+        }                                                                                          \
+    }
+
+/* An adapter that a backend offers. Strings are borrowed from the backend. */
+typedef struct covey_backend_adapter {
+    size_t size;
+    const char *name; /* of its file, without folders */
+    float scale;      /* where it is on */
+    bool on_request;  /* off where a request chooses nothing */
+    uint8_t sha256[32];
+} covey_backend_adapter;
+#define COVEY_BACKEND_ADAPTER_INIT                                                                 \
+    {                                                                                              \
+        sizeof(covey_backend_adapter), NULL, 0.0f, false, {                                        \
+            0                                                                                      \
+        }                                                                                          \
+    }
 
 /* What a maker provides. All functions may be called from several threads, but one conversation
  * from one at a time; `cancel` from any. An app may bring its own: it fills this table and calls
@@ -108,6 +133,9 @@ typedef struct covey_backend_table {
     covey_status (*embed_texts)(void *user, const covey_backend_text *texts, size_t text_count,
                                 float *vectors, size_t *token_counts, size_t *failed_text,
                                 covey_error *error);
+    /* May be NULL, or behind the end of an older table, for a backend without adapters. The adapter
+     * with a number; false when there are not so many. */
+    bool (*adapter)(void *user, int32_t id, covey_backend_adapter *adapter);
 } covey_backend_table;
 
 /* A backend over a maker's table, which is copied. The backend is counted: conversations hold it,
@@ -131,11 +159,15 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_local(covey_runtime *runtime
 typedef struct covey_local_options {
     size_t size;
     int32_t conversations_max;            /* at once; 0: 4 */
-    const covey_session_options *session; /* its context_tokens give way to
- covey_conversation_open's; NULL: its INIT values */
+    const covey_session_options *session; /* its context_tokens give way to what a conversation is
+                                             opened with; NULL: its INIT values */
+    const covey_adapter_offer *adapters;  /* what requests choose from, borrowed for the call; not
+                                             together with session->adapters, which are offers that
+                                             are on by default */
+    size_t adapter_count;
 } covey_local_options;
 #define COVEY_LOCAL_OPTIONS_INIT                                                                   \
-    { sizeof(covey_local_options), 0, NULL }
+    { sizeof(covey_local_options), 0, NULL, NULL, 0 }
 /* The same with options; NULL is allowed. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_backend_local_with(covey_runtime *runtime,
                                                                covey_model *take_model,
@@ -175,6 +207,11 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_embed_texts(
  * where the backend does not tell. Any thread. */
 COVEY_API size_t covey_backend_token_bytes(covey_backend *backend, covey_token token, char *bytes,
                                            size_t capacity);
+
+/* Fills `adapter`, up to the size it was made with, with what is offered under the number; false
+ * when there are not so many. Any thread. */
+COVEY_API bool covey_backend_get_adapter(covey_backend *backend, int32_t id,
+                                         covey_backend_adapter *adapter);
 
 /* Opens a conversation with room for `context_tokens`; 0: the backend's default.
  * COVEY_ERROR_BUSY: as many are open as it takes. Any thread; a conversation has one owner at a

@@ -47,11 +47,11 @@ typedef struct covey_bundle_options {
             0, 0, NULL, NULL, 0, NULL, false, NULL, 0                                              \
     }
 
-/* Builds an ensemble: copies its components, refuses adapters of another model, records bits probes on this engine, writes probes and
- * manifest, then opens what it made as a device would and runs all probes. COVEY_ERROR_REFUSED when
- * task probes fail and `allow_failing` is not set: then nothing is left behind. `result` gets the
- * figures in either case; it and `progress` may be NULL. `progress` is told of copying, then of
- * probes, and may stop it all. */
+/* Builds an ensemble: copies its components, refuses adapters of another model, records bits probes
+ * on this engine, writes probes and manifest, then opens what it made as a device would and runs
+ * all probes. COVEY_ERROR_REFUSED when task probes fail and `allow_failing` is not set: then
+ * nothing is left behind. `result` gets the figures in either case; it and `progress` may be NULL.
+ * `progress` is told of copying, then of probes, and may stop it all. */
 COVEY_API COVEY_MUST_USE covey_status covey_bundle_build(covey_runtime *runtime,
                                                          const covey_bundle_options *options,
                                                          covey_probe_result *result,

@@ -56,8 +56,8 @@ COVEY_API COVEY_MUST_USE covey_status covey_ensemble_component(const covey_ensem
                                                                covey_error *error);
 
 /* Opens the component with role "model" on the engine; the caller closes it. Fails as
- * covey_model_open does, and with COVEY_ERROR_UNSUPPORTED where the ensemble has adapters: the model
- * alone would answer otherwise than the ensemble (covey_ensemble_open_parts). */
+ * covey_model_open does, and with COVEY_ERROR_UNSUPPORTED where the ensemble has adapters: the
+ * model alone would answer otherwise than the ensemble (covey_ensemble_open_parts). */
 COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open_model(covey_ensemble *ensemble,
                                                                 covey_model **model,
                                                                 covey_error *error);

@@ -79,6 +79,15 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_fork(covey_session *session,
                                                          covey_session **forked,
                                                          covey_error *error);
 
+/* Exchanges the session's adapters (`uses` is borrowed for the call, the adapters are held). Where
+ * they differ from those that it has, it is empty then; what it held stays as an idle prefix of its
+ * old adapters, and what others left with the new ones is taken over by the next append. Other
+ * sessions' keys and values are not touched. On failure nothing changed. In its owner's thread. */
+COVEY_API COVEY_MUST_USE covey_status covey_session_set_adapters(covey_session *session,
+                                                                 const covey_adapter_use *uses,
+                                                                 size_t use_count,
+                                                                 covey_error *error);
+
 /* Writes tokens, logits, keys and values to a file, replaced atomically and readable by its owner
  * alone (docs/formats/session.md). It is as private as the conversation itself. */
 COVEY_API COVEY_MUST_USE covey_status covey_session_save(const covey_session *session,

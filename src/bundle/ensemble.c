@@ -108,8 +108,9 @@ covey_status covey_ensemble_component(const covey_ensemble *ensemble, size_t ind
                            "bundle: there is no component %zu; the ensemble has %zu", index,
                            ensemble->manifest->component_count);
     const covey__component *found = &ensemble->manifest->components[index];
-    covey_component full = {component->size, found->role, found->file, ensemble->digests[index],
-                            found->size, found->scale, found->on_request};
+    covey_component full = {component->size,          found->role, found->file,
+                            ensemble->digests[index], found->size, found->scale,
+                            found->on_request};
     memcpy(component, &full, full.size < sizeof full ? full.size : sizeof full);
     return COVEY_OK;
 }

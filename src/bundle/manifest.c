@@ -65,7 +65,8 @@ static covey_status parse_use(const covey__json *node, const char *path, covey__
     out->scale = (float)scale;
     if (!covey__adapter_scale_valid(out->scale))
         return covey__fail(error, COVEY_ERROR_FORMAT,
-                           "%s: a number other than 0, of at most 1000 either way, expected", field);
+                           "%s: a number other than 0, of at most 1000 either way, expected",
+                           field);
     covey__field_path(field, "%s.on_request", path);
     if (covey__json_get(node, "on_request") == NULL) return COVEY_OK;
     return covey__json_bool(node, "on_request", field, &out->on_request, error);

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 /* Roles that this library can put to use. Others may be listed as optional. */
-static const char *const usable_roles[] = {"model", "template", "tools", "probes", "policy"};
+static const char *const usable_roles[] = {"model", "adapter", "template",
+                                           "tools", "probes",  "policy"};
 
 /* "6.1.0-13-amd64" is no semantic version for our purpose: its tail would make it a pre-release. */
 static void plain_version(const char *release, char out[32]) {

@@ -35,7 +35,8 @@ typedef struct diff {
 static const char *kind_of(const change *c) {
     if (c->from == NULL) return "added";
     if (c->to == NULL) return "removed";
-    if (c->from->scale != c->to->scale || c->from->on_request != c->to->on_request) return "changed";
+    if (c->from->scale != c->to->scale || c->from->on_request != c->to->on_request)
+        return "changed";
     return memcmp(c->from->sha256, c->to->sha256, 32) == 0 ? "same" : "changed";
 }
 

@@ -287,6 +287,38 @@ covey_status covey_session_fork(covey_session *session, covey_session **forked,
     return COVEY_OK;
 }
 
+covey_status covey_session_set_adapters(covey_session *session, const covey_adapter_use *uses,
+                                        size_t use_count, covey_error *error) {
+    if (!session)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "session: a session must be given");
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    covey_session like;
+    options.adapters = uses;
+    options.adapter_count = use_count;
+    memset(&like, 0, sizeof like);
+    like.model = session->model;
+    like.context = session->context;
+    like.batch = session->batch;
+    like.kv = session->kv;
+    covey_status status = set_adapters(&like, &options, error);
+    bool same = status == COVEY_OK && like.adapter_count == session->adapter_count &&
+                memcmp(like.adapters, session->adapters, sizeof like.adapters) == 0;
+    if (same) return COVEY_OK;
+    if (status == COVEY_OK)
+        status = covey__workspace_reserve(like.model, workspace_need(&like), error);
+    if (status == COVEY_OK) status = covey__kv_move(session, &like, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "session: set adapters");
+    for (int32_t i = 0; i < like.adapter_count; i++) covey__adapter_hold(like.adapter[i].adapter);
+    for (int32_t i = 0; i < session->adapter_count; i++)
+        covey_adapter_close(session->adapter[i].adapter);
+    session->adapter_count = like.adapter_count;
+    memcpy(session->adapter, like.adapter, sizeof session->adapter);
+    memcpy(session->adapters, like.adapters, sizeof session->adapters);
+    session->token_count = session->ready = session->reused = 0;
+    session->has_logits = false;
+    return COVEY_OK;
+}
+
 /* ---- What a session holds ---- */
 
 const float *covey_session_logits(const covey_session *session, size_t *logit_count) {

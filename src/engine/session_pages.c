@@ -243,6 +243,26 @@ void covey__kv_leave(covey_session *session) {
     pthread_mutex_unlock(&model->kv.lock);
 }
 
+/* The new root is held first, so that nothing has to be undone. */
+covey_status covey__kv_move(covey_session *session, const covey_session *like, covey_error *error) {
+    covey_model *model = session->model;
+    covey__page_pool *pool = pool_of(session);
+    pthread_mutex_lock(&model->kv.lock);
+    covey__root *root = find_root(like, pool);
+    if (root) root->sessions++;
+    pthread_mutex_unlock(&model->kv.lock);
+    if (!root) return covey__no_memory(error, "a prefix tree", sizeof *root);
+    covey__prefix_publish(session, true);
+    pthread_mutex_lock(&model->kv.lock);
+    drop_locked(session, 0);
+    session->root->sessions--;
+    session->root = root;
+    drop_empty_roots(model, pool);
+    for (int i = 0; i < COVEY__KV_TYPES; i++) give_back(model, &model->kv.pools[i]);
+    pthread_mutex_unlock(&model->kv.lock);
+    return COVEY_OK;
+}
+
 void covey__pages_drop(covey_session *session, int32_t count) {
     if (session->held_count <= count) return;
     pthread_mutex_lock(&session->model->kv.lock);

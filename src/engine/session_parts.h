@@ -85,6 +85,9 @@ uint64_t covey__kv_block_bytes(uint64_t page_bytes);
 /* Where a layer's and KV head's K begins in a page; V follows at covey__page_k_bytes. */
 size_t covey__kv_offset(const covey_model *model, covey__kv_type kv, int32_t layer,
                         int32_t kv_head);
+/* Moves an open session to the root of `like`, whose KV type and context are its own: what it holds
+ * is published and let go. On failure nothing changed. */
+covey_status covey__kv_move(covey_session *session, const covey_session *like, covey_error *error);
 /* Reserves the session's places and finds its root; gives them back, with the pages in them. */
 covey_status covey__kv_join(covey_session *session, covey_error *error) COVEY_MUST_USE;
 void covey__kv_leave(covey_session *session);

@@ -1,7 +1,8 @@
 /* Building an ensemble, by the publisher. Everything is made in a folder beside the one that was
  * asked for and renamed at the end, so that OUT is a whole ensemble or is not there. The order:
  * check what the person wrote, copy, open the model as it was copied, bind the adapters to it,
- * record bits probes with them, write probes and manifest, then open the result as a device does and run all of its probes. */
+ * record bits probes with them, write probes and manifest, then open the result as a device does
+ * and run all of its probes. */
 #include <covey/bundle.h>
 
 #include "base/error.h"
@@ -189,7 +190,8 @@ static covey_status check_adapters(const covey_bundle_options *o, covey_error *e
         bool again = false;
         for (size_t k = 0; k < sizeof taken / sizeof *taken; k++)
             again |= strcasecmp(name, taken[k]) == 0;
-        for (size_t k = 0; k < i; k++) again |= strcasecmp(name, last_part(o->adapters[k].path)) == 0;
+        for (size_t k = 0; k < i; k++)
+            again |= strcasecmp(name, last_part(o->adapters[k].path)) == 0;
         if (!covey__component_name_valid(name) || again)
             return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                                "bundle: adapter \"%s\": %s; rename the file", name,

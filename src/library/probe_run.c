@@ -203,7 +203,8 @@ static covey_status answer_task(prober *p, const covey__task_probe *task, int32_
     covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
     covey_model_info info = COVEY_MODEL_INFO_INIT;
     covey_model_describe(p->probed->model, &info);
-    covey_status status = covey__task_prompt(p->env, p->probed->model, task, &prompt, &count, error);
+    covey_status status =
+        covey__task_prompt(p->env, p->probed->model, task, &prompt, &count, error);
     if (status != COVEY_OK) return status;
     int64_t room = (int64_t)count + tokens_max;
     if (info.context_tokens_max > 0 && room > info.context_tokens_max)

@@ -36,7 +36,8 @@ covey_status covey__task_prompt(const covey__env *env, const covey_model *model,
 
 /* Runs all probes; what covey_ensemble_probe returns. */
 covey_status covey__probes_run(const covey__env *env, const covey__probes *probes,
-                               const covey__probed *probed, covey_probe_result *result, covey_error *error,
-                               covey_progress_fn progress, void *user) COVEY_MUST_USE;
+                               const covey__probed *probed, covey_probe_result *result,
+                               covey_error *error, covey_progress_fn progress,
+                               void *user) COVEY_MUST_USE;
 
 #endif

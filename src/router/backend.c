@@ -76,6 +76,10 @@ static covey_status check_request(const covey_request *request, covey_error *err
         if (!request->messages[i].role || !request->messages[i].content)
             return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                                "request: message %zu has no role or no content", i);
+    if (request->adapter_count > (request->adapters ? COVEY_ADAPTERS_MAX : 0))
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "request: adapters: expected at most %d, and a list of them, found %zu",
+                           COVEY_ADAPTERS_MAX, request->adapter_count);
     return COVEY_OK;
 }
 
@@ -146,6 +150,16 @@ size_t covey_backend_token_bytes(covey_backend *backend, covey_token token, char
                                  size_t capacity) {
     if (!backend->table.token_bytes) return 0;
     return backend->table.token_bytes(backend->table.user, token, bytes, capacity);
+}
+
+bool covey_backend_get_adapter(covey_backend *backend, int32_t id, covey_backend_adapter *adapter) {
+    covey_backend_adapter whole = COVEY_BACKEND_ADAPTER_INIT;
+    if (id < 0 || !backend->table.adapter ||
+        !backend->table.adapter(backend->table.user, id, &whole))
+        return false;
+    whole.size = adapter->size;
+    memcpy(adapter, &whole, smaller(adapter->size, sizeof whole));
+    return true;
 }
 
 covey_status covey_conversation_open(covey_backend *backend, int32_t context_tokens,

@@ -1,14 +1,18 @@
 /* The engine as a backend: the first maker of the interface. Each conversation is a session; a
  * request that begins with what the session already holds reuses that part and computes the rest.
- * Control tokens come from the chat template alone, and a plain prompt never holds any. The model
- * is shared by all conversations and closed with the backend. */
+ * A request
+ * with other adapters than the one before gives the session to them; what it held stays in the
+ * prefix tree, under the old ones. Control tokens come from the chat template alone, and a plain
+ * prompt never holds any. The model is shared by all conversations and closed with the backend. */
 #include "router/router.h"
 
 #include "base/error.h"
 #include "base/runtime.h"
+#include "engine/adapter.h"
 #include "engine/engine.h"
 #include <covey/embedding.h>
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,8 +25,9 @@ typedef struct local_backend {
     covey_model *model;
     covey_model_info info;
     int32_t conversations_max;
-    covey_session_options session;                  /* what conversations are opened with */
-    covey_adapter_use adapters[COVEY_ADAPTERS_MAX]; /* session.adapters, held */
+    covey_session_options session;                    /* what conversations are opened with */
+    covey_adapter_offer adapters[COVEY_ADAPTERS_MAX]; /* held */
+    int32_t adapter_count;
     atomic_int conversation_count;
 } local_backend;
 
@@ -93,6 +98,67 @@ static covey_status local_count_tokens(void *user, const covey_request *request,
     return status;
 }
 
+/* ---- Adapters ---- */
+
+static bool local_adapter(void *user, int32_t id, covey_backend_adapter *adapter) {
+    const local_backend *local = user;
+    covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
+    if (id >= local->adapter_count) return false;
+    covey_adapter_describe(local->adapters[id].adapter, &info);
+    adapter->name = info.file;
+    adapter->scale = local->adapters[id].scale;
+    adapter->on_request = local->adapters[id].on_request;
+    memcpy(adapter->sha256, info.sha256, sizeof info.sha256);
+    return true;
+}
+
+/* The scale of each adapter; 0 is off. */
+static covey_status scales_of(const local_backend *local, const covey_request *request,
+                              float scales[COVEY_ADAPTERS_MAX], covey_error *error) {
+    bool named[COVEY_ADAPTERS_MAX] = {false};
+    for (int32_t i = 0; i < local->adapter_count; i++) {
+        const covey_adapter_offer *offer = &local->adapters[i];
+        scales[i] = request->adapters || offer->on_request ? 0.0f : offer->scale;
+    }
+    for (size_t i = 0; i < request->adapter_count; i++) {
+        const covey_adapter_choice *choice = &request->adapters[i];
+        if (choice->id < 0 || choice->id >= local->adapter_count)
+            return covey__fail(
+                error, COVEY_ERROR_INVALID_ARGUMENT,
+                "adapters[%zu]: there is no adapter %d; there are %d, counted from 0", i,
+                (int)choice->id, (int)local->adapter_count);
+        if (named[choice->id] || isinf(choice->scale))
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "adapters[%zu]: adapter %d %s",
+                               i, (int)choice->id,
+                               named[choice->id] ? "is named twice" : "has no finite scale");
+        named[choice->id] = true;
+        scales[choice->id] =
+            isnan(choice->scale) ? local->adapters[choice->id].scale : choice->scale;
+    }
+    return COVEY_OK;
+}
+
+/* Gives the conversation the adapters that the request chooses, in the order of their numbers: one
+ * set is one way to compute, however it was named. `answer` is told. */
+static covey_status choose_adapters(const local_backend *local, local_conversation *talk,
+                                    const covey_request *request, covey_answer *answer,
+                                    covey_error *error) {
+    float scales[COVEY_ADAPTERS_MAX];
+    covey_adapter_use uses[COVEY_ADAPTERS_MAX];
+    size_t count = 0;
+    covey_status status = scales_of(local, request, scales, error);
+    if (status) return status;
+    for (int32_t i = 0; i < local->adapter_count; i++) {
+        if (scales[i] == 0.0f) continue;
+        uses[count] = (covey_adapter_use){local->adapters[i].adapter, scales[i]};
+        answer->adapters[count++] = (covey_adapter_choice){i, scales[i]};
+    }
+    answer->adapter_count = count;
+    return covey_session_set_adapters(talk->session, uses, count, error);
+}
+
+/* ---- Conversations ---- */
+
 static void local_close(void *user, void *conversation) {
     local_backend *local = user;
     local_conversation *talk = conversation;
@@ -115,6 +181,12 @@ static covey_status local_open(void *user, int32_t context_tokens, void **conver
                            (int)local->conversations_max);
     }
     covey_session_options options = local->session;
+    covey_adapter_use uses[COVEY_ADAPTERS_MAX];
+    options.adapters = uses;
+    for (int32_t i = 0; i < local->adapter_count; i++)
+        if (!local->adapters[i].on_request)
+            uses[options.adapter_count++] =
+                (covey_adapter_use){local->adapters[i].adapter, local->adapters[i].scale};
     options.context_tokens = context_tokens;
     if (options.context_tokens <= 0) {
         options.context_tokens = local->info.context_tokens_max;
@@ -171,13 +243,14 @@ static covey_status local_generate(void *user, void *conversation, const covey_r
     if (!count)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "prompt: it is empty, and this model has no beginning token; give text");
-    status = append_prompt(talk, count, &reused, error);
+    covey_answer full = COVEY_ANSWER_INIT;
+    status = choose_adapters(local, talk, request, &full, error);
+    if (!status) status = append_prompt(talk, count, &reused, error);
     if (status) return status;
     int64_t prefilled = covey__monotonic_us();
     covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
     status =
         covey_session_generate(talk->session, request->generation, &result, error, text, text_user);
-    covey_answer full = COVEY_ANSWER_INIT;
     full.size = answer->size;
     full.stop_reason = result.stop_reason;
     full.prompt_token_count = (int32_t)count;
@@ -266,7 +339,7 @@ static size_t local_token_bytes(void *user, covey_token token, char *bytes, size
 
 static void local_destroy(void *user) {
     local_backend *local = user;
-    for (size_t i = 0; i < local->session.adapter_count; i++)
+    for (int32_t i = 0; i < local->adapter_count; i++)
         covey_adapter_close(local->adapters[i].adapter);
     covey_model_close(local->model);
     covey__free(local->env, local);
@@ -279,13 +352,36 @@ static covey_session_options full_session(const covey_session_options *given) {
     return full;
 }
 
-/* The adapters stay open for conversations to come. */
-static void keep_adapters(local_backend *local) {
-    for (size_t i = 0; i < local->session.adapter_count; i++) {
-        local->adapters[i] = local->session.adapters[i];
-        covey__adapter_hold(local->adapters[i].adapter);
+/* The adapters of either list; they stay open for conversations to come. */
+static covey_status keep_adapters(local_backend *local, const covey_local_options *options,
+                                  covey_error *error) {
+    const covey_session_options *session = &local->session;
+    size_t count = options->adapter_count + session->adapter_count;
+    if ((options->adapter_count && session->adapter_count) || count > COVEY_ADAPTERS_MAX)
+        return covey__fail(error, COVEY_ERROR_LIMIT,
+                           "backend: adapters: expected at most %d, in one of both lists, found "
+                           "%zu and %zu",
+                           COVEY_ADAPTERS_MAX, options->adapter_count, session->adapter_count);
+    for (size_t i = 0; i < count; i++) {
+        local->adapters[i] =
+            options->adapter_count
+                ? options->adapters[i]
+                : (covey_adapter_offer){session->adapters[i].adapter, session->adapters[i].scale,
+                                        session->adapters[i].scale == 0.0f};
+        covey_adapter_offer *offer = &local->adapters[i];
+        if (!offer->adapter || covey__adapter_model(offer->adapter) != local->model ||
+            !isfinite(offer->scale))
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "backend: adapters[%zu]: expected one that was opened for this "
+                               "model, with a finite scale",
+                               i);
+        if (offer->scale == 0.0f) offer->scale = 1.0f; /* where a request asks for it */
     }
-    local->session.adapters = local->adapters;
+    for (size_t i = 0; i < count; i++) covey__adapter_hold(local->adapters[i].adapter);
+    local->adapter_count = (int32_t)count;
+    local->session.adapters = NULL;
+    local->session.adapter_count = 0;
+    return COVEY_OK;
 }
 
 covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_model,
@@ -303,23 +399,20 @@ covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_
     local->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(take_model, &local->info);
     local->session = full_session(full.session);
-    if (local->session.adapter_count > COVEY_ADAPTERS_MAX) {
-        covey__free(env, local);
-        return covey__fail(error, COVEY_ERROR_LIMIT, "backend: adapters: expected at most %d",
-                           COVEY_ADAPTERS_MAX);
-    }
     local->conversations_max =
         full.conversations_max > 0 ? full.conversations_max : COVEY__CONVERSATIONS_DEFAULT;
     covey_backend_table table = {
         sizeof table,       local,         local_available, local_report,
         local_count_tokens, local_open,    local_close,     local_generate,
         local_cancel,       local_destroy, local_embed,     local_token_bytes,
-        local_embed_texts};
-    covey_status status = covey_backend_new(runtime, &table, backend, error);
-    if (status)
+        local_embed_texts,  local_adapter};
+    covey_status status = keep_adapters(local, &full, error);
+    if (!status) status = covey_backend_new(runtime, &table, backend, error);
+    if (status) {
+        for (int32_t i = 0; i < local->adapter_count; i++)
+            covey_adapter_close(local->adapters[i].adapter);
         covey__free(env, local);
-    else
-        keep_adapters(local);
+    }
     return status;
 }
 

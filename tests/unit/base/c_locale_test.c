@@ -40,13 +40,19 @@ static void a_float_has_its_own_digits(void **state) {
     static const struct {
         float value;
         const char *text;
-    } cases[] = {{1.0f, "1"}, {0.7f, "0.7"}, {-0.25f, "-0.25"}, {1.0f / 3, "0.33333334"}, {16777217.0f, "16777216"}};
+    } cases[] = {{1.0f, "1"},
+                 {0.7f, "0.7"},
+                 {-0.25f, "-0.25"},
+                 {1.0f / 3, "0.33333334"},
+                 {16777217.0f, "16777216"}};
     char text[COVEY__C_DOUBLE_SIZE];
     uint64_t seed = 6;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         covey__c_format_float(cases[i].value, text);
-        if (i == 4) assert_true((float)covey__c_strtod(text) == cases[i].value);
-        else assert_string_equal(text, cases[i].text);
+        if (i == 4)
+            assert_true((float)covey__c_strtod(text) == cases[i].value);
+        else
+            assert_string_equal(text, cases[i].text);
     }
     for (int i = 0; i < 20000; i++) {
         uint32_t bits = (uint32_t)test_random(&seed);

@@ -45,7 +45,9 @@ static inline void ensemble_model(const covey__env *env, const char *path, uint6
 static inline void ensemble_make(const covey__env *env, const char *folder, const char *version,
                                  const char *variant, uint64_t seed) {
     static const covey__manifest_part parts[] = {
-        {"model", "model.gguf"}, {"tools", "tools.json"}, {"policy", "policies/policy.json"}};
+        {.role = "model", .file = "model.gguf"},
+        {.role = "tools", .file = "tools.json"},
+        {.role = "policy", .file = "policies/policy.json"}};
     static const char tools[] = "[{\"name\":\"set_timer\"}]";
     static const char policy[] = "{\"format\":1}";
     covey_error error = {0};

@@ -42,7 +42,7 @@ static void what_a_person_got_wrong_is_said(void **state) {
 static void what_is_written_is_read(void **state) {
     (void)state;
     static const char *const os[] = {"linux >=4.19.0", "android"};
-    static const covey__manifest_part parts[] = {{"model", "m.gguf"}};
+    static const covey__manifest_part parts[] = {{.role = "model", .file = "m.gguf"}};
     test_env test;
     test_folder folder;
     covey_error error = {0};
@@ -83,7 +83,7 @@ static void what_is_written_is_read(void **state) {
 
 static void a_manifest_that_no_device_would_take_is_not_written(void **state) {
     (void)state;
-    static const covey__manifest_part parts[] = {{"model", "../m.gguf"}};
+    static const covey__manifest_part parts[] = {{.role = "model", .file = "../m.gguf"}};
     test_env test;
     test_folder folder;
     covey_error error = {0};

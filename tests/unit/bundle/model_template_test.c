@@ -54,7 +54,8 @@ static void setting_changes_the_template_alone(void **state) {
 }
 
 static covey_status check(fixture *f, const char *text, covey_error *error) {
-    static const covey__manifest_part parts[] = {{"model", "model.gguf"}, {"template", "t.jinja"}};
+    static const covey__manifest_part parts[] = {{.role = "model", .file = "model.gguf"},
+                                                 {.role = "template", .file = "t.jinja"}};
     covey__manifest_spec spec = {.name = "a",
                                  .version = "1.0.0",
                                  .variant = "v",

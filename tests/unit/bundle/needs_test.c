@@ -63,11 +63,13 @@ static void each_need_is_held(void **state) {
 
 static void components_that_cannot_be_used_are_refused_unless_optional(void **state) {
     (void)state;
-#define ADAPTER(more)                                                                              \
-    ",{\"role\":\"adapter\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D1 "\",\"base_sha256\":\"" D1 \
-    "\"" more "}"
-    check(N(""), ADAPTER(""), COVEY_ERROR_UNSUPPORTED, "component \"adapter\" (a)");
-    check(N(""), ADAPTER(",\"optional\":true"), COVEY_OK, NULL);
+#define INDEX(more) ",{\"role\":\"index\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D1 "\"" more "}"
+    check(N(""), INDEX(""), COVEY_ERROR_UNSUPPORTED, "component \"index\" (a)");
+    check(N(""), INDEX(",\"optional\":true"), COVEY_OK, NULL);
+    check(N(""),
+          ",{\"role\":\"adapter\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D1
+          "\",\"base_sha256\":\"" D1 "\"}",
+          COVEY_OK, NULL);
 }
 
 static void unknown_facts_refuse_nothing(void **state) {

@@ -76,7 +76,7 @@ static void a_model_that_went_is_named(void **state) {
 
 static void without_probes_only_the_model_is_tried(void **state) {
     (void)state;
-    static const covey__manifest_part parts[] = {{"model", "model.gguf"}};
+    static const covey__manifest_part parts[] = {{.role = "model", .file = "model.gguf"}};
     covey_error error = {.message = ""};
     covey_probe_result result = COVEY_PROBE_RESULT_INIT;
     rewrite(parts, 1, 1);
@@ -88,8 +88,8 @@ static void without_probes_only_the_model_is_tried(void **state) {
 
 static void malformed_probes_are_an_error_that_names_them(void **state) {
     (void)state;
-    static const covey__manifest_part parts[] = {{"model", "model.gguf"},
-                                                 {"probes", "probes.json"}};
+    static const covey__manifest_part parts[] = {{.role = "model", .file = "model.gguf"},
+                                                 {.role = "probes", .file = "probes.json"}};
     covey_error error = {.message = ""};
     covey_probe_result result = COVEY_PROBE_RESULT_INIT;
     test_write(in_folder("built/probes.json"), "{\"format\":1}", 12);

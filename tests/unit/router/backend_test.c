@@ -91,6 +91,7 @@ static covey_backend_table table_of(counts *c) {
                                  fake_destroy,
                                  NULL,
                                  NULL,
+                                 NULL,
                                  NULL};
 }
 
@@ -232,13 +233,16 @@ static void test_requests_are_checked(void **state) {
     covey_backend *backend = make(&c);
     assert_int_equal(covey_conversation_open(backend, 0, &talk, NULL), COVEY_OK);
     const covey_message good = {"user", "hi"}, no_role = {NULL, "hi"}, no_content = {"user", NULL};
+    const covey_adapter_choice choice = {0, 1.0f};
     const covey_request bad[] = {
-        {sizeof(covey_request), NULL, 0, NULL, NULL, NULL},
-        {sizeof(covey_request), &good, 0, NULL, NULL, NULL},
-        {sizeof(covey_request), NULL, 1, NULL, NULL, NULL},
-        {sizeof(covey_request), &good, 1, "and a prompt", NULL, NULL},
-        {sizeof(covey_request), &no_role, 1, NULL, NULL, NULL},
-        {sizeof(covey_request), &no_content, 1, NULL, NULL, NULL},
+        {sizeof(covey_request), NULL, 0, NULL, NULL, NULL, NULL, 0},
+        {sizeof(covey_request), &good, 0, NULL, NULL, NULL, NULL, 0},
+        {sizeof(covey_request), NULL, 1, NULL, NULL, NULL, NULL, 0},
+        {sizeof(covey_request), &good, 1, "and a prompt", NULL, NULL, NULL, 0},
+        {sizeof(covey_request), &no_role, 1, NULL, NULL, NULL, NULL, 0},
+        {sizeof(covey_request), &no_content, 1, NULL, NULL, NULL, NULL, 0},
+        {sizeof(covey_request), &good, 1, NULL, NULL, NULL, NULL, 1},
+        {sizeof(covey_request), &good, 1, NULL, NULL, NULL, &choice, COVEY_ADAPTERS_MAX + 1},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         covey_error error = {0};

@@ -247,10 +247,18 @@ static inline void double_free(double_backend *backend) {
 }
 
 static inline covey_backend *double_make(covey_runtime *runtime, double_backend *backend) {
-    covey_backend_table table = {sizeof table,  backend,        double_available, double_report,
-                                 double_count,  double_open,    double_close,     double_generate,
-                                 double_cancel, double_destroy, double_embed,     double_bytes,
-                                 NULL};
+    covey_backend_table table = {.size = sizeof table,
+                                 .user = backend,
+                                 .available = double_available,
+                                 .report = double_report,
+                                 .count_tokens = double_count,
+                                 .open = double_open,
+                                 .close = double_close,
+                                 .generate = double_generate,
+                                 .cancel = double_cancel,
+                                 .destroy = double_destroy,
+                                 .embed = double_embed,
+                                 .token_bytes = double_bytes};
     covey_backend *made = NULL;
     covey_error error = {0};
     if (covey_backend_new(runtime, &table, &made, &error)) fail_msg("%s", error.message);
