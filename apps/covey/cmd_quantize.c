@@ -1,5 +1,6 @@
 /* covey quantize: a GGUF in a smaller type. */
 #include "covey/commands.h"
+#include "covey/context.h"
 
 #include "common/files.h"
 #include "common/options.h"
@@ -48,7 +49,11 @@ static bool read_options(arguments *a, int argc, char **argv, int *exit_status) 
     return false;
 }
 
-/* A line that is written over on a terminal, nothing elsewhere. */
+/* Fewer tokens say little of most columns: some pages of text have more. */
+#define IMATRIX_TOKENS_FEW 1000
+
+/* A line that is written over on a terminal, nothing elsewhere. After Control-C the library stops,
+ * and removes what it began. */
 static covey_status on_progress(void *user, covey_quantize_phase phase, uint64_t done,
                                 uint64_t total) {
     (void)user;
@@ -56,7 +61,7 @@ static covey_status on_progress(void *user, covey_quantize_phase phase, uint64_t
         fprintf(stderr, "\r\033[K%s %3.0f %%",
                 phase == COVEY_QUANTIZE_OBSERVE ? "reading the text" : "writing",
                 100.0 * (double)done / (double)total);
-    return COVEY_OK;
+    return app_interrupted() ? COVEY_ERROR_CANCELLED : COVEY_OK;
 }
 
 static void print_json(const covey_quantize_result *r) {
@@ -86,6 +91,7 @@ int covey_cmd_quantize(int argc, char **argv) {
     covey_runtime *runtime = NULL;
     covey_error error = {0};
     covey_quantize_result r = COVEY_QUANTIZE_RESULT_INIT;
+    app_catch_signals(NULL);
     covey_status status = covey_runtime_open(&options, &runtime, &error);
     if (status == COVEY_OK)
         status = covey_quantize(runtime, &a.quantize, &r, &error, on_progress, NULL);
@@ -96,6 +102,11 @@ int covey_cmd_quantize(int argc, char **argv) {
         return APP_EXIT_FAILED;
     }
     app_share(a.quantize.out_path);
+    if (a.imatrix && r.importance_tokens < IMATRIX_TOKENS_FEW)
+        fprintf(stderr,
+                "covey quantize: warning: %s has %llu tokens only; expected some pages, at least "
+                "%d tokens, or its few inputs count for all\n",
+                a.imatrix, (unsigned long long)r.importance_tokens, IMATRIX_TOKENS_FEW);
     if (a.json)
         print_json(&r);
     else

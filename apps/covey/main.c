@@ -5,6 +5,7 @@
 
 #include <covey/base.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +44,8 @@ static void help(FILE *out) {
 }
 
 int main(int argc, char **argv) {
+    /* a file that a limit ends is a failed write, which is told and cleaned up, not a death */
+    (void)signal(SIGXFSZ, SIG_IGN);
     const char *name = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (!strcmp(name, commands[i].name))

@@ -180,18 +180,20 @@ typedef struct covey_quantize_result {
     { sizeof(covey_quantize_result), 0, 0, 0, 0, 0.0, 0, 0.0 }
 
 typedef enum covey_quantize_phase {
-    COVEY_QUANTIZE_OBSERVE = 0, /* runs the text; done and total count tokens */
-    COVEY_QUANTIZE_WRITE = 1    /* after each tensor; done and total count bytes read */
+    COVEY_QUANTIZE_OBSERVE = 0, /* after each window of the text; done and total count its bytes */
+    COVEY_QUANTIZE_WRITE = 1    /* after some megabytes; done and total count bytes of tensors */
 } covey_quantize_phase;
 
-/* Anything but COVEY_OK stops. */
+/* Anything but COVEY_OK stops: it becomes the call's status, and nothing is left of the new file.
+ */
 typedef covey_status (*covey_quantize_progress_fn)(void *user, covey_quantize_phase phase,
                                                    uint64_t done, uint64_t total);
 
 /* Writes a GGUF's matrices in another type; norms stay F32, and metadata is kept. The same input
  * gives the same bytes for any number of threads. Memory stays bounded by one block of rows,
- * whatever the model's size; with an importance text by one session more. `result` and `progress`
- * may be NULL. */
+ * whatever the model's size; with an importance text by one session and two megabytes more,
+ * whatever the text's length. BUSY while another process writes the same file. `result` and
+ * `progress` may be NULL. */
 COVEY_API COVEY_MUST_USE covey_status covey_quantize(
     covey_runtime *runtime, const covey_quantize_options *options, covey_quantize_result *result,
     covey_error *error, covey_quantize_progress_fn progress, void *user);

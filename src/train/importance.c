@@ -1,22 +1,23 @@
 /* Importance matrices: the model reads a text, and for each group of matrices that share an input
  * the squares of that input are summed, column by column. The mean of them weighs a column's error
  * when the matrix is quantized, since an output's error is the sum of the weights' errors times
- * their inputs. Text goes through in windows that begin anew, so memory is one session and one
- * number a column. The engine hands rows over in order on one thread: sums do not depend on the
- * number of threads. */
+ * their inputs. Text is read in pieces and goes through in windows that begin anew, so memory is
+ * one session, one piece and one number a column, however long the text. The engine hands rows over
+ * in order on one thread: sums do not depend on the number of threads. */
 #include "train/importance.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
-#include "base/buffer.h"
 #include "base/file.h"
 #include "base/runtime.h"
 #include "engine/engine.h"
 
-#define TEXT_BYTES_MAX ((size_t)64 << 20)
-#define WINDOW_TOKENS  512
+#define PIECE_BYTES   ((size_t)256 << 10)
+#define WINDOW_TOKENS 512
 
 typedef struct column_sums {
     const covey__group *group;       /* its address alone, once the model is closed */
@@ -115,85 +116,139 @@ static void finish(covey__importance_matrix *m) {
 /* ---- The text ---- */
 
 typedef struct reading {
+    const covey__env *env;
     covey__importance_matrix *m;
-    const covey_token *tokens; /* of the window */
-    size_t count;
+    const covey__importance_options *options;
+    covey_session *session;
+    covey_token bos; /* begins each window; -1: none */
+    size_t window;   /* tokens */
+    int descriptor;  /* of the text; -1 before it is open */
+    uint64_t size;   /* of the text */
+    uint64_t from;   /* where the piece at hand began */
+    uint64_t at;     /* where the next one begins */
+    char *piece;
+    covey_token *tokens; /* of the last piece, behind what was left of those before */
+    size_t count, capacity;
+    const covey_token *target; /* of the window that runs now */
+    size_t target_count;
 } reading;
 
 static covey_status on_logits(void *user, size_t index, const float *logits, size_t count) {
     const reading *r = user;
-    if (index + 1 >= r->count) return COVEY_OK;
+    if (index + 1 >= r->target_count) return COVEY_OK;
     float top = logits[covey__argmax(logits, count)];
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) sum += exp((double)(logits[i] - top));
-    r->m->log_loss += log(sum) + (double)top - (double)logits[r->tokens[index + 1]];
+    r->m->log_loss += log(sum) + (double)top - (double)logits[r->target[index + 1]];
     r->m->predicted++;
     return COVEY_OK;
 }
 
-typedef struct text_tokens {
-    covey_token *items;
-    size_t count;
-} text_tokens;
+/* Bytes of a piece that is cut short: up to the end of a line, or else of a character. */
+static size_t cut(const char *text, size_t size) {
+    for (size_t end = size; end > 0; end--)
+        if (text[end - 1] == '\n') return end;
+    for (size_t end = size - 1; end > 0 && end + 4 > size; end--)
+        if (((uint8_t)text[end] & 0xC0) != 0x80) return end;
+    return size;
+}
 
-static covey_status tokenize(const covey__env *env, const covey_model *model, const char *path,
-                             text_tokens *out, covey_error *error) {
-    covey__buffer text;
-    covey__buffer_init(&text, env, TEXT_BYTES_MAX);
-    covey_status status = covey__file_read(env, path, &text, error);
-    if (status == COVEY_OK)
-        status =
-            covey_model_tokenize(model, text.data, text.size, false, NULL, 0, &out->count, error);
-    if (status == COVEY_ERROR_LIMIT && out->count > 0) {
-        out->items = covey__calloc(env, out->count, sizeof *out->items);
-        status = out->items ? covey_model_tokenize(model, text.data, text.size, false, out->items,
-                                                   out->count, &out->count, error)
-                            : covey__no_memory(error, "tokens", out->count * sizeof *out->items);
-    }
-    covey__buffer_free(&text);
-    if (status == COVEY_OK && out->count < 2)
-        status =
-            covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                        "%s: expected a text of some pages, found %zu tokens", path, out->count);
+/* Reads and tokenizes the next piece. */
+static covey_status next_piece(reading *r, covey_error *error) {
+    const char *path = r->options->text_path;
+    size_t most = r->options->piece_bytes ? r->options->piece_bytes : PIECE_BYTES, found = 0;
+    size_t size = r->size - r->at < most ? (size_t)(r->size - r->at) : most;
+    covey_status status =
+        covey__file_read_at(r->env, r->descriptor, path, r->at, r->piece, size, error);
+    if (status != COVEY_OK) return status;
+    if (r->at + size < r->size) size = cut(r->piece, size);
+    status = covey_model_tokenize(r->session->model, r->piece, size, false, r->tokens + r->count,
+                                  r->capacity - r->count, &found, error);
+    r->count += found;
+    r->from = r->at;
+    r->at += size;
     return status;
 }
 
 /* One window: BOS where the vocabulary wants it, then tokens of the text. */
-static covey_status read_window(covey_session *session, covey__importance_matrix *m,
-                                const covey_token *tokens, size_t count, covey_error *error) {
-    reading r = {m, tokens, count};
-    covey_status status = covey_session_truncate(session, 0, error);
+static covey_status read_window(reading *r, const covey_token *tokens, size_t count,
+                                covey_error *error) {
+    r->target = tokens;
+    r->target_count = count;
+    r->m->tokens += count;
+    covey_status status = covey_session_truncate(r->session, 0, error);
+    if (status == COVEY_OK && r->bos >= 0)
+        status = covey_session_append(r->session, &r->bos, 1, error);
     if (status != COVEY_OK) return status;
-    covey_model_info info = COVEY_MODEL_INFO_INIT;
-    covey_model_describe(session->model, &info);
-    if (info.adds_bos && info.bos >= 0) {
-        covey_token bos = info.bos;
-        status = covey_session_append(session, &bos, 1, error);
-        if (status != COVEY_OK) return status;
+    return covey_session_append_each(r->session, tokens, count, error, on_logits, r);
+}
+
+/* Runs the windows that are whole, and at the text's end what is left. */
+static covey_status read_windows(reading *r, covey_error *error) {
+    size_t used = 0, least = r->at < r->size ? r->window : 1;
+    covey_status status = COVEY_OK;
+    while (status == COVEY_OK && r->count - used >= least) {
+        size_t count = r->count - used < r->window ? r->count - used : r->window;
+        status = read_window(r, r->tokens + used, count, error);
+        used += count;
+        double share = (double)used / (double)r->count;
+        uint64_t done = r->from + (uint64_t)(share * (double)(r->at - r->from));
+        if (status == COVEY_OK && r->options->progress) {
+            status = r->options->progress(r->options->user, COVEY_QUANTIZE_OBSERVE, done, r->size);
+            if (status != COVEY_OK) status = covey__fail(error, status, "stopped");
+        }
     }
-    return covey_session_append_each(session, tokens, count, error, on_logits, &r);
+    r->count -= used;
+    memmove(r->tokens, r->tokens + used, r->count * sizeof *r->tokens);
+    return status;
+}
+
+static covey_status open_text(reading *r, covey_error *error) {
+    const char *path = r->options->text_path;
+    size_t piece = r->options->piece_bytes ? r->options->piece_bytes : PIECE_BYTES;
+    covey_status status = covey__file_size(r->env, path, &r->size, error);
+    if (status == COVEY_OK)
+        status = covey__file_open(r->env, path, O_RDONLY, 0, &r->descriptor, error);
+    if (status != COVEY_OK) return status;
+    /* A byte is a token at most, but for what a vocabulary puts before a text. */
+    r->capacity = r->window + piece + 16;
+    r->piece = covey__alloc(r->env, piece);
+    r->tokens = covey__calloc(r->env, r->capacity, sizeof *r->tokens);
+    if (!r->piece || !r->tokens)
+        return covey__no_memory(error, "tokens", r->capacity * sizeof *r->tokens);
+    return COVEY_OK;
+}
+
+static covey_status open_session(covey_model *model, reading *r, covey_error *error) {
+    covey_model_info info = COVEY_MODEL_INFO_INIT;
+    covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+    covey_model_describe(model, &info);
+    r->bos = info.adds_bos ? info.bos : -1;
+    r->window = r->options->window > 0 ? (size_t)r->options->window : WINDOW_TOKENS;
+    if (r->window + 1 > (size_t)model->hyper.context_tokens && model->hyper.context_tokens > 2)
+        r->window = (size_t)model->hyper.context_tokens - 1;
+    options.context_tokens = (int32_t)r->window + 1;
+    options.batch_tokens = 64; /* rows of logits are kept for a whole batch */
+    return covey_session_open(model, &options, &r->session, error);
 }
 
 static covey_status read_text(covey_model *model, covey__importance_matrix *m,
-                              const covey__importance_options *options, const text_tokens *tokens,
-                              covey_error *error) {
-    size_t window = options->window > 0 ? (size_t)options->window : WINDOW_TOKENS;
-    covey_session_options session_options = COVEY_SESSION_OPTIONS_INIT;
-    if (window + 1 > (size_t)model->hyper.context_tokens && model->hyper.context_tokens > 2)
-        window = (size_t)model->hyper.context_tokens - 1;
-    session_options.context_tokens = (int32_t)window + 1;
-    session_options.batch_tokens = 64; /* rows of logits are kept for a whole batch */
-    covey_session *session = NULL;
-    covey_status status = covey_session_open(model, &session_options, &session, error);
-    for (size_t at = 0; at < tokens->count && status == COVEY_OK; at += window) {
-        size_t count = tokens->count - at < window ? tokens->count - at : window;
-        status = read_window(session, m, tokens->items + at, count, error);
-        m->tokens += count;
-        if (status == COVEY_OK && options->progress)
-            status =
-                options->progress(options->user, COVEY_QUANTIZE_OBSERVE, m->tokens, tokens->count);
+                              const covey__importance_options *options, covey_error *error) {
+    reading r = {.env = m->env, .m = m, .options = options, .descriptor = -1};
+    covey_status status = open_session(model, &r, error);
+    if (status == COVEY_OK) status = open_text(&r, error);
+    while (status == COVEY_OK && r.at < r.size) {
+        status = next_piece(&r, error);
+        if (status == COVEY_OK) status = read_windows(&r, error);
     }
-    covey_session_close(session);
+    if (status == COVEY_OK && m->tokens < 2)
+        status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                             "%s: expected a text of some pages, found %d tokens",
+                             options->text_path, (int)m->tokens);
+    if (r.descriptor >= 0) close(r.descriptor);
+    covey_session_close(r.session);
+    covey__free(m->env, r.piece);
+    covey__free(m->env, r.tokens);
     return status;
 }
 
@@ -204,19 +259,16 @@ covey_status covey__importance_collect(covey_runtime *runtime,
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
     source.path = options->model_path;
     covey_model *model = NULL;
-    text_tokens tokens = {0};
     covey__importance_matrix *m = covey__calloc(env, 1, sizeof *m);
     if (!m) return covey__no_memory(error, "an importance matrix", sizeof *m);
     m->env = env;
     covey_status status = covey_model_open(runtime, &source, &model, error);
     if (status == COVEY_OK) status = add_groups(m, model, error);
-    if (status == COVEY_OK) status = tokenize(env, model, options->text_path, &tokens, error);
     if (status == COVEY_OK) {
         model->observer = (covey__observer){observe, m};
-        status = read_text(model, m, options, &tokens, error);
+        status = read_text(model, m, options, error);
     }
     finish(m);
-    covey__free(env, tokens.items);
     covey_model_close(model);
     if (status == COVEY_OK)
         *out = m;

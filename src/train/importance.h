@@ -9,7 +9,8 @@ typedef struct covey__importance_matrix covey__importance_matrix;
 
 typedef struct covey__importance_options {
     const char *model_path, *text_path;
-    int32_t window; /* tokens; 0: 512 */
+    int32_t window;     /* tokens; 0: 512 */
+    size_t piece_bytes; /* of the text that are read at once; 0: 256 KiB */
     covey_quantize_progress_fn progress;
     void *user;
 } covey__importance_options;

@@ -51,6 +51,7 @@ typedef struct job {
     covey_quantize_result result;
     covey_quantize_progress_fn progress;
     void *user;
+    uint64_t done, total; /* bytes of tensors: read so far, in all */
     /* The block that the threads convert now. */
     const covey__gguf_tensor *tensor;
     covey__type tensor_type;
@@ -138,6 +139,25 @@ static covey_status check_block(const job *j, covey_error *error) {
     return COVEY_OK;
 }
 
+/* Counts bytes that were read and written, and asks whether to go on. */
+static covey_status advance(job *j, uint64_t bytes, covey_error *error) {
+    j->done += bytes;
+    covey_status status =
+        j->progress ? j->progress(j->user, COVEY_QUANTIZE_WRITE, j->done, j->total) : COVEY_OK;
+    return status == COVEY_OK ? COVEY_OK : covey__fail(error, status, "quantize: stopped");
+}
+
+static covey_status keep_tensor(job *j, covey_error *error) {
+    covey_status status = COVEY_OK;
+    for (uint64_t at = 0; at < j->tensor->bytes && status == COVEY_OK; at += BLOCK_BYTES) {
+        uint64_t left = j->tensor->bytes - at;
+        size_t bytes = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
+        status = covey__gguf_write_data(j->writer, j->tensor->data + at, bytes, error);
+        if (status == COVEY_OK) status = advance(j, bytes, error);
+    }
+    return status;
+}
+
 static covey_status convert_tensor(job *j, covey_error *error) {
     const covey__gguf_tensor *t = j->tensor;
     uint64_t row_total = t->element_count / t->dimensions[0];
@@ -158,6 +178,7 @@ static covey_status convert_tensor(job *j, covey_error *error) {
             j->size_sum += j->row_size[r];
         }
         status = covey__gguf_write_data(j->writer, j->block, j->row_count * j->out_bytes, error);
+        if (status == COVEY_OK) status = advance(j, j->row_count * j->in_bytes, error);
         if (status != COVEY_OK) return status;
     }
     return COVEY_OK;
@@ -214,25 +235,18 @@ static covey_status reserve(job *j, covey_error *error) {
 }
 
 static covey_status write_tensors(job *j, covey_error *error) {
-    uint64_t total = 0, done = 0;
     size_t count = covey__gguf_tensor_count(j->in);
-    for (size_t i = 0; i < count; i++) total += covey__gguf_tensor_at(j->in, i)->bytes;
+    for (size_t i = 0; i < count; i++) j->total += covey__gguf_tensor_at(j->in, i)->bytes;
     for (size_t i = 0; i < count; i++) {
-        covey_status status = COVEY_OK;
         j->tensor = covey__gguf_tensor_at(j->in, i);
         j->tensor_type = covey__mixture_type(j->mixture, &j->model, j->tensor);
-        if (j->tensor_type == j->tensor->type) {
-            j->result.tensors_kept++;
-            status =
-                covey__gguf_write_data(j->writer, j->tensor->data, (size_t)j->tensor->bytes, error);
-        } else {
-            j->result.tensors_quantized++;
-            status = convert_tensor(j, error);
-        }
+        bool kept = j->tensor_type == j->tensor->type;
+        covey_status status = kept ? keep_tensor(j, error) : convert_tensor(j, error);
         if (status != COVEY_OK) return status;
-        done += j->tensor->bytes;
-        status = j->progress ? j->progress(j->user, COVEY_QUANTIZE_WRITE, done, total) : COVEY_OK;
-        if (status != COVEY_OK) return covey__fail(error, status, "quantize: stopped");
+        if (kept)
+            j->result.tensors_kept++;
+        else
+            j->result.tensors_quantized++;
     }
     return COVEY_OK;
 }
@@ -246,9 +260,27 @@ static covey_status check_paths(const char *in_path, const char *out_path, covey
     return COVEY_OK;
 }
 
-static covey_status write_file(job *j, const covey_quantize_options *o, covey_error *error) {
+static covey_status observe(job *j, covey_runtime *runtime, const covey_quantize_options *o,
+                            covey_error *error) {
+    covey__importance_options options = {.model_path = o->in_path,
+                                         .text_path = o->importance_text_path,
+                                         .window = o->importance_window,
+                                         .progress = j->progress,
+                                         .user = j->user};
+    covey_status status = covey__importance_collect(runtime, &options, &j->importance, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "quantize");
+    j->result.importance_tokens = covey__importance_tokens(j->importance);
+    j->result.importance_perplexity = covey__importance_perplexity(j->importance);
+    return COVEY_OK;
+}
+
+/* The file is begun before the text is read, which takes long: what stands in its way shows first,
+ * and another process that writes it. */
+static covey_status write_file(job *j, covey_runtime *runtime, const covey_quantize_options *o,
+                               covey_error *error) {
     covey_status status = covey__gguf_writer_new(j->env, o->out_path, &j->writer, error);
     if (status == COVEY_OK) status = put_header(j, error);
+    if (status == COVEY_OK && o->importance_text_path) status = observe(j, runtime, o, error);
     if (status == COVEY_OK) status = reserve(j, error);
     if (status == COVEY_OK) status = write_tensors(j, error);
     if (status == COVEY_OK) status = covey__gguf_finish(j->writer, error);
@@ -263,17 +295,6 @@ static covey_status write_file(job *j, const covey_quantize_options *o, covey_er
     return status;
 }
 
-static covey_status observe(job *j, covey_runtime *runtime, const covey_quantize_options *o,
-                            covey_error *error) {
-    covey__importance_options options = {o->in_path, o->importance_text_path, o->importance_window,
-                                         j->progress, j->user};
-    covey_status status = covey__importance_collect(runtime, &options, &j->importance, error);
-    if (status != COVEY_OK) return covey__prefix(error, status, "quantize");
-    j->result.importance_tokens = covey__importance_tokens(j->importance);
-    j->result.importance_perplexity = covey__importance_perplexity(j->importance);
-    return COVEY_OK;
-}
-
 static covey_status run(job *j, covey_runtime *runtime, const covey_quantize_options *o,
                         covey_error *error) {
     covey__gguf *in = NULL;
@@ -283,8 +304,7 @@ static covey_status run(job *j, covey_runtime *runtime, const covey_quantize_opt
     if (status != COVEY_OK) return covey__prefix(error, status, "quantize: %s", o->in_path);
     j->in = in;
     j->model = covey__mixture_model_read(in, o->importance_text_path != NULL);
-    if (o->importance_text_path) status = observe(j, runtime, o, error);
-    if (status == COVEY_OK) status = write_file(j, o, error);
+    status = write_file(j, runtime, o, error);
     j->result.bytes_in = covey__gguf_size(in);
     j->result.error = j->size_sum > 0.0 ? sqrt(j->error_sum / j->size_sum) : 0.0;
     covey__importance_free(j->importance);

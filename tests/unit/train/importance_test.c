@@ -82,10 +82,99 @@ static void texts_that_do_not_serve(void **state) {
     assert_null(test_read(out, &size));
 }
 
+typedef struct heard {
+    uint64_t last, total;
+    int calls, stop_at;
+} heard;
+
+static covey_status on_progress(void *user, covey_quantize_phase phase, uint64_t done,
+                                uint64_t total) {
+    heard *h = user;
+    assert_int_equal(phase, COVEY_QUANTIZE_OBSERVE);
+    assert_true(done >= h->last && done <= total);
+    h->last = done;
+    h->total = total;
+    return ++h->calls == h->stop_at ? COVEY_ERROR_CANCELLED : COVEY_OK;
+}
+
+static covey_status collect(covey_runtime *runtime, const char *text, size_t piece, heard *h,
+                            covey__importance_matrix **out, covey_error *error) {
+    const char *root = getenv("COVEY_SOURCE_DIR");
+    char model[1024];
+    snprintf(model, sizeof model, "%s/models/assistant/1.0.0/model.gguf", root ? root : ".");
+    covey__importance_options options = {.model_path = model,
+                                         .text_path = text,
+                                         .window = 60,
+                                         .piece_bytes = piece,
+                                         .progress = on_progress,
+                                         .user = h};
+    return covey__importance_collect(runtime, &options, out, error);
+}
+
+/* Where lines end, this vocabulary's tokens do too: pieces that end there change nothing. */
+static void pieces_of_the_text_change_nothing(void **state) {
+    (void)state;
+    char text[2000], path[300];
+    size_t size = 0;
+    for (int i = 0; i < 40; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size, "wake me at %d, and note: %c\n",
+                                 i * i, 'a' + i % 26);
+    snprintf(path, sizeof path, "%s", in_folder("lines.txt"));
+    test_write(path, text, size);
+    static const covey__gguf_text name = {"blk.2.ffn_down.weight", 21};
+    covey_runtime *runtime = open_runtime(1, NULL);
+    covey__importance_matrix *matrices[2];
+    for (int i = 0; i < 2; i++) {
+        covey_error error = {.message = ""};
+        heard h = {0};
+        must(collect(runtime, path, i ? 100 : 0, &h, &matrices[i], &error), &error);
+        assert_int_equal(h.total, size);
+        assert_int_equal(h.last, size);
+        assert_true(h.calls > 5);
+    }
+    assert_int_equal(covey__importance_tokens(matrices[0]), covey__importance_tokens(matrices[1]));
+    assert_true(covey__importance_perplexity(matrices[0]) ==
+                covey__importance_perplexity(matrices[1]));
+    const float *whole = covey__importance_find(matrices[0], name, 512);
+    const float *pieces = covey__importance_find(matrices[1], name, 512);
+    assert_non_null(whole);
+    assert_memory_equal(whole, pieces, 512 * sizeof *whole);
+    for (int i = 0; i < 2; i++) covey__importance_free(matrices[i]);
+    covey_runtime_close(runtime);
+}
+
+static void one_long_line_and_a_stop(void **state) {
+    (void)state;
+    char text[1200], path[300];
+    for (size_t i = 0; i < sizeof text; i += 3) memcpy(text + i, "\xE2\x82\xAC", 3);
+    snprintf(path, sizeof path, "%s", in_folder("line.txt"));
+    test_write(path, text, sizeof text);
+    covey_runtime *runtime = open_runtime(1, NULL);
+    covey__importance_matrix *matrix = NULL;
+    uint64_t tokens[2];
+    for (int i = 0; i < 2; i++) {
+        covey_error error = {.message = ""};
+        heard h = {0};
+        must(collect(runtime, path, i ? 100 : 0, &h, &matrix, &error), &error);
+        tokens[i] = covey__importance_tokens(matrix);
+        covey__importance_free(matrix);
+    }
+    /* No character is cut in two, though 3 does not divide 100; but a piece may end inside a token.
+     */
+    assert_in_range(tokens[1], tokens[0], tokens[0] + 2 * 12);
+    covey_error error = {.message = ""};
+    heard h = {.stop_at = 2};
+    assert_int_equal(collect(runtime, path, 100, &h, &matrix, &error), COVEY_ERROR_CANCELLED);
+    assert_string_equal(error.message, "importance: stopped");
+    covey_runtime_close(runtime);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_change_no_byte),
         cmocka_unit_test(texts_that_do_not_serve),
+        cmocka_unit_test(pieces_of_the_text_change_nothing),
+        cmocka_unit_test(one_long_line_and_a_stop),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
