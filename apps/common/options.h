@@ -12,6 +12,7 @@
 #define APP_EXIT_USAGE   2
 #define APP_EXIT_REFUSED 3 /* an ensemble or a release was refused by its probes or checks */
 #define APP_EXIT_WAITING 4 /* an update waits: space, network, settings, or another process */
+#define APP_EXIT_CUT     5 /* an answer under a schema or a grammar ended before it was whole */
 
 typedef enum app_option_kind {
     APP_FLAG,   /* bool */

@@ -349,36 +349,41 @@ typedef struct inspect_verb {
     const char *name, *arguments, *summary, *example;
     size_t positional_min, positional_max;
     int (*run)(const inspect *in);
+    const char *options; /* the names of those that it takes, each behind a space */
 } inspect_verb;
 
 static const inspect_verb verbs[] = {
     {"tokens", "MODEL.gguf", "Reads text on standard input and prints its token ids, without BOS.",
-     "  echo 'Once upon a time' | covey inspect tokens model.gguf", 1, 1, inspect_tokens},
+     "  echo 'Once upon a time' | covey inspect tokens model.gguf", 1, 1, inspect_tokens,
+     " special threads"},
     {"logits", "MODEL.gguf OUT TOKEN...",
      "Writes the logits after the last token to OUT, as raw little-endian float32.",
      "  covey inspect logits model.gguf logits.f32 -t 1 1 9038 2501", 3, APP_POSITIONAL_MAX,
-     inspect_logits},
+     inspect_logits, " all adapter kv threads"},
     {"perplexity", "MODEL.gguf FILE",
      "Prints the perplexity of a text as JSON: windows that do not overlap, each after BOS, all\n"
      "positions.",
-     "  covey inspect perplexity model.gguf text.txt --window 256", 2, 2, inspect_perplexity},
+     "  covey inspect perplexity model.gguf text.txt --window 256", 2, 2, inspect_perplexity,
+     " window adapter kv threads"},
     {"embed", "MODEL.gguf TEXT", "Prints the vector of a text, one number a line.",
-     "  covey inspect embed bge.gguf 'a cat on a mat'", 2, 2, inspect_embed},
+     "  covey inspect embed bge.gguf 'a cat on a mat'", 2, 2, inspect_embed,
+     " pooling raw threads"},
     {"adapter", "MODEL.gguf ADAPTER.gguf",
      "Checks that a LoRA fits the model and prints what it is, as JSON. With --bind, writes a "
      "copy\n"
      "that names the model as its base: others refuse it then. OUT is replaced in one step; it\n"
      "may be the LoRA itself.",
-     "  covey inspect adapter model.gguf lora.gguf --bind bound.gguf", 2, 2, inspect_adapter},
+     "  covey inspect adapter model.gguf lora.gguf --bind bound.gguf", 2, 2, inspect_adapter,
+     " bind threads"},
     {"model", "MODEL.gguf", "Prints what the file says of itself, as JSON.",
-     "  covey inspect model model.gguf", 1, 1, inspect_model},
+     "  covey inspect model model.gguf", 1, 1, inspect_model, " threads"},
 };
 
 static bool read_options(inspect *in, const inspect_verb *verb, int argc, char **argv,
                          int *exit_status) {
     char name[64];
     const char *kv = NULL;
-    const app_option options[] = {
+    const app_option all[] = {
         {"all", 0, APP_FLAG, &in->all, NULL, "the logits after each token", 0, 0},
         {"special", 0, APP_FLAG, &in->special, NULL, "the text of control tokens becomes them", 0,
          0},
@@ -389,8 +394,13 @@ static bool read_options(inspect *in, const inspect_verb *verb, int argc, char *
         {"bind", 0, APP_TEXT, &in->bind, "OUT.gguf", "write a copy bound to the model", 0, 0},
         {"kv", 0, APP_TEXT, &kv, "TYPE", APP_KV_HELP, 0, 0},
         {"threads", 't', APP_INT, &in->threads, "N", "threads that compute; 0: one a core (0)", 0,
-         256},
-        {0}};
+         256}};
+    app_option options[sizeof all / sizeof *all + 1] = {{0}};
+    for (size_t i = 0, count = 0; i < sizeof all / sizeof *all; i++) {
+        char listed[32];
+        snprintf(listed, sizeof listed, " %s", all[i].name);
+        if (strstr(verb->options, listed)) options[count++] = all[i];
+    }
     snprintf(name, sizeof name, "covey inspect %s", verb->name);
     const app_command command = {name,    verb->arguments,      verb->summary,       verb->example,
                                  options, verb->positional_min, verb->positional_max};

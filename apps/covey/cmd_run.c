@@ -29,6 +29,7 @@ typedef struct run {
     int64_t context_tokens, tokens_max, top_k, seed;
     double temperature, top_p, min_p, repetition_penalty;
     bool raw, stats, json;
+    bool is_cut;                  /* the last answer ended before its guide was satisfied */
     const char *schema, *grammar; /* files */
     covey_guide *guide;
     covey_message messages[MESSAGES_MAX];
@@ -137,6 +138,25 @@ static bool remember(run *r, const char *prompt, char *answer) {
     return true;
 }
 
+/* Says so when an answer ended before the schema or the grammar was satisfied. */
+static bool is_cut(const run *r, const covey_answer *answer, const answer_text *out) {
+    bool ran_out =
+        answer->stop_reason == COVEY_STOP_LENGTH || answer->stop_reason == COVEY_STOP_CONTEXT;
+    bool whole = false;
+    size_t matched = 0;
+    if (!r->guide || !ran_out) return false;
+    if (covey_guide_match(r->guide, out->text ? out->text : "", out->size, &matched, &whole, NULL))
+        whole = false;
+    if (whole) return false;
+    fprintf(stderr,
+            "%s: the answer is cut short after %d tokens (finish reason: %s): the %s is not "
+            "complete; allow more with %s\n",
+            r->context.command, (int)answer->answer_token_count, stop_name(answer->stop_reason),
+            r->schema ? "JSON" : "text",
+            answer->stop_reason == COVEY_STOP_LENGTH ? "--max-tokens" : "--context");
+    return true;
+}
+
 /* Answers `prompt`. What was stopped by Ctrl-C stays in the conversation as far as it came. */
 static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
                           covey_error *error) {
@@ -168,6 +188,7 @@ static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
     answering = NULL;
     if (!r->json && out.size) puts("");
     if (!status) print_figures(r, &answer, out.text ? out.text : "");
+    r->is_cut = !status && is_cut(r, &answer, &out);
     *reason = status == COVEY_ERROR_CANCELLED ? COVEY_STOP_CANCELLED : answer.stop_reason;
     if (!status && chat && remember(r, prompt, out.text)) return true;
     free(out.text);
@@ -265,6 +286,7 @@ static char *given_prompt(const app_positional *words, size_t first, bool *unrea
 /* A first word that is a file, or looks like the name of one, is the model. */
 static bool is_model(const char *word) {
     size_t size = strlen(word);
+    if (app_is_folder(word) && strchr(word, '/')) return true; /* to be told that it is none */
     return app_is_file(word) || (size > 5 && !strcmp(word + size - 5, ".gguf"));
 }
 
@@ -273,7 +295,7 @@ static int answer_once(run *r, const char *prompt) {
     covey_error error = {0};
     covey_stop_reason reason = COVEY_STOP_END;
     if (!answer_prompt(r, prompt, &reason, &error)) return app_failed(&r->context, &error);
-    if (reason != COVEY_STOP_CANCELLED) return APP_EXIT_DONE;
+    if (reason != COVEY_STOP_CANCELLED) return r->is_cut ? APP_EXIT_CUT : APP_EXIT_DONE;
     fputs(app_interrupted() ? "covey run: stopped\n"
                             : "covey run: the answer could not be written\n",
           stderr);
@@ -384,6 +406,7 @@ int covey_cmd_run(int argc, char **argv) {
         fputs("covey run: expected one of --schema and --grammar\n", stderr);
         return APP_EXIT_USAGE;
     }
+    if (!app_context_fits("covey run", r.context_tokens)) return APP_EXIT_USAGE;
     if (!app_read_kv("covey run", r.context.kv, &r.context.kv_type)) return APP_EXIT_USAGE;
     status = run_all(&r, &words);
     forget(&r);

@@ -181,7 +181,7 @@ int covey_cmd_serve(int argc, char **argv) {
          "conversations that hold state at once (default 4)", 1, 1024},
         {"parallel", 0, APP_INT, &d.parallel, "N",
          "answers computed at once, in shared passes over the weights (as many as conversations)",
-         0, 1024},
+         1, 1024},
         {"context", 'c', APP_INT, &d.context_tokens, "N",
          "tokens of context of each; 0: the model's, at most 4096", 0, 1 << 24},
         {"grace", 0, APP_INT, &d.grace_ms, "MS",
@@ -223,6 +223,7 @@ int covey_cmd_serve(int argc, char **argv) {
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
     d.model_path = words.count ? words.items[0] : NULL;
     if (d.conversations < d.parallel) d.conversations = d.parallel;
+    if (!app_context_fits("covey serve", d.context_tokens)) return APP_EXIT_USAGE;
     if (!app_read_kv("covey serve", d.context.kv, &d.context.kv_type)) return APP_EXIT_USAGE;
     status = serve_all(&d);
     app_close(&d.context);

@@ -44,6 +44,15 @@ bool app_read_kv(const char *command, const char *name, covey_kv_type *kv) {
     return false;
 }
 
+bool app_context_fits(const char *command, int64_t tokens) {
+    if (!tokens || tokens >= APP_CONTEXT_MIN) return true;
+    fprintf(stderr,
+            "%s: --context: expected 0 (the model's) or at least %d tokens, to hold a prompt and "
+            "an answer; found %d\n",
+            command, APP_CONTEXT_MIN, (int)tokens);
+    return false;
+}
+
 bool app_open_runtime(app_context *context, covey_error *error) {
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     sigset_t before;

@@ -10,6 +10,8 @@
 
 #include <signal.h>
 
+#define APP_CONTEXT_MIN 16 /* the shortest --context */
+
 /* Options that several commands take; point an option table at them. */
 typedef struct app_context {
     const char *command; /* "covey run": begins each message */
@@ -54,6 +56,9 @@ int app_failed(const app_context *context, const covey_error *error);
 
 /* A name of a KV type, or NULL for the default; false after a message. */
 bool app_read_kv(const char *command, const char *name, covey_kv_type *kv);
+
+/* Whether a --context can hold a prompt and an answer; false after a message. */
+bool app_context_fits(const char *command, int64_t tokens);
 
 bool app_open_runtime(app_context *context, covey_error *error);
 /* The state folder's path, made if need be; false with a message in `error`. */

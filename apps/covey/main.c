@@ -38,7 +38,7 @@ static void help(FILE *out) {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("\n\"covey COMMAND --help\" says more. Exit status: 0 done, 1 failed, 2 used wrongly, 3 "
-          "refused, 4 waiting.\n"
+          "refused, 4 waiting,\n5 an answer that was cut short.\n"
           "\nexample:\n  covey run model.gguf \"Write one line about the sea.\"\n",
           out);
 }

@@ -301,7 +301,7 @@ static covey_status run(job *j, covey_runtime *runtime, const covey_quantize_opt
     covey_status status = check_paths(o->in_path, o->out_path, error);
     if (status != COVEY_OK) return status;
     status = covey__gguf_open_path(j->env, o->in_path, &in, error);
-    if (status != COVEY_OK) return covey__prefix(error, status, "quantize: %s", o->in_path);
+    if (status != COVEY_OK) return covey__prefix(error, status, "quantize");
     j->in = in;
     j->model = covey__mixture_model_read(in, o->importance_text_path != NULL);
     status = write_file(j, runtime, o, error);

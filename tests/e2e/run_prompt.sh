@@ -49,6 +49,13 @@ printf 'root ::= ("yes" | "no") [.!]{2}\n' >grammar.gbnf
 "$covey" run --grammar grammar.gbnf "$model" "$words" >out 2>err || fail "--grammar"
 grep -qE '^(yes|no)[.!]{2}$' out || fail "an answer that the grammar does not allow"
 status=0
+"$covey" run --schema schema.json -n 2 "$model" "$words" >out 2>err || status=$?
+[ "$status" = 5 ] && grep -q 'finish reason: length): the JSON is not complete' err || fail "JSON that is cut short"
+"$covey" run --schema schema.json -n 60 "$model" "$words" >out 2>err || fail "JSON that ends within its tokens"
+status=0
+"$covey" run -c 1 "$model" "$words" >out 2>err || status=$?
+[ "$status" = 2 ] && grep -q 'at least 16 tokens' err || fail "a context of one token"
+status=0
 printf '{"not":{}}' >schema.json
 "$covey" run --schema schema.json "$model" "$words" >out 2>err || status=$?
 [ "$status" = 1 ] && grep -q 'the keyword "not" is not supported' err || fail "a keyword that is not supported"

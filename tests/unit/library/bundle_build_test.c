@@ -89,8 +89,13 @@ static void each_wrong_input_is_named_and_leaves_nothing(void **state) {
         covey_bundle_options options;
         covey_status status;
         const char *says;
-    } cases[12];
+    } cases[13];
     size_t n = 0;
+    char encoder[300];
+    synthetic bert = SYNTHETIC_ODD;
+    bert.architecture = "bert";
+    strcpy(encoder, in_folder("bert.gguf"));
+    write_synthetic(&bert, encoder);
 #define CASE(field, value, expected, text)                                                         \
     cases[n].options = good, cases[n].options.field = value, cases[n].status = expected,           \
     cases[n++].says = text
@@ -99,6 +104,7 @@ static void each_wrong_input_is_named_and_leaves_nothing(void **state) {
     CASE(model, NULL, COVEY_ERROR_INVALID_ARGUMENT, "model");
     CASE(model, "/nonexistent.gguf", COVEY_ERROR_NOT_FOUND, "model");
     CASE(model, broken, COVEY_ERROR_FORMAT, "gguf");
+    CASE(model, encoder, COVEY_ERROR_UNSUPPORTED, "found an encoder (bert)");
     CASE(tools, broken, COVEY_ERROR_FORMAT, "tools");
     CASE(policy, broken, COVEY_ERROR_FORMAT, "policy");
     CASE(task_probes, broken, COVEY_ERROR_FORMAT, "line 1");
