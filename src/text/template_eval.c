@@ -260,7 +260,7 @@ covey_status covey__call_macro(covey__render *r, const covey__value *called,
         return covey__render_fail(r, "caller() is called after its block has ended");
     }
     covey__frame frame = {.outer = scope ? scope : r->global}, *before = r->frame;
-    COVEY__TRY(covey__render_enter(r));
+    COVEY__TRY(covey__render_enter(r, COVEY__STACK_MACRO));
     for (const covey__node *p = macro->b->list; p; p = p->next, index++) {
         const covey__value *given = take_argument(arguments, index, p->text, taken);
         COVEY__TRY(covey__frame_set(r, &frame, p->text, given ? *given : covey__value_undefined()));
@@ -283,7 +283,7 @@ covey_status covey__call_macro(covey__render *r, const covey__value *called,
     status = status == COVEY_OK ? covey__run_captured(r, macro->list, out) : status;
     r->loop_depth = loop_depth;
     r->frame = before;
-    r->depth--;
+    covey__render_leave(r, COVEY__STACK_MACRO);
     return status;
 }
 
@@ -517,8 +517,11 @@ static covey_status eval_kind(covey__render *r, const covey__node *node, covey__
 
 covey_status covey__eval(covey__render *r, const covey__node *node, covey__value *out) {
     COVEY__TRY(covey__render_step(r, 0));
-    COVEY__TRY(covey__render_enter(r));
+    bool calls = node->kind == COVEY__NODE_CALL || node->kind == COVEY__NODE_FILTER ||
+                 node->kind == COVEY__NODE_TEST;
+    uint32_t bytes = COVEY__STACK_VALUE + (calls ? COVEY__STACK_CALL : 0);
+    COVEY__TRY(covey__render_enter(r, bytes));
     COVEY__TRY(eval_kind(r, node, out));
-    r->depth--;
+    covey__render_leave(r, bytes);
     return COVEY_OK;
 }

@@ -379,9 +379,9 @@ static covey_status filter_map(covey__render *r, covey__text name, const covey__
             continue;
         }
         covey__text filter_name = {filter->as.string.data, filter->as.string.size};
-        COVEY__TRY(covey__render_enter(r));
+        COVEY__TRY(covey__render_enter(r, COVEY__STACK_CALL));
         COVEY__TRY(covey__apply_filter(r, filter_name, &items[i], &rest, &mapped[i]));
-        r->depth--;
+        covey__render_leave(r, COVEY__STACK_CALL);
     }
     *out = covey__value_list(mapped, count);
     return COVEY_OK;

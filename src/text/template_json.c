@@ -174,9 +174,9 @@ static covey_status put(const writer *w, const covey__value *value, uint32_t lev
         break;
     case COVEY__VALUE_LIST:
     case COVEY__VALUE_DICT:
-        COVEY__TRY(covey__render_enter(w->render));
+        COVEY__TRY(covey__render_enter(w->render, COVEY__STACK_VALUE));
         COVEY__TRY(put_inside(w, value, level));
-        w->render->depth--;
+        covey__render_leave(w->render, COVEY__STACK_VALUE);
         break;
     default:
         return covey__render_fail(w->render, "%s cannot be written out",

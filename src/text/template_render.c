@@ -42,11 +42,12 @@ covey_status covey__render_step(covey__render *r, size_t bytes) {
     return COVEY_OK;
 }
 
-covey_status covey__render_enter(covey__render *r) {
-    if (++r->depth > 2 * COVEY__TEMPLATE_DEPTH_MAX) {
+covey_status covey__render_enter(covey__render *r, uint32_t bytes) {
+    if ((r->stack += bytes) > COVEY__TEMPLATE_STACK_MAX) {
         return covey__template_fail(r->error, COVEY_ERROR_LIMIT, r->line,
-                                    "values or macros are nested more than %d deep",
-                                    2 * COVEY__TEMPLATE_DEPTH_MAX);
+                                    "calls, blocks or values are nested too deep: they would take "
+                                    "more than %d KiB of the stack",
+                                    COVEY__TEMPLATE_STACK_MAX / 1024);
     }
     return COVEY_OK;
 }
@@ -260,7 +261,7 @@ covey_status covey__run_loop(covey__render *r, const covey__node *node, const co
 covey_status covey__run_loop_captured(covey__render *r, const covey__node *node,
                                       const covey__value *over, covey__value *out) {
     covey__rendered *outer = r->out, inner = {0};
-    COVEY__TRY(covey__render_enter(r));
+    COVEY__TRY(covey__render_enter(r, COVEY__STACK_MACRO));
     covey__buffer_init(&inner.text, r->env, COVEY__TEMPLATE_OUTPUT_MAX);
     r->out = &inner;
     r->loop_depth++;
@@ -269,7 +270,7 @@ covey_status covey__run_loop_captured(covey__render *r, const covey__node *node,
     r->out = outer;
     status = status == COVEY_OK ? output_value(r, &inner, out) : status;
     covey__rendered_free(&inner);
-    r->depth--;
+    covey__render_leave(r, COVEY__STACK_MACRO);
     return status;
 }
 
@@ -327,7 +328,9 @@ static covey_status run_caller(covey__render *r, const covey__node *node) {
     body.as.macro.frame = r->frame;
     r->line = node->line;
     r->callers = &caller;
+    COVEY__TRY(covey__render_enter(r, COVEY__STACK_CALL));
     covey_status status = covey__eval_call(r, node->a, &body, &value);
+    covey__render_leave(r, COVEY__STACK_CALL);
     r->callers = caller.outer;
     return status == COVEY_OK ? print_value(r, &value) : status;
 }
@@ -395,10 +398,12 @@ static covey_status run_one(covey__render *r, const covey__node *node) {
 }
 
 covey_status covey__run_list(covey__render *r, const covey__node *first) {
+    COVEY__TRY(covey__render_enter(r, COVEY__STACK_LIST));
     for (const covey__node *node = first; node && r->flow == COVEY__FLOW_ON; node = node->next) {
         COVEY__TRY(covey__render_step(r, 0));
         COVEY__TRY(run_one(r, node));
     }
+    covey__render_leave(r, COVEY__STACK_LIST);
     return COVEY_OK;
 }
 

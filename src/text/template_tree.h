@@ -10,12 +10,13 @@
 #include "base/error.h"
 #include "text/template.h"
 
-/* Bounds. Depth is that of the tree and, twice that, of what is evaluated at once: it bounds the C
- * stack. Steps bound time, for copying and
- * searching text takes steps by its length. */
+/* Bounds. Depth is that of the tree, and with it the C stack of compiling; what rendering takes of
+ * the stack is counted (covey__render_enter). Steps bound time, for copying and searching text
+ * takes steps by its length. */
 enum {
     COVEY__TEMPLATE_BYTES_MAX = 256 * 1024,
     COVEY__TEMPLATE_DEPTH_MAX = 64,
+    COVEY__TEMPLATE_STACK_MAX = 208 * 1024, /* as counted; with what stands around it, 256 KiB */
     COVEY__TEMPLATE_STEPS_MAX = 4 * 1000 * 1000,
     COVEY__TEMPLATE_STEPS_A_MESSAGE = 1000,
     COVEY__TEMPLATE_BYTES_A_STEP = 64

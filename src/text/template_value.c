@@ -139,13 +139,13 @@ covey_status covey__value_equal(covey__render *r, const covey__value *a, const c
     if (a->kind != COVEY__VALUE_LIST && !covey__is_dict(a)) {
         return covey__render_fail(r, "%s cannot be compared", covey__value_kind_name(a));
     }
-    COVEY__TRY(covey__render_enter(r));
+    COVEY__TRY(covey__render_enter(r, COVEY__STACK_VALUE));
     if (a->kind == COVEY__VALUE_LIST) {
         COVEY__TRY(lists_equal(r, a, b, equal));
     } else {
         COVEY__TRY(dicts_equal(r, a->as.dict, b->as.dict, equal));
     }
-    r->depth--;
+    covey__render_leave(r, COVEY__STACK_VALUE);
     return COVEY_OK;
 }
 

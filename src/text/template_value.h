@@ -93,7 +93,7 @@ typedef struct covey__render {
     covey__value captured; /* what a filter block printed, for the first of its filters */
     size_t loop_depth;
     uint32_t line;  /* of what is being evaluated */
-    uint32_t depth; /* of evaluation and of values within values: see covey__render_enter */
+    uint32_t stack; /* bytes that what is being evaluated takes: see covey__render_enter */
     enum { COVEY__FLOW_ON, COVEY__FLOW_BREAK, COVEY__FLOW_CONTINUE } flow;
     int64_t now_ms;
     covey_error *error;
@@ -101,8 +101,20 @@ typedef struct covey__render {
 
 /* Counts one step and those for `bytes` of work. */
 covey_status covey__render_step(covey__render *render, size_t bytes) COVEY_MUST_USE;
-/* Counts `depth` up, to twice COVEY__TEMPLATE_DEPTH_MAX; the caller counts it down. */
-covey_status covey__render_enter(covey__render *render) COVEY_MUST_USE;
+/* What a step inwards takes of the C stack, in bytes: a little more than what compilers make of it.
+ * They are constants, so that a template is too deep everywhere or nowhere. */
+enum {
+    COVEY__STACK_VALUE = 448, /* an expression, or a value within another */
+    COVEY__STACK_CALL = 1664, /* arguments, and what takes them */
+    COVEY__STACK_MACRO = 832, /* what a macro, a call block or a loop that calls itself adds */
+    COVEY__STACK_LIST = 640   /* statements within another */
+};
+/* Counts `bytes` of the stack, up to COVEY__TEMPLATE_STACK_MAX; covey__render_leave takes them
+ * back. What fails need not leave: rendering ends with it. */
+covey_status covey__render_enter(covey__render *render, uint32_t bytes) COVEY_MUST_USE;
+static inline void covey__render_leave(covey__render *render, uint32_t bytes) {
+    render->stack -= bytes;
+}
 void *covey__render_alloc(covey__render *render, size_t count, size_t size);
 covey_status covey__render_no_memory(covey__render *render);
 /* Fails at the current line. */
