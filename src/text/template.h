@@ -29,7 +29,9 @@ typedef struct covey__template_input {
     const covey__json *tools;        /* an array of tool schemas, or NULL for none */
     const covey__json *variables;    /* an object of more variables, or NULL */
     bool from_api; /* `conversation` is as an API's clients send it: content that is null or absent
-                      is "", and arguments of calls that are JSON text become what they say */
+                      is "", and arguments of calls that are JSON text become what they say, unless
+                      the template shows calls in another form only */
+    bool probe;    /* a rendering that finds that form out: it takes fewer steps at most */
     bool add_generation_prompt;
     covey__text bos, eos; /* texts of those tokens, for bos_token and eos_token */
     int64_t now_ms;       /* for strftime_now, UTC; negative: strftime_now is not defined */

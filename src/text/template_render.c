@@ -452,10 +452,12 @@ covey_status covey__template_render(const covey__template *compiled,
         .env = compiled->env, .out = rendered, .now_ms = input->now_ms, .error = error, .line = 1};
     r.frame = r.global = &global;
     r.steps = COVEY__TEMPLATE_STEPS_MAX + (uint64_t)messages * COVEY__TEMPLATE_STEPS_A_MESSAGE;
+    r.steps = input->probe ? COVEY__TEMPLATE_STEPS_A_PROBE : r.steps;
     *rendered = (covey__rendered){0};
     covey__buffer_init(&rendered->text, compiled->env, COVEY__TEMPLATE_OUTPUT_MAX);
     covey__arena_init(&r.arena, compiled->env, COVEY__TEMPLATE_MEMORY_MAX);
-    covey_status status = covey__set_globals(&r, input);
+    covey_status status = covey__template_call_form(compiled, input, &r.form, error);
+    status = status == COVEY_OK ? covey__set_globals(&r, input) : status;
     status = status == COVEY_OK ? covey__run_list(&r, compiled->body->list) : status;
     covey__arena_free(&r.arena);
     return status;

@@ -19,6 +19,7 @@ enum {
     COVEY__TEMPLATE_STACK_MAX = 208 * 1024, /* as counted; with what stands around it, 256 KiB */
     COVEY__TEMPLATE_STEPS_MAX = 4 * 1000 * 1000,
     COVEY__TEMPLATE_STEPS_A_MESSAGE = 1000,
+    COVEY__TEMPLATE_STEPS_A_PROBE = 500 * 1000,
     COVEY__TEMPLATE_BYTES_A_STEP = 64
 };
 #define COVEY__TEMPLATE_OUTPUT_MAX ((size_t)64 << 20)

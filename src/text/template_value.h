@@ -83,6 +83,12 @@ typedef struct covey__frame {
     size_t count, capacity;
 } covey__frame;
 
+/* How messages with tool calls are given to a template. */
+typedef struct covey__call_form {
+    bool none_content;   /* content that is empty is none, not "" */
+    bool text_arguments; /* arguments are JSON text, not an object */
+} covey__call_form;
+
 typedef struct covey__render {
     const covey__env *env;
     covey__arena arena;
@@ -96,6 +102,7 @@ typedef struct covey__render {
     uint32_t stack; /* bytes that what is being evaluated takes: see covey__render_enter */
     enum { COVEY__FLOW_ON, COVEY__FLOW_BREAK, COVEY__FLOW_CONTINUE } flow;
     int64_t now_ms;
+    covey__call_form form;
     covey_error *error;
 } covey__render;
 
@@ -124,6 +131,10 @@ covey_status covey__render_unsupported(covey__render *render, const char *what, 
 /* template_input.c */
 covey_status covey__set_globals(covey__render *render,
                                 const covey__template_input *input) COVEY_MUST_USE;
+/* In which form the template shows tool calls; for input that is from an API and has some. */
+covey_status covey__template_call_form(const covey__template *compiled,
+                                       const covey__template_input *input, covey__call_form *form,
+                                       covey_error *error) COVEY_MUST_USE;
 
 covey_status covey__eval(covey__render *render, const covey__node *node,
                          covey__value *out) COVEY_MUST_USE;

@@ -113,8 +113,9 @@ function conversation() {
 
 // What some templates want otherwise than most: calls as OpenAI's API has them (DeepSeek V3), tools as Cohere's API had
 // them, documents.
+const wantsTextArguments = (template) => template.includes("['arguments'] + ");
 function adapt(input, template) {
-  if (template.includes("['content'] is none"))
+  if (wantsTextArguments(template))
     for (const message of input.messages.filter((each) => each.tool_calls)) {
       if (chance(80)) message.content = null;
       for (const { function: called } of message.tool_calls)
@@ -130,6 +131,25 @@ function adapt(input, template) {
   if (template.includes("!= false") && input.messages[0].role === "system") input.messages[0].content += "Be brief.";
   if (template.includes("document in documents")) input.variables.documents ??= [];
   return input;
+}
+
+// The same conversation as an API's client sends it: arguments are text, and a message of calls alone has no content.
+// It must render alike, whichever form the template wants; `input` takes the form that it wants.
+function asFromApi(input, template) {
+  const textArguments = wantsTextArguments(template);
+  const messages = structuredClone(input.messages);
+  const eachCall = (list, change) =>
+    list.forEach((message) => message.tool_calls?.forEach(({ function: called }) => (called.arguments = change(called.arguments))));
+  eachCall(messages, (given) => (typeof given === "string" ? given : JSON.stringify(given)));
+  for (const message of messages.filter((each) => each.tool_calls && !each.content)) {
+    if (chance(50)) message.content = null;
+    else if (chance(50)) delete message.content;
+    else message.content = "";
+  }
+  if (!textArguments) eachCall(input.messages, (given) => (typeof given === "string" ? JSON.parse(given) : given));
+  for (const message of input.messages.filter((each) => each.tool_calls && !each.content))
+    message.content = textArguments ? null : "";
+  return { ...input, messages, from_api: true };
 }
 
 const months = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
@@ -165,6 +185,7 @@ function renderAll(name, text) {
   const program = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
   for (let i = Number(count); i > 0; i--) {
     const input = adapt(conversation(), text);
+    const given = chance(50) ? asFromApi(input, text) : input;
     let expected = null;
     try {
       expected = render(program, input);
@@ -174,7 +195,7 @@ function renderAll(name, text) {
         continue;
       }
     }
-    cases.push({ template: name, input, expected });
+    cases.push({ template: name, input: given, expected });
   }
 }
 for (const folder of folders)

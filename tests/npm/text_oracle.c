@@ -186,6 +186,7 @@ static void render_one(oracle *o, const covey__json *templates, const covey__jso
         input.conversation = covey__json_get(given, "messages");
         input.tools = covey__json_get(given, "tools");
         input.variables = covey__json_get(given, "variables");
+        input.from_api = flag_of(given, "from_api");
         input.add_generation_prompt = flag_of(given, "add_generation_prompt");
         input.bos = text_of(given, "bos_token");
         input.eos = text_of(given, "eos_token");
