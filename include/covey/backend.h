@@ -79,12 +79,13 @@ typedef struct covey_answer {
     int32_t accepted_token_count;
     size_t adapter_count; /* that answered, and at which scales; by their numbers */
     covey_adapter_choice adapters[COVEY_ADAPTERS_MAX];
+    int32_t dropped_token_count; /* of the request, which a sliding context had no room for; they
+                                    are not in prompt_token_count */
 } covey_answer;
 #define COVEY_ANSWER_INIT                                                                          \
     {                                                                                              \
-        sizeof(covey_answer), COVEY_STOP_END, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0, 0, 0, 0, {          \
-            { 0, 0.0f }                                                                            \
-        }                                                                                          \
+        sizeof(covey_answer), COVEY_STOP_END, 0, 0, 0, 0, 0, 0, 0.0f, 0.0f, 0, 0, 0, 0,            \
+            {{0, 0.0f}}, 0                                                                         \
     }
 
 /* An adapter that a backend offers. Strings are borrowed from the backend. */
@@ -155,12 +156,16 @@ COVEY_API COVEY_MUST_USE covey_status covey_backend_local(covey_runtime *runtime
                                                           covey_backend **backend,
                                                           covey_error *error);
 
-/* What the conversations of a local backend are opened with. */
+/* What the conversations of a local backend are opened with. Of `session`, context_tokens give way
+ * to covey_conversation_open's. With COVEY_CONTEXT_SLIDE a conversation goes on when its context is
+ * full, and keep_tokens give way to the length of each request's system prompt (tools included; of
+ * a plain prompt, BOS): behind it the oldest tokens go, as COVEY_CONTEXT_SLIDE says, so that an
+ * answer is a function of its request and the context's length. An answer without a tokens_max then
+ * ends after as many tokens as the context has. */
 typedef struct covey_local_options {
     size_t size;
     int32_t conversations_max;            /* at once; 0: 4 */
-    const covey_session_options *session; /* its context_tokens give way to what a conversation is
-                                             opened with; NULL: its INIT values */
+    const covey_session_options *session; /* NULL: its INIT values */
     const covey_adapter_offer *adapters;  /* what requests choose from, borrowed for the call; not
                                              together with session->adapters, which are offers that
                                              are on by default */

@@ -16,6 +16,10 @@ size_t covey__slide_dropped(size_t length, size_t keep, size_t context) {
     return (length - context + step - 1) / step * step;
 }
 
+void covey__session_set_keep(covey_session *session, size_t keep) {
+    session->keep = (int32_t)keep;
+}
+
 bool covey__session_slides(const covey_session *session, size_t token_count) {
     return session->policy == COVEY_CONTEXT_SLIDE &&
            token_count > (size_t)session->context - session->token_count;

@@ -172,7 +172,7 @@ struct covey_session {
     int32_t batch;
     covey__kv_type kv;
     covey_context_policy policy;
-    int32_t keep; /* of a slide; less than the context. A backend sets it between appends */
+    int32_t keep; /* of a slide; less than the context */
     bool alone;
     int32_t adapter_count;
     covey__adapter_use adapter[COVEY_ADAPTERS_MAX]; /* held */
@@ -223,6 +223,8 @@ bool covey__session_take_cancel(covey_session *session);
 /* How many tokens of a stream of `length` a window has lost behind the first `keep`, which are less
  * than the context: each time that it is full and one more comes, the older half of the others. */
 size_t covey__slide_dropped(size_t length, size_t keep, size_t context);
+/* As keep_tokens; for a backend, whose requests have each their own system prompt. */
+void covey__session_set_keep(covey_session *session, size_t keep);
 /* Whether `token_count` more would make it slide. */
 bool covey__session_slides(const covey_session *session, size_t token_count);
 

@@ -1,9 +1,10 @@
 /* The engine as a backend: the first maker of the interface. Each conversation is a session; a
  * request that begins with what the session already holds reuses that part and computes the rest.
- * A request
- * with other adapters than the one before gives the session to them; what it held stays in the
- * prefix tree, under the old ones. Control tokens come from the chat template alone, and a plain
- * prompt never holds any. The model is shared by all conversations and closed with the backend. */
+ * A request with other adapters than the one before gives the session to them; what it held stays
+ * in the prefix tree, under the old ones. Control tokens come from the chat template alone, and a
+ * plain prompt never holds any (local_prompt.c). The model is shared by all conversations and
+ * closed with the backend. */
+#include "router/local_prompt.h"
 #include "router/router.h"
 
 #include "base/error.h"
@@ -66,33 +67,12 @@ static void local_report(void *user, covey_backend_report *report) {
     memcpy(report, &full, size < sizeof full ? size : sizeof full);
 }
 
-/* The prompt's tokens; with capacity 0 only their count, whatever it is. */
-static covey_status render(const local_backend *local, const covey_request *request,
-                           covey_token *tokens, size_t capacity, size_t *count,
-                           covey_error *error) {
-    if (request->chat) {
-        covey_chat chat = COVEY_CHAT_INIT;
-        size_t given = request->chat->size;
-        memcpy(&chat, request->chat, given < sizeof chat ? given : sizeof chat);
-        chat.add_generation_prompt = true;
-        return covey_model_render_conversation(local->model, &chat, tokens, capacity, count, error);
-    }
-    if (!request->prompt)
-        return covey_model_render_chat(local->model, request->messages, request->message_count,
-                                       true, tokens, capacity, count, error);
-    size_t bos = local->info.adds_bos && local->info.bos >= 0 ? 1 : 0;
-    if (bos && capacity) tokens[0] = local->info.bos;
-    covey_status status = covey_model_tokenize(
-        local->model, request->prompt, strlen(request->prompt), false, tokens ? tokens + bos : NULL,
-        capacity > bos ? capacity - bos : 0, count, error);
-    *count += bos;
-    return status;
-}
-
 static covey_status local_count_tokens(void *user, const covey_request *request,
                                        size_t *token_count, covey_error *error) {
+    const local_backend *local = user;
     covey_error ignored;
-    covey_status status = render(user, request, NULL, 0, token_count, &ignored);
+    const covey__prompter to = {.env = local->env, .model = local->model, .info = &local->info};
+    covey_status status = covey__prompt_render(&to, request, NULL, 0, token_count, &ignored);
     if (status == COVEY_OK || status == COVEY_ERROR_LIMIT) return COVEY_OK;
     if (error) *error = ignored;
     return status;
@@ -187,6 +167,7 @@ static covey_status local_open(void *user, int32_t context_tokens, void **conver
         if (!local->adapters[i].on_request)
             uses[options.adapter_count++] =
                 (covey_adapter_use){local->adapters[i].adapter, local->adapters[i].scale};
+    options.keep_tokens = 0; /* each request's */
     options.context_tokens = context_tokens;
     if (options.context_tokens <= 0) {
         options.context_tokens = local->info.context_tokens_max;
@@ -210,16 +191,21 @@ static covey_status local_open(void *user, int32_t context_tokens, void **conver
     return COVEY_OK;
 }
 
+static bool slides(const local_backend *local) {
+    return local->session.context_policy == COVEY_CONTEXT_SLIDE;
+}
+
 /* Keeps what the session and the prompt share, but never the whole prompt: its last token's logits
  * are needed. */
-static covey_status append_prompt(local_conversation *talk, size_t count, size_t *reused,
-                                  covey_error *error) {
-    size_t held = 0, same = 0;
+static covey_status append_prompt(local_conversation *talk, const covey__prompt *prompt,
+                                  size_t *reused, covey_error *error) {
+    size_t held = 0, same = 0, count = prompt->count;
     const covey_token *tokens = covey__session_tokens(talk->session, &held);
-    while (same < held && same + 1 < count && tokens[same] == talk->prompt[same]) same++;
+    while (same < held && same + 1 < count && tokens[same] == prompt->tokens[same]) same++;
     covey_status status = covey_session_truncate(talk->session, same, error);
+    covey__session_set_keep(talk->session, prompt->keep);
     if (!status)
-        status = covey_session_append(talk->session, talk->prompt + same, count - same, error);
+        status = covey_session_append(talk->session, prompt->tokens + same, count - same, error);
     *reused = same + covey_session_reused_count(talk->session);
     return status;
 }
@@ -230,30 +216,29 @@ static covey_status local_generate(void *user, void *conversation, const covey_r
     local_backend *local = user;
     local_conversation *talk = conversation;
     int64_t start = covey__monotonic_us();
-    size_t count = 0, reused = 0;
+    size_t reused = 0;
+    covey_generation_options generation = *request->generation;
     covey__session_take_cancel(talk->session); /* one from before was not meant for this answer */
-    covey_status status = render(local, request, talk->prompt, talk->context, &count, error);
-    if (status == COVEY_ERROR_LIMIT || (!status && count >= talk->context))
-        return covey__fail_sizes(error, COVEY_ERROR_CONTEXT_SIZE, (int64_t)talk->context,
-                                 (int64_t)count + 1,
-                                 "prompt: %zu tokens do not fit a context of %zu with room for an "
-                                 "answer; shorten the prompt or open a longer context",
-                                 count, talk->context);
-    if (status) return status;
-    if (!count)
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "prompt: it is empty, and this model has no beginning token; give text");
+    const covey__prompter to = {.env = local->env,
+                                .model = local->model,
+                                .info = &local->info,
+                                .slides = slides(local),
+                                .context = talk->context};
+    covey__prompt prompt = {.tokens = talk->prompt};
+    covey_status status = covey__prompt_make(&to, request, &prompt, error);
     covey_answer full = COVEY_ANSWER_INIT;
-    status = choose_adapters(local, talk, request, &full, error);
-    if (!status) status = append_prompt(talk, count, &reused, error);
+    if (!status) status = choose_adapters(local, talk, request, &full, error);
+    if (!status) status = append_prompt(talk, &prompt, &reused, error);
     if (status) return status;
+    /* What slides has no end of its own. */
+    if (to.slides && generation.tokens_max == 0) generation.tokens_max = (int32_t)talk->context;
     int64_t prefilled = covey__monotonic_us();
     covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
-    status =
-        covey_session_generate(talk->session, request->generation, &result, error, text, text_user);
+    status = covey_session_generate(talk->session, &generation, &result, error, text, text_user);
     full.size = answer->size;
     full.stop_reason = result.stop_reason;
-    full.prompt_token_count = (int32_t)count;
+    full.prompt_token_count = (int32_t)prompt.count;
+    full.dropped_token_count = (int32_t)prompt.dropped;
     full.reused_token_count = (int32_t)reused;
     full.answer_token_count = result.token_count;
     full.prefill_us = prefilled - start;

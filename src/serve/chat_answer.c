@@ -58,6 +58,7 @@ static void figures(covey__json_writer *json, const covey__answer_head *head,
     covey__json_member_i64(json, "forced_tokens", answer->forced_token_count);
     covey__json_member_i64(json, "drafted_tokens", answer->drafted_token_count);
     covey__json_member_i64(json, "accepted_tokens", answer->accepted_token_count);
+    covey__json_member_i64(json, "dropped_tokens", answer->dropped_token_count);
     covey__json_end_object(json);
 }
 
