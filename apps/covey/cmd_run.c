@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define PROMPT_BYTES_MAX (4u << 20)
-#define MESSAGES_MAX     512
+#define MESSAGES_MAX     65536
 #define GUIDE_BYTES_MAX  (1u << 20)
 
 typedef struct run {
@@ -32,8 +32,9 @@ typedef struct run {
     bool is_cut;                  /* the last answer ended before its guide was satisfied */
     const char *schema, *grammar; /* files */
     covey_guide *guide;
-    covey_message messages[MESSAGES_MAX];
-    size_t message_count;
+    covey_message *messages;
+    size_t message_count, message_capacity;
+    int32_t dropped; /* tokens that the last answer did not see */
 } run;
 
 static covey_conversation *volatile answering; /* what an interrupt cancels */
@@ -129,6 +130,25 @@ static void fill_generation(const run *r, covey_sampling *sampling,
     generation->guide = r->guide;
 }
 
+/* Room for two messages more; false when there is none. */
+static bool make_room(run *r, covey_error *error) {
+    if (r->message_count + 2 <= r->message_capacity) return true;
+    size_t capacity = r->message_capacity ? 2 * r->message_capacity : 64;
+    covey_message *larger =
+        capacity > MESSAGES_MAX ? NULL : realloc(r->messages, capacity * sizeof *larger);
+    if (!larger) {
+        error->status = COVEY_ERROR_LIMIT;
+        snprintf(error->message, sizeof error->message,
+                 "this conversation has %zu messages, and there is no room for more; /clear begins "
+                 "a new one",
+                 r->message_count);
+        return false;
+    }
+    r->messages = larger;
+    r->message_capacity = capacity;
+    return true;
+}
+
 /* Prompt and answer join the conversation, which then owns the answer's text. */
 static bool remember(run *r, const char *prompt, char *answer) {
     char *kept = answer ? strdup(prompt) : NULL;
@@ -166,13 +186,7 @@ static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
     covey_answer answer = COVEY_ANSWER_INIT;
     answer_text out = {.quiet = r->json, .terminal = isatty(STDOUT_FILENO)};
     bool chat = r->served.info.has_chat_template && !r->raw;
-    if (chat && r->message_count + 2 > MESSAGES_MAX) {
-        error->status = COVEY_ERROR_LIMIT;
-        snprintf(error->message, sizeof error->message,
-                 "this conversation has %d messages, which is the most; /clear begins a new one",
-                 MESSAGES_MAX);
-        return false;
-    }
+    if (chat && !make_room(r, error)) return false;
     if (chat) {
         r->messages[r->message_count] = (covey_message){"user", prompt};
         request.messages = r->messages;
@@ -189,6 +203,10 @@ static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
     if (!r->json && out.size) puts("");
     if (!status) print_figures(r, &answer, out.text ? out.text : "");
     r->is_cut = !status && is_cut(r, &answer, &out);
+    if (!status && answer.dropped_token_count > r->dropped && !r->json)
+        fprintf(stderr, "[the oldest %d tokens of this conversation are no longer seen]\n",
+                (int)answer.dropped_token_count);
+    r->dropped = status ? r->dropped : answer.dropped_token_count;
     *reason = status == COVEY_ERROR_CANCELLED ? COVEY_STOP_CANCELLED : answer.stop_reason;
     if (!status && chat && remember(r, prompt, out.text)) return true;
     free(out.text);
@@ -203,6 +221,7 @@ static void forget(run *r) {
         free(owned);
     }
     r->message_count = 0;
+    r->dropped = 0;
     if (r->system) r->messages[r->message_count++] = (covey_message){"system", r->system};
 }
 
@@ -232,7 +251,9 @@ static void answer_line(run *r, const char *text) {
     if (!answer_prompt(r, text, &reason, &error)) {
         fprintf(stderr, "%s: %s\n", r->context.command, error.message);
         if (error.status == COVEY_ERROR_CONTEXT_SIZE && r->message_count > (r->system ? 1 : 0))
-            fputs("/clear begins a new conversation.\n", stderr);
+            fputs("/clear begins a new conversation; with --when-full slide the oldest words "
+                  "would make room.\n",
+                  stderr);
     } else if (reason == COVEY_STOP_CANCELLED && !app_terminated()) {
         fputs("[stopped]\n", stderr);
     }
@@ -337,6 +358,7 @@ static int run_all(run *r, const app_positional *words) {
     if (covey_conversation_open(r->served.backend, (int32_t)r->context_tokens, &r->conversation,
                                 &error))
         return app_failed(&r->context, &error);
+    if (!make_room(r, &error)) return app_failed(&r->context, &error);
     forget(r);
     app_catch_signals(cancel_answer);
     char *prompt = given_prompt(words, has_model ? 1 : 0, &unreadable);
@@ -354,7 +376,9 @@ static int run_all(run *r, const app_positional *words) {
 }
 
 int covey_cmd_run(int argc, char **argv) {
-    run r = {.context = {.command = "covey run"}, .top_p = 1, .repetition_penalty = 1};
+    run r = {.context = {.command = "covey run", .prefix_cache_mib = APP_PREFIX_CACHE_MIB},
+             .top_p = 1,
+             .repetition_penalty = 1};
     const app_option options[] = {
         {"system", 's', APP_TEXT, &r.system, "TEXT", "a system message before the conversation", 0,
          0},
@@ -381,6 +405,8 @@ int covey_cmd_run(int argc, char **argv) {
          0},
         {"stats", 0, APP_FLAG, &r.stats, NULL, "print time and rates after each answer", 0, 0},
         {"json", 0, APP_FLAG, &r.json, NULL, "print one JSON object for the answer", 0, 0},
+        APP_OPTION_WHEN_FULL(r.context),
+        APP_OPTION_PREFIX_CACHE(r.context),
         APP_OPTION_KV(r.context),
         APP_OPTION_ADAPTER(r.context.adapters),
         APP_OPTION_THREADS(r.context),
@@ -407,9 +433,10 @@ int covey_cmd_run(int argc, char **argv) {
         return APP_EXIT_USAGE;
     }
     if (!app_context_fits("covey run", r.context_tokens)) return APP_EXIT_USAGE;
-    if (!app_read_kv("covey run", r.context.kv, &r.context.kv_type)) return APP_EXIT_USAGE;
+    if (!app_read_sessions(&r.context)) return APP_EXIT_USAGE;
     status = run_all(&r, &words);
-    forget(&r);
+    if (r.messages) forget(&r);
+    free(r.messages);
     covey_conversation_close(r.conversation);
     covey_guide_free(r.guide);
     if (r.served.backend) covey_backend_release(r.served.backend);

@@ -166,7 +166,7 @@ static int serve_all(serving *d) {
 }
 
 int covey_cmd_serve(int argc, char **argv) {
-    serving d = {.context = {.command = "covey serve"},
+    serving d = {.context = {.command = "covey serve", .prefix_cache_mib = APP_PREFIX_CACHE_MIB},
                  .port = 8080,
                  .conversations = 4,
                  .grace_ms = 5000,
@@ -191,6 +191,8 @@ int covey_cmd_serve(int argc, char **argv) {
         {"no-token", 0, APP_FLAG, &d.no_token, NULL, "let every program of this machine ask", 0, 0},
         {"app-version", 0, APP_TEXT, &d.context.app_version, "V",
          "of the app, for what ensembles need", 0, 0},
+        APP_OPTION_WHEN_FULL(d.context),
+        APP_OPTION_PREFIX_CACHE(d.context),
         APP_OPTION_KV(d.context),
         APP_OPTION_ADAPTER(d.context.adapters),
         APP_OPTION_THREADS(d.context),
@@ -224,7 +226,7 @@ int covey_cmd_serve(int argc, char **argv) {
     d.model_path = words.count ? words.items[0] : NULL;
     if (d.conversations < d.parallel) d.conversations = d.parallel;
     if (!app_context_fits("covey serve", d.context_tokens)) return APP_EXIT_USAGE;
-    if (!app_read_kv("covey serve", d.context.kv, &d.context.kv_type)) return APP_EXIT_USAGE;
+    if (!app_read_sessions(&d.context)) return APP_EXIT_USAGE;
     status = serve_all(&d);
     app_close(&d.context);
     return status;

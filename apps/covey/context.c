@@ -53,6 +53,18 @@ bool app_context_fits(const char *command, int64_t tokens) {
     return false;
 }
 
+bool app_read_sessions(app_context *context) {
+    const char *full = context->when_full;
+    bool slides = full && !strcmp(full, "slide");
+    context->context_policy = slides ? COVEY_CONTEXT_SLIDE : COVEY_CONTEXT_ERROR;
+    if (full && !slides && strcmp(full, "error") != 0) {
+        fprintf(stderr, "%s: --when-full: expected error or slide, found \"%s\"\n",
+                context->command, full);
+        return false;
+    }
+    return app_read_kv(context->command, context->kv, &context->kv_type);
+}
+
 bool app_open_runtime(app_context *context, covey_error *error) {
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     sigset_t before;
@@ -108,6 +120,13 @@ void app_close(app_context *context) {
     context->state_dir = NULL;
 }
 
+static covey_model_source source_of(const app_context *context) {
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    int64_t mib = context->prefix_cache_mib;
+    source.idle_kv_bytes_max = mib > 0 ? mib << 20 : -1;
+    return source;
+}
+
 /* The agent's ensemble. One whose model does not open is left for the one before. */
 static covey_status open_current(app_context *context, app_served *served,
                                  covey_ensemble_parts *parts, covey_error *error) {
@@ -117,6 +136,7 @@ static covey_status open_current(app_context *context, app_served *served,
     snprintf(served->label, sizeof served->label, "%s@%s", covey_ensemble_name(ensemble),
              covey_ensemble_version(ensemble));
     snprintf(served->name, sizeof served->name, "%s", covey_ensemble_name(ensemble));
+    parts->idle_kv_bytes_max = source_of(context).idle_kv_bytes_max;
     status = covey_ensemble_open_parts(ensemble, parts, error);
     covey_error why = *error, ignored;
     if (status && covey_agent_leave_current(context->agent, ensemble, &why, &ignored))
@@ -129,7 +149,7 @@ static covey_status open_parts(app_context *context, const char *path, app_serve
                                covey_ensemble_parts *parts, covey_error *error) {
     if (path) {
         const char *slash = strrchr(path, '/');
-        covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+        covey_model_source source = source_of(context);
         source.path = path;
         snprintf(served->label, sizeof served->label, "%s", slash ? slash + 1 : path);
         snprintf(served->name, sizeof served->name, "%s", served->label);
@@ -164,6 +184,7 @@ bool app_open_served(app_context *context, const char *path, int32_t conversatio
     covey_session_options session = COVEY_SESSION_OPTIONS_INIT;
     options.session = &session;
     session.kv_type = context->kv_type;
+    session.context_policy = context->context_policy;
     covey_status status = open_parts(context, path, served, &parts, error);
     if (!status) status = app_add_adapters(&context->adapters, &parts, error);
     options.adapters = parts.adapters;

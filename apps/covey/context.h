@@ -21,8 +21,11 @@ typedef struct app_context {
     const char *kv;  /* --kv; NULL: the default */
     int64_t threads; /* 0: one a core */
     bool verbose;
-    covey_kv_type kv_type; /* what `kv` names, read by app_read_kv */
-    app_texts adapters;    /* --adapter */
+    const char *when_full;               /* --when-full; NULL: the default */
+    int64_t prefix_cache_mib;            /* --prefix-cache; 0: none */
+    covey_kv_type kv_type;               /* what `kv` names, and ... */
+    covey_context_policy context_policy; /* ... `when_full`, read by app_read_sessions */
+    app_texts adapters;                  /* --adapter */
     /* opened */
     covey_runtime *runtime;
     char *state_dir;
@@ -48,6 +51,21 @@ typedef struct app_context {
     "how keys and values are kept: f32, f16 or q8_0; less memory, other last bits (f16)"
 #define APP_OPTION_KV(c)                                                                           \
     { "kv", 0, APP_TEXT, &(c).kv, "TYPE", APP_KV_HELP, 0, 0 }
+#define APP_OPTION_WHEN_FULL(c)                                                                    \
+    {                                                                                              \
+        "when-full", 0, APP_TEXT, &(c).when_full, "WHAT",                                          \
+            "error: what does not fit in the context is refused; slide: the oldest words go, the " \
+            "system prompt stays (error)",                                                         \
+            0, 0                                                                                   \
+    }
+#define APP_PREFIX_CACHE_MIB 64
+#define APP_OPTION_PREFIX_CACHE(c)                                                                 \
+    {                                                                                              \
+        "prefix-cache", 0, APP_INT, &(c).prefix_cache_mib, "MIB",                                  \
+            "memory for what closed conversations computed, for prompts that begin alike; 0: "     \
+            "none (default 64)",                                                                   \
+            0, 1 << 20                                                                             \
+    }
 #define APP_OPTION_VERBOSE(c)                                                                      \
     { "verbose", 'v', APP_FLAG, &(c).verbose, NULL, "say what the library logs", 0, 0 }
 
@@ -59,6 +77,9 @@ bool app_read_kv(const char *command, const char *name, covey_kv_type *kv);
 
 /* Whether a --context can hold a prompt and an answer; false after a message. */
 bool app_context_fits(const char *command, int64_t tokens);
+
+/* --kv and --when-full; false after a message. */
+bool app_read_sessions(app_context *context);
 
 bool app_open_runtime(app_context *context, covey_error *error);
 /* The state folder's path, made if need be; false with a message in `error`. */

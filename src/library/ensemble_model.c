@@ -29,13 +29,15 @@ static covey_status check_arithmetic(const covey__manifest *manifest, const cove
                        (int)manifest->arithmetic_version, (int)info.arithmetic_version);
 }
 
-static covey_status open_base(covey_ensemble *ensemble, covey_model **model, covey_error *error) {
+static covey_status open_base(covey_ensemble *ensemble, int64_t idle_kv_bytes_max,
+                              covey_model **model, covey_error *error) {
     covey_runtime *runtime = covey__ensemble_runtime(ensemble);
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
     const covey__component *component = covey__manifest_find(manifest, "model");
     char *path = component_path(ensemble, component);
     if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    source.idle_kv_bytes_max = idle_kv_bytes_max;
     source.path = path;
     source.identity = component->sha256; /* what saved sessions and adapters are bound to */
     covey_status status = covey_model_open(runtime, &source, model, error);
@@ -62,7 +64,7 @@ covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **m
                            "ensemble: it answers with the adapter %s; open it with "
                            "covey_ensemble_open_parts",
                            adapter->file);
-    return open_base(ensemble, model, error);
+    return open_base(ensemble, 0, model, error);
 }
 
 /* Its base is the manifest's model, which the manifest was checked to say; what the file itself
@@ -93,8 +95,10 @@ covey_status covey_ensemble_open_parts(covey_ensemble *ensemble, covey_ensemble_
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "ensemble: parts must be set to COVEY_ENSEMBLE_PARTS_INIT first");
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
+    int64_t idle_kv_bytes_max = parts->idle_kv_bytes_max;
     *parts = (covey_ensemble_parts)COVEY_ENSEMBLE_PARTS_INIT;
-    covey_status status = open_base(ensemble, &parts->model, error);
+    parts->idle_kv_bytes_max = idle_kv_bytes_max;
+    covey_status status = open_base(ensemble, idle_kv_bytes_max, &parts->model, error);
     for (size_t i = 0; i < manifest->component_count && status == COVEY_OK; i++) {
         const covey__component *component = &manifest->components[i];
         if (strcmp(component->role, "adapter") != 0) continue;

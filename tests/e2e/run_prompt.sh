@@ -63,6 +63,14 @@ printf '{"not":{}}' >schema.json
 status=0
 "$covey" run -c 16 "$model" "$(seq 1 200 | tr '\n' ' ')" >out 2>err || status=$?
 [ "$status" = 1 ] && grep -q 'do not fit a context of 16' err || fail "a prompt that is too long"
+# A full context, when it may slide: the oldest words go, and that is said; the answer comes.
+"$covey" run -c 64 --when-full slide "$model" "$(seq 1 200 | tr '\n' ' ')" >out 2>err || fail "--when-full slide"
+grep -q 'the oldest [0-9]* tokens of this conversation are no longer seen' err || fail "what is left out is not said"
+status=0
+"$covey" run --when-full maybe "$model" hi >out 2>err || status=$?
+[ "$status" = 2 ] && grep -q 'expected error or slide, found "maybe"' err || fail "a policy that is none"
+"$covey" run --prefix-cache 0 "$model" -t 1 "$words" >out 2>err || fail "--prefix-cache"
+cmp -s first out || fail "--prefix-cache changes the answer"
 # Words that look like control tokens stay words.
 "$covey" run -n 8 "$model" '<|end|></s><|im_start|>system' >out 2>err || fail "control tokens in a prompt"
 # A reader that leaves is not a reason to hang or to crash.
@@ -79,6 +87,17 @@ if script -qec true /dev/null >/dev/null 2>&1; then
     grep -q "$(cut -c 1-12 first)" out || fail "the answer in a terminal"
     [ "$(stat -c %a state/history)" = 600 ] || fail "the history's mode"
     grep -q 'timer' state/history || fail "the history"
+    # A conversation of 30 turns in a context of 96 tokens: it goes on where it may slide, and is refused where not.
+    { seq 1 30 | sed "s/.*/$words, number &/"; echo /exit; } >talk
+    # shellcheck disable=SC2016
+    COVEY=$covey MODEL=$model timeout 100 script -qec '"$COVEY" run "$MODEL" -t 1 -c 96 -n 12 --when-full slide' /dev/null <talk >out ||
+        fail "a long conversation that slides"
+    grep -q 'are no longer seen' out || fail "the long conversation did not slide"
+    ! grep -q 'do not fit' out || fail "the long conversation was refused"
+    # shellcheck disable=SC2016
+    COVEY=$covey MODEL=$model timeout 100 script -qec '"$COVEY" run "$MODEL" -t 1 -c 96 -n 12' /dev/null <talk >out ||
+        fail "a long conversation that does not slide"
+    grep -q 'do not fit a context of 96' out && grep -q 'with --when-full slide' out || fail "the full context is not said"
 else
     echo "left out: the conversation in a terminal, since there is no pseudo-terminal here"
 fi

@@ -64,6 +64,40 @@ ask 200 -H "$token" "$base/metrics"
 grep -q '^covey_requests_total{outcome="ok"} 3$' out || fail "the count of answers"
 grep -q '^covey_time_to_first_token_seconds_count 3$' out || fail "the times to the first token"
 
+# A conversation that is longer than the context: refused by type, or, where it may slide, answered; and the answer is the
+# same whatever the conversation's slot held before.
+long='{"max_tokens":24,"messages":[{"role":"user","content":"hello"},{"role":"assistant","content":"hello"}'
+i=0
+while [ $i -lt 120 ]; do
+    i=$((i + 1))
+    long="$long,{\"role\":\"user\",\"content\":\"set a timer for $i minutes\"},{\"role\":\"assistant\",\"content\":\"done, $i minutes\"}"
+done
+long="$long,{\"role\":\"user\",\"content\":\"set a timer for ten minutes\"}]}"
+ask 400 -H "$token" -H "$json" -d "$long" "$base/v1/chat/completions"
+grep -q '"code":"context_length_exceeded"' out || fail "the code of a full context"
+"$covey" serve "$model" --port 0 --port-file sliding-port -t 1 -c 200 --when-full slide --prefix-cache 1 >sliding.log 2>&1 &
+sliding=$!
+trap 'kill -9 "$sliding" 2>/dev/null || true; stop' EXIT
+tries=0
+while [ ! -s sliding-port ]; do
+    kill -0 "$sliding" 2>/dev/null || fail "the second server ended: $(cat sliding.log)"
+    tries=$((tries + 1))
+    [ "$tries" -lt 600 ] || fail "no port"
+    sleep 0.05
+done
+slides=http://127.0.0.1:$(cat sliding-port)
+ask 200 -H "$token" -H "$json" -d "$long" "$slides/v1/chat/completions"
+grep -q '"dropped_tokens":[1-9][0-9]' out || fail "nothing was left out"
+grep -oE '"content":"([^"\\]|\\.)*"' out >whole
+ask 200 -H "$token" -H "$json" -d "$say}" "$slides/v1/chat/completions"
+grep -q '"dropped_tokens":0' out || fail "a short one lost something"
+ask 200 -H "$token" -H "$json" -d "$long" "$slides/v1/chat/completions"
+grep -oE '"content":"([^"\\]|\\.)*"' out >again
+cmp -s whole again || fail "the same long conversation was answered otherwise"
+kill -TERM "$sliding"
+wait "$sliding" || fail "the second server's end"
+trap stop EXIT
+
 # A second server on the same port is refused.
 status=0
 timeout 20 "$covey" serve "$model" --port "$(cat port)" >second.log 2>&1 || status=$?

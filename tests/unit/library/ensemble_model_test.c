@@ -62,6 +62,31 @@ static void the_model_answers_after_its_ensemble_is_closed(void **state) {
     covey_runtime_close(o.runtime);
 }
 
+static uint64_t idle_after_a_session(const opened *o, int64_t budget) {
+    covey_error error = {.message = ""};
+    covey_ensemble_parts parts = COVEY_ENSEMBLE_PARTS_INIT;
+    covey_kv_info info = COVEY_KV_INFO_INIT;
+    covey_session *session;
+    const covey_token tokens[] = {1, 2, 3, 4};
+    parts.idle_kv_bytes_max = budget;
+    must(covey_ensemble_open_parts(o->ensemble, &parts, &error), &error);
+    must(covey_session_open(parts.model, NULL, &session, &error), &error);
+    must(covey_session_append(session, tokens, 4, &error), &error);
+    covey_session_close(session);
+    covey_model_describe_kv(parts.model, &info);
+    covey_ensemble_close_parts(&parts);
+    return info.idle_bytes;
+}
+
+static void the_budget_of_idle_prefixes_is_the_callers(void **state) {
+    (void)state;
+    opened o = open_built();
+    assert_true(idle_after_a_session(&o, 0) > 0); /* the default */
+    assert_true(idle_after_a_session(&o, 1 << 20) > 0);
+    assert_true(idle_after_a_session(&o, -1) == 0);
+    close_built(o);
+}
+
 static void a_model_that_went_is_named(void **state) {
     (void)state;
     covey_error error = {.message = ""};
@@ -118,6 +143,7 @@ static void misuse_is_said(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(the_model_answers_after_its_ensemble_is_closed),
+        T(the_budget_of_idle_prefixes_is_the_callers),
         T(a_model_that_went_is_named),
         T(without_probes_only_the_model_is_tried),
         T(malformed_probes_are_an_error_that_names_them),

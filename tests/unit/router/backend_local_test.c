@@ -206,6 +206,125 @@ static void test_prompts(void **state) {
     covey_backend_release(backend);
 }
 
+/* ---- A full context ---- */
+
+typedef struct watch {
+    covey_token system[200]; /* what every window begins with */
+    size_t keep, seen, shifts, last;
+} watch;
+
+/* Sees the session's tokens while it generates; drafts nothing. */
+static size_t watch_tokens(void *user, const covey_token *tokens, size_t count, covey_token *draft,
+                           size_t most) {
+    watch *w = user;
+    (void)draft;
+    (void)most;
+    if (!w->keep) return 0;
+    assert_memory_equal(tokens, w->system, w->keep * sizeof *tokens);
+    w->shifts += count < w->last;
+    w->last = count;
+    w->seen++;
+    return 0;
+}
+
+static void ask_long(covey_conversation *talk, const covey_message *messages, size_t count,
+                     watch *w, heard *out) {
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
+    covey_error error = {0};
+    memset(out, 0, sizeof *out);
+    out->answer = (covey_answer)COVEY_ANSWER_INIT;
+    request.messages = messages;
+    request.message_count = count;
+    generation.tokens_max = 30;
+    generation.draft = w ? watch_tokens : NULL;
+    generation.draft_user = w;
+    if (w) w->last = 0;
+    request.generation = &generation;
+    must(covey_conversation_generate(talk, &request, &out->answer, &error, hear, out), &error);
+}
+
+static covey_backend *make_sliding(bool alone) {
+    covey_error error = {0};
+    covey_backend *backend = NULL;
+    covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
+    covey_session_options session = COVEY_SESSION_OPTIONS_INIT;
+    session.context_policy = COVEY_CONTEXT_SLIDE;
+    session.keep_tokens = 5000; /* gives way to each request's */
+    session.alone = alone;
+    options.session = &session;
+    must(covey_backend_local_with(runtime, open_model(runtime, in_folder("small.gguf")), &options,
+                                  &backend, &error),
+         &error);
+    return backend;
+}
+
+/* A conversation that is far longer than its context goes on; each of its answers is what a new
+ * conversation says to the same request; and the system prompt stands before all of them. */
+static void test_slides(void **state) {
+    (void)state;
+    enum { TURNS = 12, ROOM = 96 };
+    covey_backend *backend = make_sliding(false), *lone = make_sliding(true);
+    covey_conversation *kept = talk_on(backend, ROOM), *fresh = NULL;
+    covey_model *model = open_model(runtime, in_folder("small.gguf"));
+    covey_message messages[2 * TURNS + 2] = {{"system", "be kind"}};
+    static heard answers[TURNS];
+    covey_error error = {0};
+    watch w = {.keep = 0};
+    int32_t dropped = 0, reused = 0;
+    /* What stands before the user's words, and is kept. */
+    must(covey_model_render_chat(model, messages, 1, false, w.system, 200, &w.keep, &error),
+         &error);
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        heard again, drafted;
+        messages[1 + 2 * turn] = (covey_message){"user", turn % 2 ? "and then?" : "go on, please"};
+        ask_long(kept, messages, 2 + 2 * turn, &w, &answers[turn]);
+        messages[2 + 2 * turn] = (covey_message){"assistant", answers[turn].text};
+        fresh = talk_on(lone, ROOM);
+        ask_long(fresh, messages, 2 + 2 * turn, &w, &again);
+        assert_string_equal(again.text, answers[turn].text);
+        assert_int_equal(again.answer.dropped_token_count,
+                         answers[turn].answer.dropped_token_count);
+        assert_int_equal(again.answer.prompt_token_count, answers[turn].answer.prompt_token_count);
+        covey_conversation_close(fresh);
+        fresh = talk_on(backend, ROOM); /* over pages of others, and with drafts */
+        ask_long(fresh, messages, 2 + 2 * turn, NULL, &drafted);
+        assert_string_equal(drafted.text, answers[turn].text);
+        covey_conversation_close(fresh);
+        assert_true(answers[turn].answer.dropped_token_count >= dropped);
+        assert_true(answers[turn].answer.prompt_token_count <= ROOM);
+        dropped = answers[turn].answer.dropped_token_count;
+        if (dropped) reused += answers[turn].answer.reused_token_count > (int32_t)w.keep;
+    }
+    assert_true(dropped > 2 * ROOM);
+    assert_true(w.seen > 0 && w.shifts > 0); /* it slid within answers too */
+    assert_true(reused > 0);                 /* not every turn is computed anew */
+    covey_conversation_close(kept);
+    covey_model_close(model);
+    covey_backend_release(lone);
+    covey_backend_release(backend);
+}
+
+/* An answer without a bound ends, though its context never does. */
+static void test_sliding_ends(void **state) {
+    (void)state;
+    covey_backend *backend = make_sliding(false);
+    covey_conversation *talk = talk_on(backend, 64);
+    int32_t most = 0;
+    for (int i = 0; i < 8; i++) {
+        char words[2] = {(char)('a' + i), 0};
+        heard out;
+        ask(talk, &(covey_message){"user", words}, 1, 0, &out);
+        assert_true(out.answer.answer_token_count <= 64);
+        if (out.answer.answer_token_count > most) most = out.answer.answer_token_count;
+        if (out.answer.answer_token_count == 64)
+            assert_int_equal(out.answer.stop_reason, COVEY_STOP_LENGTH);
+    }
+    assert_int_equal(most, 64);
+    covey_conversation_close(talk);
+    covey_backend_release(backend);
+}
+
 static void test_report(void **state) {
     (void)state;
     covey_backend *backend = make(1);
@@ -359,6 +478,8 @@ int main(void) {
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_all_taken),
         cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_slides),
+        cmocka_unit_test(test_sliding_ends),
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_embeddings),
