@@ -1,48 +1,28 @@
-/* Signatures of any scheme, checked by OpenSSL. The key is parsed by OpenSSL and then held to what
- * the scheme says (type, curve, bits), for a table may be called with keys that nothing checked
- * before. Neighbour: crypto_openssl.c. */
+/* Signatures of any scheme, checked by OpenSSL. Its parser of keys takes more than DER, so keys
+ * pass trust/key_encoding.h first, which also says the curve and the bits. Neighbour:
+ * crypto_openssl.c. */
 #include "trust/crypto_openssl_parts.h"
+#include "trust/key_encoding.h"
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
-
-#include <limits.h>
-#include <string.h>
-
-#define RSA_BITS_MIN 2048
-#define RSA_BITS_MAX 8192
 
 static EVP_PKEY *read_ed25519(const void *key, size_t size) {
     if (size != 32) return NULL;
     return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, size);
 }
 
-static bool is_p256(const EVP_PKEY *key) {
-    char curve[32];
-    size_t size;
-    return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, curve, sizeof curve, &size) &&
-           strcmp(curve, "prime256v1") == 0;
-}
-
-static bool is_rsa(const EVP_PKEY *key) {
-    int bits = EVP_PKEY_get_bits(key);
-    return EVP_PKEY_is_a(key, "RSA") && bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX;
-}
-
-/* A SubjectPublicKeyInfo and nothing behind it; NULL when it is none of the scheme. */
+/* A SubjectPublicKeyInfo in its one encoding; NULL when it is none of the scheme. */
 static EVP_PKEY *read_info(covey_key_scheme scheme, const void *info, size_t size) {
-    if (size > LONG_MAX) return NULL;
+    const uint8_t *inner;
+    size_t inner_size;
+    covey__key_kind wanted =
+        scheme == COVEY_KEY_ECDSA_P256_SHA256 ? COVEY__KEY_KIND_P256 : COVEY__KEY_KIND_RSA;
+    if (covey__key_info_read(info, size, &inner, &inner_size) != wanted) return NULL;
     const unsigned char *at = info;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)size);
-    if (key == NULL) return NULL;
-    bool right = at == (const unsigned char *)info + size;
-    right = right && (scheme == COVEY_KEY_ECDSA_P256_SHA256 ? is_p256(key) : is_rsa(key));
-    if (right) return key;
-    EVP_PKEY_free(key);
-    return NULL;
+    return d2i_PUBKEY(NULL, &at, (long)size);
 }
 
 static bool set_padding(EVP_PKEY_CTX *context) {
