@@ -112,6 +112,121 @@ static void a_failed_write_leaves_nothing(void **state) {
     f->test.point_fails = 0;
 }
 
+static const covey__passphrase right = {"correct horse", 13, 16};
+
+static void an_encrypted_key_opens_with_its_passphrase(void **state) {
+    fixture *f = *state;
+    covey_error error = {0};
+    covey__key read;
+    covey__key_facts facts;
+    covey__passphrase wrong = {"correct horsf", 13, 0}, longer = {"correct horse ", 14, 0};
+    assert_int_equal(covey__key_write_encrypted(&f->test.env, f->path, &f->key, &right, &error),
+                     COVEY_OK);
+    assert_int_equal(chmod(f->path, 0644), 0); /* it may lie anywhere */
+    assert_int_equal(covey__key_open(&f->test.env, f->path, &right, &read, &error), COVEY_OK);
+    assert_memory_equal(&read, &f->key, sizeof read);
+    assert_int_equal(covey__key_facts_read(&f->test.env, f->path, &facts, &error), COVEY_OK);
+    assert_true(facts.encrypted);
+    assert_memory_equal(facts.public_key, f->key.public_key, 32);
+    assert_int_equal(covey__key_read(&f->test.env, f->path, &read, &error), COVEY_ERROR_DENIED);
+    assert_non_null(strstr(error.message, "passphrase is needed"));
+    assert_int_equal(covey__key_open(&f->test.env, f->path, &wrong, &read, &error),
+                     COVEY_ERROR_DENIED);
+    assert_non_null(strstr(error.message, "passphrase is wrong"));
+    assert_int_equal(covey__key_open(&f->test.env, f->path, &longer, &read, &error),
+                     COVEY_ERROR_DENIED);
+}
+
+static void bad_passphrases_are_refused(void **state) {
+    fixture *f = *state;
+    covey_error error = {0};
+    static char text[1025];
+    covey__passphrase empty = {"", 0, 16}, huge = {text, sizeof text, 16}, odd = {"x", 1, 1000};
+    assert_int_equal(covey__key_write_encrypted(&f->test.env, f->path, &f->key, &empty, &error),
+                     COVEY_ERROR_DENIED);
+    assert_int_equal(covey__key_write_encrypted(&f->test.env, f->path, &f->key, &huge, &error),
+                     COVEY_ERROR_DENIED);
+    assert_int_equal(covey__key_write_encrypted(&f->test.env, f->path, &f->key, &odd, &error),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(access(f->path, F_OK), -1);
+}
+
+/* Each hex digit of what is sealed, of the salt and of the public key counts. */
+static void a_changed_file_opens_nothing(void **state) {
+    fixture *f = *state;
+    covey_error error = {0};
+    covey__key read;
+    covey__key_facts facts;
+    size_t size, changed = 0;
+    assert_int_equal(covey__key_write_encrypted(&f->test.env, f->path, &f->key, &right, &error),
+                     COVEY_OK);
+    char *text = test_read(f->path, &size);
+    for (size_t i = 0; i < size; i++) {
+        if (strchr("0123456789abcdef", text[i]) == NULL) continue;
+        char kept = text[i];
+        text[i] = kept == '1' ? '2' : '1';
+        assert_int_not_equal(
+            covey__key_parse(&f->test.env, text, size, &right, &facts, &read, &error), COVEY_OK);
+        text[i] = kept;
+        changed++;
+    }
+    assert_true(changed > 64 + 64 + 96);
+    assert_int_equal(covey__key_parse(&f->test.env, text, size, &right, &facts, &read, &error),
+                     COVEY_OK);
+    free(text);
+}
+
+#define SEALED(kdf, cipher)                                                                        \
+    "{\"format\":2,\"algorithm\":\"ed25519\",\"public\":\"" ZERO32 "\",\"kdf\":{" kdf              \
+    ",\"salt\":\"" ZERO32 "\"},\"cipher\":\"" cipher "\",\"sealed\":\"" ZERO32                     \
+    "00000000000000000000000000000000\"}"
+#define ZERO32 "0000000000000000000000000000000000000000000000000000000000000000"
+
+static void a_file_cannot_ask_for_much(void **state) {
+    fixture *f = *state;
+    static const struct {
+        const char *text;
+        covey_status status;
+    } rows[] = {
+        {SEALED("\"name\":\"scrypt\",\"n\":16,\"r\":8,\"p\":1", "aes-256-gcm"), COVEY_ERROR_DENIED},
+        {SEALED("\"name\":\"scrypt\",\"n\":524288,\"r\":8,\"p\":1", "aes-256-gcm"),
+         COVEY_ERROR_FORMAT},
+        {SEALED("\"name\":\"scrypt\",\"n\":9223372036854775807,\"r\":8,\"p\":1", "aes-256-gcm"),
+         COVEY_ERROR_FORMAT},
+        {SEALED("\"name\":\"scrypt\",\"n\":-16,\"r\":8,\"p\":1", "aes-256-gcm"),
+         COVEY_ERROR_FORMAT},
+        {SEALED("\"name\":\"scrypt\",\"n\":17,\"r\":8,\"p\":1", "aes-256-gcm"), COVEY_ERROR_FORMAT},
+        {SEALED("\"name\":\"scrypt\",\"n\":16,\"r\":9,\"p\":1", "aes-256-gcm"), COVEY_ERROR_FORMAT},
+        {SEALED("\"name\":\"scrypt\",\"n\":16,\"r\":8,\"p\":5", "aes-256-gcm"), COVEY_ERROR_FORMAT},
+        {SEALED("\"name\":\"argon2\",\"n\":16,\"r\":8,\"p\":1", "aes-256-gcm"),
+         COVEY_ERROR_UNSUPPORTED},
+        {SEALED("\"name\":\"scrypt\",\"n\":16,\"r\":8,\"p\":1", "none"), COVEY_ERROR_UNSUPPORTED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        covey_error error = {0};
+        covey__key read;
+        covey__key_facts facts;
+        assert_int_equal(covey__key_parse(&f->test.env, rows[i].text, strlen(rows[i].text), &right,
+                                          &facts, &read, &error),
+                         rows[i].status);
+    }
+}
+
+static covey_status sealed_step(const covey__env *env, void *user, covey_error *error) {
+    fixture *f = user;
+    covey__env with = *env;
+    covey__key read;
+    with.crypto = covey__crypto_openssl();
+    unlink(f->path);
+    covey_status status = covey__key_write_encrypted(&with, f->path, &f->key, &right, error);
+    if (status == COVEY_OK) status = covey__key_open(&with, f->path, &right, &read, error);
+    return status;
+}
+
+static void survives_each_failed_allocation(void **state) {
+    assert_true(test_fail_each_allocation(sealed_step, *state) > 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(round_trip, set_up, tear_down),
@@ -119,6 +234,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(refuses_what_others_may_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_write_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_encrypted_key_opens_with_its_passphrase, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(bad_passphrases_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_changed_file_opens_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_cannot_ask_for_much, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(survives_each_failed_allocation, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
