@@ -189,6 +189,8 @@ int covey_cmd_serve(int argc, char **argv) {
         {"no-update", 0, APP_FLAG, &d.no_update, NULL, "serve what is here and leave updates alone",
          0, 0},
         {"no-token", 0, APP_FLAG, &d.no_token, NULL, "let every program of this machine ask", 0, 0},
+        {"knows-tools", 0, APP_FLAG, &d.context.knows_tools, NULL,
+         "the model was trained on its tools: do not describe them to it (ensembles say so)", 0, 0},
         {"app-version", 0, APP_TEXT, &d.context.app_version, "V",
          "of the app, for what ensembles need", 0, 0},
         APP_OPTION_WHEN_FULL(d.context),

@@ -189,6 +189,7 @@ bool app_open_served(app_context *context, const char *path, int32_t conversatio
     if (!status) status = app_add_adapters(&context->adapters, &parts, error);
     options.adapters = parts.adapters;
     options.adapter_count = parts.adapter_count;
+    options.knows_tools = parts.knows_tools || context->knows_tools;
     if (!status)
         status = covey_backend_local_with(context->runtime, parts.model, &options, &served->backend,
                                           error);

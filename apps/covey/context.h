@@ -21,6 +21,7 @@ typedef struct app_context {
     const char *kv;  /* --kv; NULL: the default */
     int64_t threads; /* 0: one a core */
     bool verbose;
+    bool knows_tools;                    /* --knows-tools */
     const char *when_full;               /* --when-full; NULL: the default */
     int64_t prefix_cache_mib;            /* --prefix-cache; 0: none */
     covey_kv_type kv_type;               /* what `kv` names, and ... */

@@ -35,8 +35,8 @@ typedef struct covey_backend_report {
     uint64_t weight_bytes;
     int32_t embedding_width; /* floats of a vector; 0 where it makes none */
     bool generates;          /* answers, too; an encoder makes vectors alone */
-    bool takes_tools;        /* covey_chat.tools_json reaches the model; where not, the caller tells
-                                it of them in a message */
+    bool takes_tools; /* covey_chat.tools_json reaches the model, or it knows its tools; where
+                         not, the caller tells it of them in a message */
 } covey_backend_report;
 
 /* A text for covey_backend_embed_texts, borrowed for the call. Frozen: it stands in arrays. */
@@ -170,9 +170,11 @@ typedef struct covey_local_options {
                                              together with session->adapters, which are offers that
                                              are on by default */
     size_t adapter_count;
+    bool knows_tools; /* the model was trained on its tools: it is not told of them in words, though
+                         its chat template has no place for them */
 } covey_local_options;
 #define COVEY_LOCAL_OPTIONS_INIT                                                                   \
-    { sizeof(covey_local_options), 0, NULL, NULL, 0 }
+    { sizeof(covey_local_options), 0, NULL, NULL, 0, false }
 /* The same with options; NULL is allowed. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_backend_local_with(covey_runtime *runtime,
                                                                covey_model *take_model,

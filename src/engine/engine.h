@@ -114,7 +114,7 @@ struct covey_model {
     covey__combine combine;
     bool has_identity; /* given by who opened it */
     uint8_t identity[32];
-    _Atomic(struct covey__token_trie *) token_trie; /* for guides; NULL until one is used */
+    struct covey__token_trie *token_trie; /* for guides, under kv.lock; NULL until one is used */
     covey__observer observer; /* set by its one owner before a session opens; else zeros */
 };
 

@@ -298,7 +298,7 @@ static covey_status run(stream *s, covey_generation_result *result, int64_t star
 }
 
 static covey_status begin_guide(stream *s, covey_error *error) {
-    covey__token_trie *trie;
+    covey__token_trie *trie = NULL;
     covey_model *model = s->session->model;
     const covey_guide *guide = s->options->guide;
     covey_generation_result none = COVEY_GENERATION_RESULT_INIT;
@@ -306,6 +306,7 @@ static covey_status begin_guide(stream *s, covey_error *error) {
     covey_status status = covey__guide_trie_of(model, &trie, error);
     if (status == COVEY_OK)
         status = covey__guide_run_begin(guide, model->tokenizer, trie, &s->guide, error);
+    covey__token_trie_drop(trie); /* a run holds it */
     if (status == COVEY_OK)
         s->closes = !guide->open_ended && covey__guide_fits(s->guide, room_of(s, &none));
     return status;

@@ -13,11 +13,39 @@
 
 /* ---- Making ---- */
 
-static covey_status make_pool(covey_guide *guide, covey_error *error) {
+static void free_run(covey__guide_run *run) {
+    if (!run) return;
+    const covey__env *env = run->guide->env;
+    covey__guide_machine_free(run->machine);
+    covey__token_trie_drop(run->trie);
+    covey__free(env, run->masks);
+    covey__free(env, run);
+}
+
+/* The runs that wait: those that work keep what they have. */
+static void trim(void *user) {
+    covey__guide_pool *pool = user;
+    pthread_mutex_lock(&pool->lock);
+    covey__guide_run *idle = pool->idle;
+    pool->idle = NULL;
+    pool->idle_count = 0;
+    pthread_mutex_unlock(&pool->lock);
+    for (covey__guide_run *next; idle; idle = next) {
+        next = idle->next;
+        free_run(idle);
+    }
+}
+
+static covey_status make_pool(covey_guide *guide, covey_runtime *runtime, covey_error *error) {
     guide->pool = covey__calloc(guide->env, 1, sizeof *guide->pool);
     if (!guide->pool) return covey__no_memory(error, "guide", sizeof *guide->pool);
     int failed = pthread_mutex_init(&guide->pool->lock, NULL);
-    if (!failed) return COVEY_OK;
+    if (!failed) {
+        guide->pool->runtime = runtime;
+        guide->pool->trim = (covey__trim_hook){.trim = trim, .user = guide->pool};
+        covey__runtime_trim_add(runtime, &guide->pool->trim);
+        return COVEY_OK;
+    }
     covey__free(guide->env, guide->pool);
     guide->pool = NULL;
     return covey__fail_errno(error, failed, "guide: a lock");
@@ -65,7 +93,7 @@ static covey_status make(covey_runtime *runtime, const source *from,
     if (!guide) return covey__no_memory(error, from->prefix, sizeof *guide);
     guide->env = env;
     guide->open_ended = full.open_ended;
-    covey_status status = make_pool(guide, error);
+    covey_status status = make_pool(guide, runtime, error);
     if (status == COVEY_OK) status = compile(guide, from, &full, error);
     if (status != COVEY_OK) {
         covey_guide_free(guide);
@@ -91,23 +119,12 @@ covey_status covey_guide_new_gbnf(covey_runtime *runtime, const char *grammar, s
 
 /* ---- Runs ---- */
 
-static void free_run(covey__guide_run *run) {
-    if (!run) return;
-    const covey__env *env = run->guide->env;
-    covey__guide_machine_free(run->machine);
-    covey__token_trie_drop(run->trie);
-    covey__free(env, run->masks);
-    covey__free(env, run);
-}
-
 void covey_guide_free(covey_guide *guide) {
     if (!guide) return;
     const covey__env *env = guide->env;
     if (guide->pool) {
-        for (covey__guide_run *run = guide->pool->idle, *next; run; run = next) {
-            next = run->next;
-            free_run(run);
-        }
+        covey__runtime_trim_remove(guide->pool->runtime, &guide->pool->trim);
+        trim(guide->pool);
         pthread_mutex_destroy(&guide->pool->lock);
         covey__free(env, guide->pool);
     }
@@ -115,19 +132,24 @@ void covey_guide_free(covey_guide *guide) {
     covey__free(env, guide);
 }
 
+/* The model's lock is held only to look and to hold: what is found cannot be trimmed between. */
+static covey__token_trie *hold_trie(covey_model *model, covey__token_trie *made) {
+    pthread_mutex_lock(&model->kv.lock);
+    if (made && !model->token_trie) model->token_trie = covey__token_trie_hold(made);
+    covey__token_trie *found = model->token_trie ? covey__token_trie_hold(model->token_trie) : NULL;
+    pthread_mutex_unlock(&model->kv.lock);
+    return found;
+}
+
 covey_status covey__guide_trie_of(covey_model *model, covey__token_trie **trie,
                                   covey_error *error) {
-    *trie = atomic_load(&model->token_trie);
+    *trie = hold_trie(model, NULL);
     if (*trie) return COVEY_OK;
-    covey__token_trie *made = NULL, *none = NULL;
+    covey__token_trie *made = NULL;
     covey_status status = covey__token_trie_new(model->env, model->tokenizer, &made, error);
     if (status != COVEY_OK) return status;
-    if (atomic_compare_exchange_strong(&model->token_trie, &none, made)) {
-        *trie = made;
-    } else { /* another thread was first */
-        covey__token_trie_drop(made);
-        *trie = none;
-    }
+    *trie = hold_trie(model, made); /* another thread's, if one was faster */
+    covey__token_trie_drop(made);
     return COVEY_OK;
 }
 

@@ -8,6 +8,7 @@
 
 #include <covey/model.h>
 
+#include "base/runtime.h"
 #include "engine/guide.h"
 #include "text/tokenizer.h"
 
@@ -166,9 +167,11 @@ typedef struct covey__guide_run {
     struct covey__guide_run *next; /* of the guide's idle ones */
 } covey__guide_run;
 
-/* Runs that wait for the next generation: what changes of a guide. */
+/* Runs that wait for the next generation: what changes of a guide. covey_runtime_trim frees them. */
 typedef struct covey__guide_pool {
     pthread_mutex_t lock;
+    covey_runtime *runtime;
+    covey__trim_hook trim;
     covey__guide_run *idle;
     uint32_t idle_count;
 } covey__guide_pool;
@@ -180,7 +183,8 @@ struct covey_guide {
     covey__guide_pool *pool;
 };
 
-/* The trie of a model, made when it is first asked for. Not held. */
+/* The trie of a model, made when it is first asked for, and again after covey_runtime_trim. Held for
+ * the caller, who drops it. */
 covey_status covey__guide_trie_of(covey_model *model, covey__token_trie **trie,
                                   covey_error *error) COVEY_MUST_USE;
 /* All memory that it needs is taken here. `trie` is held. */

@@ -155,7 +155,7 @@ static void destroy(covey_model *model) {
     covey__kv_close(model);
     covey__combine_close(model);
     covey__workspace_close(model);
-    covey__token_trie_drop(atomic_load(&model->token_trie));
+    covey__token_trie_drop(model->token_trie);
     covey__vocabulary_free(model);
     covey__arena_free(&model->arena);
     covey__gguf_close(model->gguf);

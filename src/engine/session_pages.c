@@ -3,6 +3,7 @@
  * so that memory that was never touched stays so. The invariants are in session_parts.h; here each
  * function that changes a count says which it keeps. */
 #include "engine/engine.h"
+#include "engine/guide_run.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -341,6 +342,8 @@ static void trim(void *user) {
         give_back(model, pool);
         drop_empty_roots(model, pool);
     }
+    covey__token_trie_drop(model->token_trie);
+    model->token_trie = NULL;
     pthread_mutex_unlock(&model->kv.lock);
 }
 

@@ -97,6 +97,7 @@ covey_status covey_ensemble_open_parts(covey_ensemble *ensemble, covey_ensemble_
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
     int64_t idle_kv_bytes_max = parts->idle_kv_bytes_max;
     *parts = (covey_ensemble_parts)COVEY_ENSEMBLE_PARTS_INIT;
+    parts->knows_tools = covey__manifest_find(manifest, "tools") != NULL;
     parts->idle_kv_bytes_max = idle_kv_bytes_max;
     covey_status status = open_base(ensemble, idle_kv_bytes_max, &parts->model, error);
     for (size_t i = 0; i < manifest->component_count && status == COVEY_OK; i++) {

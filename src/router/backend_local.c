@@ -30,6 +30,7 @@ typedef struct local_backend {
     covey_adapter_offer adapters[COVEY_ADAPTERS_MAX]; /* held */
     int32_t adapter_count;
     atomic_int conversation_count;
+    bool knows_tools;
 } local_backend;
 
 typedef struct local_conversation {
@@ -63,7 +64,7 @@ static void local_report(void *user, covey_backend_report *report) {
     full.weight_bytes = local->info.weight_bytes;
     full.embedding_width = local->info.embedding_width;
     full.generates = local->info.generates;
-    full.takes_tools = local->info.chat_template_tools;
+    full.takes_tools = local->info.chat_template_tools || local->knows_tools;
     memcpy(report, &full, size < sizeof full ? size : sizeof full);
 }
 
@@ -384,6 +385,7 @@ covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_
     local->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(take_model, &local->info);
     local->session = full_session(full.session);
+    local->knows_tools = full.knows_tools;
     local->conversations_max =
         full.conversations_max > 0 ? full.conversations_max : COVEY__CONVERSATIONS_DEFAULT;
     covey_backend_table table = {

@@ -23,6 +23,7 @@ const fails = async (run, Kind, status, part) => {
   assert.ok(error instanceof Kind, `${error}`);
   assert.equal(error.status, status);
   assert.ok(error.message.includes(part), error.message);
+  return error;
 };
 
 const set_timer = {
@@ -152,10 +153,17 @@ await test("a required tool", async () => {
     }
   assert.equal(name, "set_timer");
   JSON.parse(json);
-  // The call's result goes back as a message of the tool; this model's template knows none, and its words reach the client.
+  // The call's result goes back as a message of the tool; this model's template knows none, and it is told in words.
   const result = { role: "tool", tool_call_id: choice.message.tool_calls[0].id, content: "done" };
   const messages = [...request.messages, choice.message, result];
-  await fails(() => client.chat.completions.create({ model, messages, max_tokens: 20 }), OpenAI.BadRequestError, 400, "knows user and assistant only");
+  const told = await client.chat.completions.create({ model, messages, max_tokens: 20 });
+  assert.equal(typeof told.choices[0].message.content, "string");
+  const plain = await client.chat.completions.create({ model, messages: request.messages, max_tokens: 1 });
+  const offered = await client.chat.completions.create({ model, messages: request.messages, tools: [set_timer], max_tokens: 1 });
+  assert.ok(offered.usage.prompt_tokens > plain.usage.prompt_tokens + 50, "the model is not told of its tools");
+  const twice = await fails(
+    () => client.chat.completions.create({ ...request, tools: [set_timer, set_timer] }), OpenAI.BadRequestError, 400, "is the name of another tool");
+  assert.equal(twice.param, "tools[1].function.name");
 });
 
 await test("completions", async () => {

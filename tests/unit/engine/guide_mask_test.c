@@ -103,6 +103,7 @@ static void test_against_definition(void **state) {
             covey__guide_run_end(run);
             covey_guide_free(guide);
         }
+        covey__token_trie_drop(v.trie);
         covey_model_close(v.model);
     }
     if (!opened) skip();
@@ -156,6 +157,7 @@ static void test_forced_are_the_tokenizers(void **state) {
         (void)at;
         covey__guide_run_end(run);
         covey_guide_free(guide);
+        covey__token_trie_drop(v.trie);
         covey_model_close(v.model);
     }
     if (!opened) skip();
@@ -204,6 +206,7 @@ static void test_collect(void **state) {
     assert_int_equal(matched, 50008); /* the second string has but five characters */
     assert_false(whole);
     covey_guide_free(guide);
+    covey__token_trie_drop(v.trie);
     covey_model_close(v.model);
 }
 
@@ -254,6 +257,7 @@ static void test_back(void **state) {
     assert_int_equal(covey__guide_allows(run, b, INT32_MAX), COVEY__GUIDE_YES);
     covey__guide_run_end(run);
     covey_guide_free(guide);
+    covey__token_trie_drop(v.trie);
     covey_model_close(v.model);
 }
 
@@ -289,6 +293,7 @@ static void test_hostile(void **state) {
         covey_guide_free(guide);
     }
     free(text);
+    covey__token_trie_drop(v.trie);
     covey_model_close(v.model);
 }
 

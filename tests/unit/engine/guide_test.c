@@ -356,11 +356,34 @@ static void test_threads(void **state) {
         same[i] = true;
         assert_int_equal(pthread_create(&threads[i], NULL, generate_again, &same[i]), 0);
     }
+    for (int i = 0; i < 50; i++) covey_runtime_trim(runtime); /* meanwhile, too */
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
         assert_true(same[i]);
     }
     covey_guide_free(guide);
+}
+
+/* Memory that waits for the next generation is given back, and that is as before. */
+static void test_trim(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    covey_guide *guide = NULL;
+    must(schema_guide("{}", &guide, &error), &error);
+    generate(model, guide, 4, 2.0f, 100, 256);
+    memcpy(shared_text, said.text, said.size);
+    shared_size = said.size;
+    assert_int_equal(guide->pool->idle_count, 1);
+    assert_non_null(model->token_trie);
+    covey_runtime_trim(runtime);
+    assert_int_equal(guide->pool->idle_count, 0);
+    assert_null(guide->pool->idle);
+    assert_null(model->token_trie);
+    generate(model, guide, 4, 2.0f, 100, 256);
+    assert_int_equal(said.size, shared_size);
+    assert_memory_equal(said.text, shared_text, shared_size);
+    covey_guide_free(guide);
+    covey_runtime_trim(runtime); /* it is not asked any more */
 }
 
 int main(void) {
@@ -369,7 +392,7 @@ int main(void) {
         cmocka_unit_test(test_open_ended),     cmocka_unit_test(test_forced),
         cmocka_unit_test(test_same_again),     cmocka_unit_test(test_stories),
         cmocka_unit_test(test_names),          cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_trim),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -469,6 +469,14 @@ static void test_takes_tools(void **state) {
         covey_backend_get_report(backend, &report);
         if (report.takes_tools != cases[i].takes) fail_msg("%s", cases[i].template_text);
         covey_backend_release(backend);
+        covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
+        options.knows_tools = true;
+        must(covey_backend_local_with(runtime, open_model(runtime, in_folder("tools.gguf")),
+                                      &options, &backend, &error),
+             &error);
+        covey_backend_get_report(backend, &report);
+        assert_true(report.takes_tools);
+        covey_backend_release(backend);
     }
 }
 
