@@ -259,6 +259,8 @@ covey_status covey__kv_move(covey_session *session, const covey_session *like, c
     session->root->sessions--;
     session->root = root;
     drop_empty_roots(model, pool);
+    if ((int64_t)pool->places + pool->idle <= INT32_MAX)
+        (void)grow(model, pool, (int64_t)pool->places + pool->idle); /* else idle ones make room */
     for (int i = 0; i < COVEY__KV_TYPES; i++) give_back(model, &model->kv.pools[i]);
     pthread_mutex_unlock(&model->kv.lock);
     return COVEY_OK;

@@ -3,7 +3,8 @@
  *   chat_request.c   the body of a request, from JSON     chat_messages.c  its messages
  *   chat_tools.c     tools, and calls in answers          chat_arguments.c held to their schemas
  *   chat_teach.c     tools, where the template has none   chat_guide.c     what answers look like
- *   chat_logprobs.c  log-probabilities of tokens          chat_answer.c    answers, as JSON */
+ *   chat_logprobs.c  log-probabilities of tokens          chat_answer.c    answers, as JSON
+ *   chat_adapters.c  which adapters answer */
 #ifndef COVEY_SERVE_CHAT_H
 #define COVEY_SERVE_CHAT_H
 
@@ -145,6 +146,33 @@ void covey__logprobs_note(void *user, const covey_token_score *score);
 /* The member "logprobs" of a choice: what came since the last time, or null. NULL: null. */
 void covey__logprobs_put(covey__json_writer *json, covey__logprobs *notes);
 
+/* ---- chat_adapters.c ---- */
+
+/* The adapters that an answer was computed with; copied, since its backend may be gone when it is
+ * sent. */
+typedef struct covey__used_adapter {
+    int32_t id;
+    float scale;
+    char name[128], sha256[65];
+} covey__used_adapter;
+typedef struct covey__used_adapters {
+    covey__used_adapter list[COVEY_ADAPTERS_MAX];
+    size_t count;
+} covey__used_adapters;
+
+/* The member "lora"; NULL leaves the request as it is. */
+covey_status covey__chat_adapters_read(covey__arena *arena, const covey__json *list,
+                                       covey_request *out, covey_error *error) COVEY_MUST_USE;
+/* Whether the backend has what the request names. */
+covey_status covey__chat_adapters_check(const covey_request *request, covey_backend *backend,
+                                        covey_error *error) COVEY_MUST_USE;
+void covey__chat_adapters_note(covey__used_adapters *used, covey_backend *backend,
+                               const covey_answer *answer);
+/* The member "adapters" of an answer. */
+void covey__chat_adapters_put_used(covey__json_writer *json, const covey__used_adapters *used);
+/* The array of what the backend offers. */
+void covey__chat_adapters_put_offers(covey__json_writer *json, covey_backend *backend);
+
 /* ---- chat_answer.c ---- */
 
 typedef struct covey__answer_head {
@@ -153,6 +181,7 @@ typedef struct covey__answer_head {
     int64_t created_s;
     const char *model;
     const char *label;
+    covey__used_adapters adapters;
 } covey__answer_head;
 
 /* One answer of a request, or a piece of it. */

@@ -47,6 +47,7 @@ static void figures(covey__json_writer *json, const covey__answer_head *head,
     covey__json_name(json, "covey");
     covey__json_begin_object(json);
     covey__json_member_string(json, "ensemble", head->label);
+    covey__chat_adapters_put_used(json, &head->adapters);
     covey__json_member_string(json, "route", "local");
     covey__json_member_f64(json, "time_to_first_token_ms",
                            (double)(answer->first_token_us / 10) / 100.0);

@@ -38,6 +38,7 @@ static const char *const known[] = {"model",
                                     "parallel_tool_calls",
                                     "grammar",
                                     "chat_template_kwargs",
+                                    "lora",
                                     NULL};
 
 static bool listed(const char *const *names, const char *name) {
@@ -283,6 +284,9 @@ static covey_status fill(covey_runtime *runtime, covey__chat_request *out, const
     if (!status) status = boolean(root, "stream", &out->stream, error);
     if (!status) status = stream_options(root, out, error);
     if (!status) status = scores(root, chat, out, error);
+    if (!status)
+        status =
+            covey__chat_adapters_read(&out->arena, present(root, "lora"), &out->request, error);
     if (!status && present(root, "model") && present(root, "model")->kind != COVEY__JSON_STRING)
         status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "model: expected a string");
     if (!status) status = chat ? chat_of(root, out, error) : plain_of(root, out, error);

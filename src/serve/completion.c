@@ -58,6 +58,7 @@ static covey_status run_one(job *work, covey_answer *answer, covey_error *error,
     }
     covey_status status =
         covey_conversation_generate(work->slot->conversation, request, answer, error, text, user);
+    covey__chat_adapters_note(&work->head.adapters, work->slot->served->backend, answer);
     work->request.sampling.seed++;
     if (status == COVEY_ERROR_CANCELLED || (!status && answer->stop_reason == COVEY_STOP_CANCELLED))
         return covey__fail(error, COVEY_ERROR_CANCELLED,
@@ -502,6 +503,9 @@ enum MHD_Result covey__completion_answer(covey_server *server, struct MHD_Connec
                                            &error);
     if (!status) {
         status = covey__conversations_take(&server->pool, id ? id : "", &slot, &error);
+        if (!status)
+            status =
+                covey__chat_adapters_check(&work.request.request, slot->served->backend, &error);
         if (!status && !takes_tools(slot)) status = covey__chat_teach_tools(&work.request, &error);
         if (status && slot) covey__conversations_give(&server->pool, slot, false);
         if (status) covey__chat_request_free(&work.request);

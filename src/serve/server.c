@@ -161,8 +161,24 @@ static enum MHD_Result page_health(covey_server *server, struct MHD_Connection *
     return covey__reply_error(server, connection, 503, "loading", "no model is loaded yet");
 }
 
+/* What requests choose from, as llama-server lists it. */
+static enum MHD_Result page_adapters(covey_server *server, struct MHD_Connection *connection) {
+    covey__served *served = covey__conversations_current(&server->pool);
+    covey__buffer body;
+    covey__json_writer json;
+    if (!served)
+        return covey__reply_error(server, connection, 503, "loading", "no model is loaded yet");
+    covey__buffer_init(&body, server->env, 16384);
+    covey__json_writer_init(&json, &body, false);
+    covey__chat_adapters_put_offers(&json, served->backend);
+    covey__conversations_leave(&server->pool, served);
+    enum MHD_Result result = reply_json(server, connection, &body);
+    covey__buffer_free(&body);
+    return result;
+}
+
 static enum MHD_Result page_models(covey_server *server, struct MHD_Connection *connection) {
-    char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
+    covey__served *served = covey__conversations_current(&server->pool);
     covey__buffer body;
     covey__json_writer json;
     covey__buffer_init(&body, server->env, 16384);
@@ -171,14 +187,17 @@ static enum MHD_Result page_models(covey_server *server, struct MHD_Connection *
     covey__json_member_string(&json, "object", "list");
     covey__json_name(&json, "data");
     covey__json_begin_array(&json);
-    if (covey__conversations_names(&server->pool, label, model)) {
+    if (served) {
         covey__json_begin_object(&json);
-        covey__json_member_string(&json, "id", model);
+        covey__json_member_string(&json, "id", served->model);
         covey__json_member_string(&json, "object", "model");
         covey__json_member_i64(&json, "created", 0);
         covey__json_member_string(&json, "owned_by", "local");
-        covey__json_member_string(&json, "ensemble", label);
+        covey__json_member_string(&json, "ensemble", served->label);
+        covey__json_name(&json, "adapters");
+        covey__chat_adapters_put_offers(&json, served->backend);
         covey__json_end_object(&json);
+        covey__conversations_leave(&server->pool, served);
     }
     covey__json_end_array(&json);
     covey__json_end_object(&json);
@@ -236,6 +255,7 @@ typedef enum page {
     PAGE_HEALTH,
     PAGE_MODELS,
     PAGE_METRICS,
+    PAGE_ADAPTERS,
     PAGE_CHAT,
     PAGE_TEXT,
     PAGE_EMBEDDINGS,
@@ -243,9 +263,9 @@ typedef enum page {
 } page;
 
 static page page_at(const char *url) {
-    static const char *const urls[] = {"/health",         "/v1/models",
-                                       "/metrics",        "/v1/chat/completions",
-                                       "/v1/completions", "/v1/embeddings"};
+    static const char *const urls[] = {"/health",        "/v1/models",           "/metrics",
+                                       "/lora-adapters", "/v1/chat/completions", "/v1/completions",
+                                       "/v1/embeddings"};
     int at = 0;
     while (at < PAGE_NONE && strcmp(url, urls[at])) at++;
     return (page)at;
@@ -286,6 +306,8 @@ static enum MHD_Result route(covey_server *server, struct MHD_Connection *connec
         return page_health(server, connection);
     case PAGE_MODELS:
         return page_models(server, connection);
+    case PAGE_ADAPTERS:
+        return page_adapters(server, connection);
     case PAGE_METRICS:
         return page_metrics(server, connection);
     default:

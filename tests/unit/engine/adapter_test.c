@@ -1,104 +1,8 @@
 /* Adapters: against a model whose weights were merged by hand, bits whatever threads, batches and
  * instruction sets, sessions side by side, and what is refused. */
-#include "synthetic.h"
-
-#include <math.h>
+#include "synthetic_lora.h"
 
 #define PROMPT 40
-#define RANK   5
-
-static const char *const targets[] = {"blk.0.attn_q.weight", "blk.1.attn_v.weight",
-                                      "blk.1.ffn_down.weight", "blk.2.ffn_up.weight",
-                                      "blk.2.attn_output.weight"};
-#define TARGETS (sizeof targets / sizeof *targets)
-
-/* What a test wants of an adapter's file. */
-typedef struct made {
-    const char *architecture, *kind;
-    uint64_t seed;
-    float gain; /* of b */
-    covey__type type;
-    const char *without; /* a tensor left out */
-    const char *rename;  /* what the first target is called instead */
-    int wider;           /* columns more in the first a */
-    bool spoiled;
-} made;
-#define MADE_PLAIN                                                                                 \
-    { .architecture = "llama", .kind = "lora", .seed = 3, .gain = 0.5f, .type = COVEY__TYPE_F32 }
-
-static void shape_of(const covey__gguf *base, const char *target, uint64_t *columns,
-                     uint64_t *rows) {
-    const covey__gguf_tensor *t = covey__gguf_tensor_find(base, target);
-    assert_non_null(t);
-    *columns = t->dimensions[0];
-    *rows = t->dimensions[1];
-}
-
-static void tensor_name(const made *m, size_t target, char which, char out[80]) {
-    const char *name = target == 0 && m->rename ? m->rename : targets[target];
-    snprintf(out, 80, "%s.lora_%c", name, which);
-}
-
-/* a as [RANK][columns], b as [rows][RANK]; the same numbers whatever the type. */
-static void numbers(const made *m, size_t target, char which, float *out, size_t count) {
-    uint64_t random = (m->seed * 31 + target) * 7 + (uint64_t)which;
-    for (int i = 0; i < 8; i++) next_random(&random);
-    for (size_t i = 0; i < count; i++)
-        out[i] = next_value(&random) * (which == 'a' ? 0.1f : m->gain);
-    if (m->spoiled && target == 1 && which == 'b') out[3] = NAN;
-}
-
-static void write_part(covey__gguf_writer *writer, const made *m, size_t target, char which,
-                       uint64_t columns, uint64_t rows) {
-    covey_error error = {.message = ""};
-    float *values = malloc((size_t)(columns * rows) * sizeof *values);
-    char *row = malloc((size_t)columns * 4);
-    assert_true(values && row);
-    numbers(m, target, which, values, (size_t)(columns * rows));
-    for (uint64_t r = 0; r < rows; r++) {
-        covey__row_encode((uint32_t)m->type, values + r * columns, (int32_t)columns, row);
-        must(covey__gguf_write_data(
-                 writer, row, covey__kernel_row_bytes((uint32_t)m->type, (int32_t)columns), &error),
-             &error);
-    }
-    free(row);
-    free(values);
-}
-
-static void write_adapter(const char *base_path, const made *m, const char *path) {
-    covey_error error = {.message = ""};
-    covey__gguf *base = NULL;
-    covey__gguf_writer *writer = NULL;
-    must(covey__gguf_open_path(&plain_env, base_path, &base, &error), &error);
-    must(covey__gguf_writer_new(&plain_env, path, &writer, &error), &error);
-    covey__gguf_put_string(writer, "general.type", "adapter", 7);
-    covey__gguf_put_string(writer, "general.architecture", m->architecture,
-                           strlen(m->architecture));
-    covey__gguf_put_string(writer, "adapter.type", m->kind, strlen(m->kind));
-    covey__gguf_put_f32(writer, "adapter.lora.alpha", 10.0f);
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < TARGETS; i++)
-            for (char which = 'a'; which <= 'b'; which++) {
-                uint64_t columns, rows;
-                char name[80];
-                shape_of(base, targets[i], &columns, &rows);
-                tensor_name(m, i, which, name);
-                if (m->without && strcmp(m->without, name) == 0) continue;
-                if (i == 0) columns += (uint64_t)m->wider;
-                uint64_t dimensions[2] = {which == 'a' ? columns : RANK,
-                                          which == 'a' ? RANK : rows};
-                if (pass == 0)
-                    must(covey__gguf_add_tensor(writer, name, m->type, 2, dimensions, &error),
-                         &error);
-                else
-                    write_part(writer, m, i, which, dimensions[0], dimensions[1]);
-            }
-        if (pass == 0) must(covey__gguf_write_header(writer, &error), &error);
-    }
-    must(covey__gguf_finish(writer, &error), &error);
-    covey__gguf_writer_free(writer);
-    covey__gguf_close(base);
-}
 
 /* row[c] += scale * alpha / rank * sum of b[r][k] a[k][c], in doubles. */
 static void merge_row(const made *m, size_t target, float scale, uint64_t r, uint64_t columns,
@@ -389,6 +293,151 @@ static void bound_to_its_base(void **state) {
     bench_close(&b);
 }
 
+/* A session that goes from adapters to adapters computes what a new one would, and leaves behind
+ * what it computed under each. */
+static void a_session_changes_its_adapters(void **state) {
+    (void)state;
+    bench b;
+    bench_open(&b, 2, NULL);
+    covey_error error = {.message = ""};
+    covey_adapter_use uses[2] = {{b.one, 1.0f}, {b.two, -0.25f}};
+    float expected[3][SYNTHETIC_VOCABULARY];
+    for (size_t i = 0; i < 3; i++) {
+        covey_session *solo = session_with(&b, i, 1.0f, 0, true);
+        memcpy(expected[i], prompted(solo), sizeof expected[i]);
+        covey_session_close(solo);
+    }
+    covey_session *session = session_with(&b, 0, 1.0f, 0, false);
+    covey_session *other = session_with(&b, 2, 1.0f, 0, false);
+    assert_memory_equal(prompted(other), expected[2], sizeof expected[2]);
+    static const size_t turns[] = {0, 2, 1, 0, 1, 2, 2};
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
+        size_t held = covey_session_token_count(session);
+        must(covey_session_set_adapters(session, uses, turns[i], &error), &error);
+        bool same = i > 0 && turns[i] == turns[i - 1];
+        assert_int_equal(covey_session_token_count(session), same ? held : 0);
+        if (same) must(covey_session_truncate(session, 0, &error), &error);
+        assert_memory_equal(prompted(session), expected[turns[i]], sizeof expected[0]);
+        if (i >= 3 && !same) assert_true(covey_session_reused_count(session) > 0);
+    }
+    assert_int_equal(covey_session_token_count(other), PROMPT); /* nobody touched it */
+    assert_memory_equal(covey_session_logits(other, NULL), expected[2], sizeof expected[2]);
+    /* What is wrong changes nothing. */
+    uses[0].scale = NAN;
+    assert_int_equal(covey_session_set_adapters(session, uses, 1, &error),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(covey_session_set_adapters(session, uses, 9, &error), COVEY_ERROR_LIMIT);
+    assert_memory_equal(covey_session_logits(session, NULL), expected[2], sizeof expected[2]);
+    covey_session_close(session);
+    covey_session_close(other);
+    covey_kv_info kv = COVEY_KV_INFO_INIT;
+    covey_model_describe_kv(b.model, &kv);
+    assert_int_equal(kv.session_count, 0);
+    assert_int_equal(kv.used_bytes, 0);
+    bench_close(&b);
+}
+
+/* Bound with a file of its own, used under the digest of an ensemble, and the other way. */
+static void either_digest_of_the_base_will_do(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    bench b;
+    bench_open(&b, 1, NULL);
+    uint8_t digest[32];
+    must(covey__model_file_digest(b.model, digest, &error), &error);
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    source.path = base_path;
+    source.identity = digest;
+    covey_model *model = NULL;
+    must(covey_model_open(b.runtime, &source, &model, &error), &error);
+    must(covey_adapter_bind(b.model, one_path, in_folder("sampled.gguf"), &error), &error);
+    must(covey_adapter_bind(model, one_path, in_folder("whole.gguf"), &error), &error);
+    covey_model *models[] = {b.model, model};
+    static const char *const files[] = {"sampled.gguf", "whole.gguf"};
+    for (int i = 0; i < 4; i++) {
+        covey_adapter *adapter = NULL;
+        covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
+        must(covey_adapter_open(models[i / 2], in_folder(files[i % 2]), &adapter, &error), &error);
+        covey_adapter_describe(adapter, &info);
+        assert_true(info.bound);
+        assert_string_equal(info.file, files[i % 2]);
+        covey_adapter_close(adapter);
+    }
+    covey_model_close(model);
+    bench_close(&b);
+}
+
+static void binding_onto_itself(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    bench b;
+    bench_open(&b, 1, NULL);
+    made plain = MADE_PLAIN;
+    write_adapter(base_path, &plain, in_folder("self.gguf"));
+    covey_adapter *before = NULL, *after = NULL;
+    covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
+    must(covey_adapter_open(b.model, in_folder("self.gguf"), &before, &error), &error);
+    must(covey_adapter_bind(b.model, in_folder("self.gguf"), in_folder("self.gguf"), &error),
+         &error);
+    must(covey_adapter_open(b.model, in_folder("self.gguf"), &after, &error), &error);
+    covey_adapter_describe(before, &info);
+    assert_false(info.bound);
+    covey_adapter_describe(after, &info);
+    assert_true(info.bound);
+    covey_adapter *pair[] = {before, after};
+    float logits[2][SYNTHETIC_VOCABULARY];
+    for (int i = 0; i < 2; i++) { /* the open one still reads what it was */
+        covey_adapter_use use = {pair[i], 1.0f};
+        covey_session_options options = COVEY_SESSION_OPTIONS_INIT;
+        covey_session *session = NULL;
+        options.context_tokens = 64;
+        options.adapters = &use;
+        options.adapter_count = 1;
+        must(covey_session_open(b.model, &options, &session, &error), &error);
+        memcpy(logits[i], prompted(session), sizeof logits[i]);
+        covey_session_close(session);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    covey_adapter_close(before);
+    covey_adapter_close(after);
+    bench_close(&b);
+}
+
+static void note_warning(void *user, covey_log_level level, const char *component,
+                         const char *message) {
+    (void)component;
+    if (level == COVEY_LOG_WARN && strstr(message, "names no base")) ++*(int *)user;
+}
+
+static void what_is_wrong_is_said(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    covey_runtime *runtime = NULL;
+    covey_adapter *adapter = NULL;
+    int warnings = 0;
+    options.threads = 1;
+    options.log = note_warning;
+    options.log_user = &warnings;
+    must(covey__runtime_new(&options, &runtime, &error), &error);
+    covey_model *model = open_model(runtime, base_path), *none = NULL;
+    must(covey_adapter_open(model, one_path, &adapter, &error), &error);
+    assert_int_equal(warnings, 1); /* it is unbound */
+    covey_adapter_close(adapter);
+    must(covey_adapter_bind(model, one_path, in_folder("quiet.gguf"), &error), &error);
+    must(covey_adapter_open(model, in_folder("quiet.gguf"), &adapter, &error), &error);
+    assert_int_equal(warnings, 1);
+    covey_adapter_close(adapter);
+    assert_int_equal(covey_adapter_open(model, base_path, &adapter, &error), COVEY_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "the file is a model, not an adapter"));
+    covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    source.path = one_path;
+    assert_int_equal(covey_model_open(runtime, &source, &none, &error), COVEY_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "the file is an adapter (a LoRA), not a model"));
+    covey_model_close(model);
+    covey_runtime_close(runtime);
+}
+
 static int set_up(void **state) {
     int failed = make_folder(state);
     if (!failed) write_files();
@@ -402,6 +451,10 @@ int main(void) {
         cmocka_unit_test(sessions_side_by_side),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(bound_to_its_base),
+        cmocka_unit_test(a_session_changes_its_adapters),
+        cmocka_unit_test(either_digest_of_the_base_will_do),
+        cmocka_unit_test(binding_onto_itself),
+        cmocka_unit_test(what_is_wrong_is_said),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

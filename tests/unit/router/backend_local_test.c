@@ -1,6 +1,6 @@
 /* The engine as a backend, on a small synthetic model: what is reused changes no answer, what does
  * not fit is said with both lengths, and a cancel reaches a running answer from another thread. */
-#include "../engine/synthetic.h"
+#include "../engine/synthetic_lora.h"
 
 #include "router/router.h"
 
@@ -480,6 +480,192 @@ static void test_takes_tools(void **state) {
     }
 }
 
+/* ---- Adapters ---- */
+
+/* "one" at 0.5 by default, "two" at 0.75 where a request asks for it, "three" at -1 by default. */
+static covey_backend *make_adapting(bool alone, int32_t conversations_max) {
+    static const char *const files[] = {"one.gguf", "two.gguf", "three.gguf"};
+    covey_error error = {0};
+    covey_backend *backend = NULL;
+    covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
+    covey_session_options session = COVEY_SESSION_OPTIONS_INIT;
+    covey_adapter_offer offers[] = {{NULL, 0.5f, false}, {NULL, 0.75f, true}, {NULL, -1.0f, false}};
+    covey_model *model = open_model(runtime, in_folder("small.gguf"));
+    for (int i = 0; i < 3; i++) {
+        made m = MADE_PLAIN;
+        m.seed = 3 + (uint64_t)i;
+        write_adapter(in_folder("small.gguf"), &m, in_folder(files[i]));
+        must(covey_adapter_open(model, in_folder(files[i]), &offers[i].adapter, &error), &error);
+    }
+    session.alone = alone;
+    options.session = &session;
+    options.conversations_max = conversations_max;
+    options.adapters = offers;
+    options.adapter_count = 3;
+    must(covey_backend_local_with(runtime, model, &options, &backend, &error), &error);
+    for (int i = 0; i < 3; i++) covey_adapter_close(offers[i].adapter); /* the backend holds them */
+    return backend;
+}
+
+typedef struct chosen {
+    bool chooses;
+    size_t count;
+    covey_adapter_choice list[3];
+    size_t used; /* what the answer must say */
+    covey_adapter_choice uses[3];
+} chosen;
+
+static const chosen choices[] = {
+    {.used = 2, .uses = {{0, 0.5f}, {2, -1.0f}}},
+    {.chooses = true},
+    {.chooses = true, .count = 1, .list = {{1, NAN}}, .used = 1, .uses = {{1, 0.75f}}},
+    {.chooses = true,
+     .count = 2,
+     .list = {{2, 1.0f}, {0, 0.25f}},
+     .used = 2,
+     .uses = {{0, 0.25f}, {2, 1.0f}}},
+    {.chooses = true, .count = 2, .list = {{0, 0.0f}, {1, 1.5f}}, .used = 1, .uses = {{1, 1.5f}}},
+};
+#define CHOICES (sizeof choices / sizeof *choices)
+
+typedef struct scored {
+    heard heard;
+    float logprobs[16];
+    size_t count;
+} scored;
+
+static void note_score(void *user, const covey_token_score *score) {
+    scored *out = user;
+    if (out->count < 16) out->logprobs[out->count++] = score->logprob;
+}
+
+static covey_status ask_with(covey_conversation *talk, const covey_message *message,
+                             const chosen *c, scored *out, covey_error *error) {
+    static const covey_adapter_choice none;
+    covey_request request = COVEY_REQUEST_INIT;
+    covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
+    memset(out, 0, sizeof *out);
+    out->heard.answer = (covey_answer)COVEY_ANSWER_INIT;
+    request.messages = message;
+    request.message_count = 1;
+    request.generation = &generation;
+    request.adapters = c->chooses ? (c->count ? c->list : &none) : NULL;
+    request.adapter_count = c->count;
+    generation.tokens_max = 12;
+    generation.token_scored = note_score;
+    generation.token_user = out;
+    return covey_conversation_generate(talk, &request, &out->heard.answer, error, hear,
+                                       &out->heard);
+}
+
+static void assert_used(const chosen *c, const covey_answer *answer) {
+    assert_int_equal(answer->adapter_count, c->used);
+    for (size_t i = 0; i < c->used; i++) {
+        assert_int_equal(answer->adapters[i].id, c->uses[i].id);
+        assert_true(answer->adapters[i].scale == c->uses[i].scale);
+    }
+}
+
+static const covey_message question = {"user", "tell me of the sea and what lives in it"};
+
+static void solo_answers(scored solo[CHOICES]) {
+    covey_error error = {0};
+    covey_backend *lone = make_adapting(true, 1);
+    for (size_t i = 0; i < CHOICES; i++) {
+        covey_conversation *talk = talk_on(lone, 0);
+        must(ask_with(talk, &question, &choices[i], &solo[i], &error), &error);
+        assert_used(&choices[i], &solo[i].heard.answer);
+        assert_true(solo[i].count > 0);
+        for (size_t k = 0; k < i; k++) /* each set answers otherwise */
+            assert_memory_not_equal(solo[i].logprobs, solo[k].logprobs, sizeof solo[i].logprobs);
+        covey_conversation_close(talk);
+    }
+    covey_backend_release(lone);
+}
+
+typedef struct asker {
+    covey_backend *backend;
+    const scored *solo;
+    uint64_t seed;
+    const char *wrong;
+    int64_t reused;
+} asker;
+
+static void *ask_in_turn(void *user) {
+    asker *a = user;
+    covey_error error = {0};
+    covey_conversation *talk = NULL;
+    scored found;
+    if (covey_conversation_open(a->backend, 0, &talk, &error)) a->wrong = "open";
+    for (int round = 0; round < 12 && !a->wrong; round++) {
+        size_t i = test_random(&a->seed) % CHOICES;
+        if (ask_with(talk, &question, &choices[i], &found, &error)) a->wrong = "failed";
+        if (found.count != a->solo[i].count ||
+            memcmp(found.logprobs, a->solo[i].logprobs, sizeof found.logprobs) ||
+            strcmp(found.heard.text, a->solo[i].heard.text))
+            a->wrong = "other bits";
+        a->reused += found.heard.answer.reused_token_count;
+    }
+    covey_conversation_close(talk);
+    return NULL;
+}
+
+/* Requests with other adapters at the same time, in changing conversations, answer as alone. */
+static void test_adapters_side_by_side(void **state) {
+    (void)state;
+    scored solo[CHOICES];
+    solo_answers(solo);
+    covey_backend *backend = make_adapting(false, 4);
+    pthread_t threads[4];
+    asker askers[4];
+    for (uint64_t i = 0; i < 4; i++) {
+        askers[i] = (asker){backend, solo, 11 + i, NULL, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_in_turn, &askers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        if (askers[i].wrong) fail_msg("asker %d: %s", i, askers[i].wrong);
+        assert_true(askers[i].reused > 0); /* what was computed under a set is found again */
+    }
+    covey_backend_release(backend);
+}
+
+static void test_adapters_that_are_not_there(void **state) {
+    (void)state;
+    static const chosen bad[] = {{.chooses = true, .count = 1, .list = {{3, 1.0f}}},
+                                 {.chooses = true, .count = 1, .list = {{-1, 1.0f}}},
+                                 {.chooses = true, .count = 2, .list = {{1, 1.0f}, {1, 1.0f}}},
+                                 {.chooses = true, .count = 1, .list = {{1, INFINITY}}}};
+    covey_error error = {0};
+    covey_backend *backend = make_adapting(false, 1);
+    covey_conversation *talk = talk_on(backend, 0);
+    scored out, again;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(ask_with(talk, &question, &bad[i], &out, &error),
+                         COVEY_ERROR_INVALID_ARGUMENT);
+        assert_memory_equal(error.message, "adapters[", 9);
+    }
+    must(ask_with(talk, &question, &choices[0], &out, &error), &error); /* it still answers */
+    must(ask_with(talk, &question, &choices[0], &again, &error), &error);
+    assert_string_equal(out.heard.text, again.heard.text);
+    covey_backend_adapter adapter = COVEY_BACKEND_ADAPTER_INIT;
+    assert_true(covey_backend_get_adapter(backend, 1, &adapter));
+    assert_string_equal(adapter.name, "two.gguf");
+    assert_true(adapter.on_request && adapter.scale == 0.75f);
+    assert_false(covey_backend_get_adapter(backend, 3, &adapter));
+    assert_false(covey_backend_get_adapter(backend, -1, &adapter));
+    covey_conversation_close(talk);
+    covey_backend_release(backend);
+    /* A backend without any. */
+    backend = make(1);
+    talk = talk_on(backend, 0);
+    assert_false(covey_backend_get_adapter(backend, 0, &adapter));
+    assert_int_equal(ask_with(talk, &question, &choices[2], &out, &error),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    covey_conversation_close(talk);
+    covey_backend_release(backend);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reuse_changes_nothing),
@@ -492,6 +678,8 @@ int main(void) {
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_embeddings),
         cmocka_unit_test(test_takes_tools),
+        cmocka_unit_test(test_adapters_side_by_side),
+        cmocka_unit_test(test_adapters_that_are_not_there),
     };
     return cmocka_run_group_tests(tests, begin, finish);
 }
