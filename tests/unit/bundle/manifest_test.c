@@ -46,6 +46,7 @@ static void a_whole_manifest_is_read(void **state) {
     assert_string_equal(covey__manifest_find(m, "model")->file, "model.gguf");
     assert_int_equal(m->components[1].size, 7);
     assert_true(m->components[1].has_base);
+    assert_true(m->components[1].scale == 1.0f && !m->components[1].on_request);
     assert_true(m->components[2].optional);
     assert_null(covey__manifest_find(m, "tools"));
     assert_int_equal(m->memory_bytes, 5);
@@ -54,6 +55,24 @@ static void a_whole_manifest_is_read(void **state) {
     assert_string_equal(m->os[1].os, "android");
     covey__sha256_of(text, strlen(text), digest);
     assert_memory_equal(m->digest, digest, 32);
+    covey__manifest_free(m);
+}
+
+#define ADAPTER(file, more)                                                                        \
+    "{\"role\":\"adapter\",\"file\":\"" file "\",\"size\":1,\"sha256\":\"" D2                      \
+    "\",\"base_sha256\":\"" D1 "\"" more "}"
+
+static void adapters_have_scales(void **state) {
+    (void)state;
+    covey__manifest *m;
+    covey_error error;
+    assert_int_equal(parse(WITH(MODEL "," ADAPTER("a", ",\"scale\":0.7") "," ADAPTER(
+                               "b", ",\"scale\":-2,\"on_request\":true")),
+                           &m, &error),
+                     COVEY_OK);
+    assert_true(m->components[1].scale == 0.7f && !m->components[1].on_request);
+    assert_true(m->components[2].scale == -2.0f && m->components[2].on_request);
+    assert_true(m->components[0].scale == 0.0f); /* no adapter */
     covey__manifest_free(m);
 }
 
@@ -91,6 +110,19 @@ static const bad cases[] = {
     {WITH(MODEL "," PART("tools", "/etc/passwd")), COVEY_ERROR_FORMAT, "components[1].file"},
     {WITH(MODEL "," PART("soul", "s")), COVEY_ERROR_UNSUPPORTED, "components[1].role"},
     {WITH(MODEL "," PART("adapter", "a")), COVEY_ERROR_FORMAT, "base_sha256"},
+    {WITH(MODEL "," ADAPTER("a", ",\"scale\":0")), COVEY_ERROR_FORMAT, "components[1].scale"},
+    {WITH(MODEL "," ADAPTER("a", ",\"scale\":1e-60")), COVEY_ERROR_FORMAT, "components[1].scale"},
+    {WITH(MODEL "," ADAPTER("a", ",\"scale\":1e9")), COVEY_ERROR_FORMAT, "components[1].scale"},
+    {WITH(MODEL "," ADAPTER("a", ",\"scale\":\"1\"")), COVEY_ERROR_FORMAT, "components[1].scale"},
+    {WITH(MODEL "," ADAPTER("a", ",\"on_request\":1")), COVEY_ERROR_FORMAT, "on_request"},
+    {WITH(MODEL "," ADAPTER("a", "") "," ADAPTER("b", "") "," ADAPTER("c", "") "," ADAPTER(
+         "d", "") "," ADAPTER("e",
+                              "") "," ADAPTER("f",
+                                              "") "," ADAPTER("g",
+                                                              "") "," ADAPTER("h",
+                                                                              "") "," ADAPTER("i",
+                                                                                              "")),
+     COVEY_ERROR_FORMAT, "one adapter more than 8"},
     {WITH(MODEL ",{\"role\":\"adapter\",\"file\":\"a\",\"size\":1,\"sha256\":\"" D2
                 "\",\"base_sha256\":\"" D2 "\"}"),
      COVEY_ERROR_FORMAT, "another model"},
@@ -180,6 +212,7 @@ static void survives_each_failed_allocation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_manifest_is_read),
+        cmocka_unit_test(adapters_have_scales),
         cmocka_unit_test(each_contradiction_names_its_field),
         cmocka_unit_test(counts_and_sizes_are_bounded),
         cmocka_unit_test(survives_each_failed_allocation),
