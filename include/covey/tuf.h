@@ -66,7 +66,7 @@ typedef struct covey_tuf_report {
     { sizeof(covey_tuf_report), {0, 0, 0, 0}, {0, 0, 0, 0}, 0, false, 0, "", 0, 0, "" }
 
 /* A target as a trusted role describes it. Pointers are borrowed from the client until its next
- * refresh or its end. */
+ * search, refresh or end. */
 typedef struct covey_tuf_target {
     size_t size;
     const char *name;
@@ -79,9 +79,9 @@ typedef struct covey_tuf_target {
 #define COVEY_TUF_TARGET_INIT                                                                      \
     { sizeof(covey_tuf_target), NULL, NULL, 0, {0}, NULL, 0 }
 
-/* Puts a first root into an empty store, or replaces what is there: an act of the device's owner,
- * for it forgets what the store trusted. FORMAT when it is no root, SIGNATURE when it is not signed
- * by its own keys. Nothing is asked over the network. */
+/* Puts a first root into a store, or replaces the one there: an act of the device's owner. What else
+ * the store holds counts only if this root's keys signed it. FORMAT when it is no root, SIGNATURE
+ * when it is not signed by its own keys. Nothing is asked over the network. */
 COVEY_API COVEY_MUST_USE covey_status covey_tuf_init(covey_runtime *runtime, const char *store_dir,
                                                      const void *root, size_t root_size,
                                                      covey_error *error);

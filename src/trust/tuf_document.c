@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/sort.h"
+#include "base/utc.h"
 #include "trust/canonical_json.h"
-#include "trust/tuf_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -293,7 +293,7 @@ static covey_status read_timestamp(covey__tuf_reader *reader, const covey__json 
                                    covey_error *error) {
     const covey__json *issued = covey__json_get(signed_part, "covey_issued");
     if (issued != NULL && (issued->kind != COVEY__JSON_STRING ||
-                           !covey__tuf_time_read(issued->text, &reader->document->issued_ms)))
+                           !covey__utc_parse(issued->text, &reader->document->issued_ms)))
         return covey__fail(error, COVEY_ERROR_FORMAT,
                            "signed.covey_issued: expected YYYY-MM-DDTHH:MM:SSZ");
     return read_files(reader, signed_part, "snapshot.json", error);
@@ -345,7 +345,7 @@ static covey_status read_common(covey__tuf_reader *reader, const covey__json *si
     if (status == COVEY_OK)
         status = covey__json_string(signed_part, "expires", "signed", &expires, error);
     if (status != COVEY_OK) return status;
-    if (!covey__tuf_time_read(expires, &document->expires_ms))
+    if (!covey__utc_parse(expires, &document->expires_ms))
         return covey__fail(error, COVEY_ERROR_FORMAT,
                            "signed.expires: expected YYYY-MM-DDTHH:MM:SSZ, found \"%s\"",
                            covey__printable(expires, strlen(expires), shown, sizeof shown));

@@ -1,74 +1,11 @@
-/* Dates, quoted names, path patterns and hash bins of The Update Framework. All of it is pure and
- * works on NUL-terminated UTF-8 that was checked before. Neighbours: tuf_document.c (dates),
- * tuf_client.c (URLs), tuf_store.c (local names), tuf_find.c (patterns and bins). */
+/* Quoted names, path patterns and hash bins of The Update Framework. All of it is pure and
+ * works on NUL-terminated UTF-8 that was checked before. Neighbours: tuf_fetch.c
+ * (URLs), tuf_store.c (local names), tuf_find.c (patterns and bins). */
 #include "trust/tuf_text.h"
 #include "base/sha256.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define MS_A_DAY 86400000
-
-static bool digits(const char *text, int count, int *value) {
-    *value = 0;
-    for (int i = 0; i < count; i++) {
-        if (text[i] < '0' || text[i] > '9') return false;
-        *value = *value * 10 + (text[i] - '0');
-    }
-    return true;
-}
-
-static bool leap(int year) {
-    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-}
-
-static int days_in(int year, int month) {
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    return month == 2 && leap(year) ? 29 : days[month - 1];
-}
-
-/* Days from 1970-01-01 to the first of January of that year. */
-static int64_t days_before(int year) {
-    int64_t y = year - 1;
-    return 365 * y + y / 4 - y / 100 + y / 400 - 719162;
-}
-
-bool covey__tuf_time_read(const char *text, int64_t *ms) {
-    int year, month, day, hour, minute, second;
-    if (strlen(text) != 20) return false;
-    if (text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
-        text[16] != ':' || text[19] != 'Z')
-        return false;
-    if (!digits(text, 4, &year) || !digits(text + 5, 2, &month) || !digits(text + 8, 2, &day) ||
-        !digits(text + 11, 2, &hour) || !digits(text + 14, 2, &minute) ||
-        !digits(text + 17, 2, &second))
-        return false;
-    if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in(year, month)) return false;
-    if (hour > 23 || minute > 59 || second > 59) return false;
-    int64_t days = days_before(year) + day - 1;
-    for (int m = 1; m < month; m++) days += days_in(year, m);
-    *ms = days * MS_A_DAY + ((hour * 60 + minute) * 60 + second) * (int64_t)1000;
-    return true;
-}
-
-void covey__tuf_time_write(int64_t ms, char out[COVEY__TUF_TIME_SIZE]) {
-    int64_t first = days_before(1) * MS_A_DAY, end = days_before(10000) * MS_A_DAY;
-    if (ms < first) ms = first;
-    if (ms >= end) ms = end - 1;
-    int64_t days = ms / MS_A_DAY, rest = ms % MS_A_DAY;
-    if (rest < 0) {
-        rest += MS_A_DAY;
-        days--;
-    }
-    int year = 1 + (int)((days - days_before(1)) / 366); /* never too late */
-    while (year < 9999 && days_before(year + 1) <= days) year++;
-    days -= days_before(year);
-    int month = 1;
-    while (days >= days_in(year, month)) days -= days_in(year, month++);
-    int seconds = (int)(rest / 1000);
-    (void)snprintf(out, COVEY__TUF_TIME_SIZE, "%04d-%02d-%02dT%02d:%02d:%02dZ", year, month,
-                   (int)days + 1, seconds / 3600, seconds / 60 % 60, seconds % 60);
-}
 
 static bool alphanumeric(unsigned char c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');

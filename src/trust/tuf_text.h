@@ -1,14 +1,8 @@
-/* The small texts of The Update Framework: dates, quoted names, path patterns, hash bins. */
+/* The small texts of The Update Framework: quoted names, path patterns, hash bins. */
 #ifndef COVEY_TRUST_TUF_TEXT_H
 #define COVEY_TRUST_TUF_TEXT_H
 
 #include "base/buffer.h"
-
-/* "YYYY-MM-DDTHH:MM:SSZ" of the years 1 to 9999, as milliseconds since 1970. False for all else. */
-bool covey__tuf_time_read(const char *text, int64_t *ms);
-#define COVEY__TUF_TIME_SIZE 21
-/* The same text, with its NUL, fractions cut; times outside of those years are clamped. */
-void covey__tuf_time_write(int64_t ms, char out[COVEY__TUF_TIME_SIZE]);
 
 /* Appends one segment of a URL: all but letters, digits and "-._~" percent-encoded. */
 covey_status covey__tuf_quote_segment(covey__buffer *out, const char *text);
