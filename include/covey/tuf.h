@@ -54,11 +54,11 @@ typedef struct covey_tuf_versions {
 typedef struct covey_tuf_report {
     size_t size;
     covey_tuf_versions before, after; /* what the store held, and holds */
-    int64_t time_ms;         /* that expiry was held against: the clock's, or the floor's if later */
-    bool time_is_floor;      /* the clock was behind the last time that was signed */
-    int64_t expires_ms;      /* when the first of the trusted documents expires; 0 on failure */
-    char expires_role[16];   /* which that is */
-    uint32_t request_count;  /* made so far by this client */
+    int64_t time_ms;        /* that expiry was held against: the clock's, or the floor's if later */
+    bool time_is_floor;     /* the clock was behind the last time that was signed */
+    int64_t expires_ms;     /* when the first of the trusted documents expires; 0 on failure */
+    char expires_role[16];  /* which that is */
+    uint32_t request_count; /* made so far by this client */
     uint64_t received_bytes; /* bodies, so far */
     char role[128];          /* the role that the failure is about, printable; else empty */
 } covey_tuf_report;
@@ -79,9 +79,9 @@ typedef struct covey_tuf_target {
 #define COVEY_TUF_TARGET_INIT                                                                      \
     { sizeof(covey_tuf_target), NULL, NULL, 0, {0}, NULL, 0 }
 
-/* Puts a first root into a store, or replaces the one there: an act of the device's owner. What else
- * the store holds counts only if this root's keys signed it. FORMAT when it is no root, SIGNATURE
- * when it is not signed by its own keys. Nothing is asked over the network. */
+/* Puts a first root into a store, or replaces the one there: an act of the device's owner. What
+ * else the store holds counts only if this root's keys signed it. FORMAT when it is no root,
+ * SIGNATURE when it is not signed by its own keys. Nothing is asked over the network. */
 COVEY_API COVEY_MUST_USE covey_status covey_tuf_init(covey_runtime *runtime, const char *store_dir,
                                                      const void *root, size_t root_size,
                                                      covey_error *error);
@@ -128,6 +128,12 @@ COVEY_API COVEY_MUST_USE covey_status covey_tuf_download_to(covey_tuf *tuf,
                                                             const covey_tuf_target *target,
                                                             void *data, size_t capacity,
                                                             covey_error *error);
+
+/* A file's name for any target's name: small letters, digits and "-_." stand (but a leading dot),
+ * all else is percent-encoded, so that names stay apart on file systems that ignore case and none
+ * leads out of its folder. A name that would be too long becomes "%_" and its SHA-256. */
+#define COVEY_TUF_FILE_NAME_SIZE 200
+COVEY_API void covey_tuf_file_name(const char *name, char out[COVEY_TUF_FILE_NAME_SIZE]);
 
 /* What this client did since it was opened: the report of its last refresh with the counts of
  * now. */

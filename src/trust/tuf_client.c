@@ -3,6 +3,7 @@
 #include "trust/tuf_client.h"
 #include "base/error.h"
 #include "base/runtime.h"
+#include "trust/tuf_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,8 +32,7 @@ static void free_options(const covey__env *env, covey_tuf_options *o) {
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         covey__free(env, (void *)(uintptr_t)owned[i]); /* const for the caller's sake */
     if (o->headers == NULL) return;
-    for (size_t i = 0; i < o->header_count; i++)
-        covey__free(env, (void *)(uintptr_t)o->headers[i]);
+    for (size_t i = 0; i < o->header_count; i++) covey__free(env, (void *)(uintptr_t)o->headers[i]);
     covey__free(env, (void *)(uintptr_t)o->headers);
 }
 
@@ -184,13 +184,17 @@ covey_status covey_tuf_refresh(covey_tuf *tuf, int64_t root_version_latest,
     return status == COVEY_OK ? status : covey__prefix(error, status, "tuf");
 }
 
+void covey_tuf_file_name(const char *name, char out[COVEY_TUF_FILE_NAME_SIZE]) {
+    _Static_assert(COVEY_TUF_FILE_NAME_SIZE == COVEY__TUF_LOCAL_SIZE, "one size");
+    covey__tuf_local_name(name, out);
+}
+
 covey_status covey_tuf_init(covey_runtime *runtime, const char *store_dir, const void *root,
                             size_t root_size, covey_error *error) {
     const covey__env *env = covey__runtime_env(runtime);
     covey__tuf_document *document = NULL;
     covey__tuf_store store = {env, store_dir, false};
-    covey_status status =
-        covey__tuf_parse(env, COVEY__TUF_ROOT, root, root_size, &document, error);
+    covey_status status = covey__tuf_parse(env, COVEY__TUF_ROOT, root, root_size, &document, error);
     if (status == COVEY_OK)
         status = covey__tuf_verify(env, document, document->top + COVEY__TUF_ROOT, error);
     covey__tuf_free(document);

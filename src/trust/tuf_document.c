@@ -101,17 +101,16 @@ static covey_status read_signatures(covey__tuf_reader *reader, const covey__json
     const void **sorted;
     if (array->size > COVEY__TUF_SIGNATURE_COUNT_MAX)
         return covey__fail_sizes(error, COVEY_ERROR_LIMIT, COVEY__TUF_SIGNATURE_COUNT_MAX,
-                                 (int64_t)array->size,
-                                 "%zu signatures, at most %d are allowed", array->size,
-                                 COVEY__TUF_SIGNATURE_COUNT_MAX);
+                                 (int64_t)array->size, "%zu signatures, at most %d are allowed",
+                                 array->size, COVEY__TUF_SIGNATURE_COUNT_MAX);
     document->signatures =
         covey__arena_calloc(&document->arena, array->size + 1, sizeof *document->signatures);
     if (document->signatures == NULL)
         return covey__arena_fail(&document->arena, array->size, error, "signatures");
     covey_status status = COVEY_OK;
     for (const covey__json *node = array->child; node != NULL; node = node->next) {
-        status = read_signature(reader, node, document->signatures + document->signature_count++,
-                                error);
+        status =
+            read_signature(reader, node, document->signatures + document->signature_count++, error);
         if (status != COVEY_OK) return status;
     }
     status = covey__tuf_sort(reader, document->signatures, sizeof *document->signatures,
@@ -135,8 +134,7 @@ covey_status covey__tuf_read_keys(covey__tuf_reader *reader, const covey__json *
         return covey__fail_sizes(error, COVEY_ERROR_LIMIT, COVEY__TUF_KEY_COUNT_MAX,
                                  (int64_t)object->size, "%s: %zu keys, at most %d are allowed",
                                  path, object->size, COVEY__TUF_KEY_COUNT_MAX);
-    covey__tuf_key *keys =
-        covey__arena_calloc(&document->arena, object->size + 1, sizeof *keys);
+    covey__tuf_key *keys = covey__arena_calloc(&document->arena, object->size + 1, sizeof *keys);
     if (keys == NULL) return covey__arena_fail(&document->arena, object->size, error, path);
     for (const covey__json *node = object->child; node != NULL; node = node->next) {
         covey__tuf_key *key = keys + document->key_count;
@@ -148,8 +146,7 @@ covey_status covey__tuf_read_keys(covey__tuf_reader *reader, const covey__json *
         if (status != COVEY_OK) return covey__prefix(error, status, "%s", path);
         document->key_count++;
     }
-    return covey__tuf_sort(reader, keys, sizeof *keys, document->key_count, &document->keys,
-                           error);
+    return covey__tuf_sort(reader, keys, sizeof *keys, document->key_count, &document->keys, error);
 }
 
 static covey_status read_key_ids(covey__tuf_reader *reader, const covey__json *array,
@@ -159,17 +156,15 @@ static covey_status read_key_ids(covey__tuf_reader *reader, const covey__json *a
         if (node->kind != COVEY__JSON_STRING)
             return covey__fail(error, COVEY_ERROR_FORMAT, "%s.keyids: expected strings", path);
         const char **id = role->key_ids + role->key_count;
-        covey_status status =
-            covey__tuf_copy_name(reader, node->text, node->size, COVEY__TUF_KEY_ID_BYTES_MAX, path,
-                                 id, error);
+        covey_status status = covey__tuf_copy_name(reader, node->text, node->size,
+                                                   COVEY__TUF_KEY_ID_BYTES_MAX, path, id, error);
         if (status != COVEY_OK) return status;
         for (size_t i = 0; i < role->key_count; i++) {
             if (strcmp(role->key_ids[i], *id) == 0)
                 return covey__fail(error, COVEY_ERROR_FORMAT,
                                    "%s.keyids: a key id twice, expected each once", path);
         }
-        role->keys[role->key_count++] =
-            covey__tuf_lookup(document->keys, document->key_count, *id);
+        role->keys[role->key_count++] = covey__tuf_lookup(document->keys, document->key_count, *id);
     }
     return COVEY_OK;
 }
@@ -181,8 +176,7 @@ covey_status covey__tuf_read_role(covey__tuf_reader *reader, const covey__json *
     covey_status status =
         covey__json_member(object, "keyids", path, COVEY__JSON_ARRAY, &ids, error);
     if (status == COVEY_OK)
-        status =
-            covey__json_i64(object, "threshold", path, 1, INT32_MAX, &role->threshold, error);
+        status = covey__json_i64(object, "threshold", path, 1, INT32_MAX, &role->threshold, error);
     if (status != COVEY_OK) return status;
     if (ids->size > COVEY__TUF_ROLE_KEY_COUNT_MAX)
         return covey__fail_sizes(error, COVEY_ERROR_LIMIT, COVEY__TUF_ROLE_KEY_COUNT_MAX,
@@ -209,14 +203,13 @@ static covey_status read_root(covey__tuf_reader *reader, const covey__json *sign
     if (status == COVEY_OK)
         status =
             covey__json_member(signed_part, "roles", "signed", COVEY__JSON_OBJECT, &roles, error);
-    if (status == COVEY_OK)
-        status = covey__tuf_read_keys(reader, keys, "signed.keys", error);
+    if (status == COVEY_OK) status = covey__tuf_read_keys(reader, keys, "signed.keys", error);
     for (int i = 0; status == COVEY_OK && i < COVEY__TUF_TOP_COUNT; i++) {
         char path[40];
         (void)snprintf(path, sizeof path, "signed.roles.%s", type_names[i]);
         document->top[i].name = type_names[i];
-        status = covey__json_member(roles, type_names[i], "signed.roles", COVEY__JSON_OBJECT,
-                                    &role, error);
+        status = covey__json_member(roles, type_names[i], "signed.roles", COVEY__JSON_OBJECT, &role,
+                                    error);
         if (status == COVEY_OK)
             status = covey__tuf_read_role(reader, role, path, document->top + i, error);
     }
@@ -224,8 +217,7 @@ static covey_status read_root(covey__tuf_reader *reader, const covey__json *sign
 }
 
 covey_status covey__tuf_read_hashes(const covey__json *object, const char *path, bool required,
-                                    covey__tuf_hash *hash, uint8_t sha256[32],
-                                    covey_error *error) {
+                                    covey__tuf_hash *hash, uint8_t sha256[32], covey_error *error) {
     const covey__json *hashes = covey__json_get(object, "hashes");
     *hash = COVEY__TUF_HASH_NONE;
     if (hashes == NULL && !required) return COVEY_OK;
@@ -251,9 +243,9 @@ covey_status covey__tuf_read_hashes(const covey__json *object, const char *path,
 static covey_status read_file(covey__tuf_reader *reader, const covey__json *node,
                               covey__tuf_file *file, covey_error *error) {
     static const char path[] = "signed.meta[]";
-    covey_status status = covey__tuf_copy_name(reader, node->name, node->name_size,
-                                               3 * COVEY__TUF_NAME_BYTES_MAX, path, &file->name,
-                                               error);
+    covey_status status =
+        covey__tuf_copy_name(reader, node->name, node->name_size, 3 * COVEY__TUF_NAME_BYTES_MAX,
+                             path, &file->name, error);
     if (status == COVEY_OK)
         status = covey__json_i64(node, "version", path, 1, INT64_MAX - 1, &file->version, error);
     file->length = -1;
@@ -272,8 +264,7 @@ static covey_status read_files(covey__tuf_reader *reader, const covey__json *sig
     covey_status status =
         covey__json_member(signed_part, "meta", "signed", COVEY__JSON_OBJECT, &meta, error);
     if (status != COVEY_OK) return status;
-    covey__tuf_file *files =
-        covey__arena_calloc(&document->arena, meta->size + 1, sizeof *files);
+    covey__tuf_file *files = covey__arena_calloc(&document->arena, meta->size + 1, sizeof *files);
     if (files == NULL)
         return covey__arena_fail(&document->arena, meta->size * sizeof *files, error,
                                  "signed.meta");
@@ -334,8 +325,7 @@ static covey_status read_common(covey__tuf_reader *reader, const covey__json *si
     covey_status status = covey__json_string(signed_part, "_type", "signed", &type, error);
     if (status != COVEY_OK) return status;
     if (strcmp(type, type_names[document->type]) != 0)
-        return covey__fail(error, COVEY_ERROR_FORMAT,
-                           "signed._type: expected \"%s\", found \"%s\"",
+        return covey__fail(error, COVEY_ERROR_FORMAT, "signed._type: expected \"%s\", found \"%s\"",
                            type_names[document->type],
                            covey__printable(type, strlen(type), shown, sizeof shown));
     status = check_spec_version(signed_part, error);
@@ -372,12 +362,12 @@ static covey_status read_signed(covey__tuf_reader *reader, const covey__json *si
 static covey_status keep_canonical(covey__tuf_reader *reader, const covey__json *signed_part,
                                    size_t size, covey_error *error) {
     covey__buffer bytes;
-    /* Never longer than the text it came from, but for what \u escapes hide: six bytes for three. */
+    /* Never longer than the text it came from, but for what \u escapes hide: six bytes for three.
+     */
     covey__buffer_init(&bytes, reader->env, 2 * size + 64);
     covey_status status = covey__canonical_json(signed_part, &bytes, error);
     if (status == COVEY_OK)
-        reader->document->canonical =
-            covey__buffer_take(&bytes, &reader->document->canonical_size);
+        reader->document->canonical = covey__buffer_take(&bytes, &reader->document->canonical_size);
     covey__buffer_free(&bytes);
     return status;
 }
@@ -389,11 +379,9 @@ static covey_status read_envelope(covey__tuf_reader *reader, covey__arena *tree,
     const covey__json *root, *signed_part, *signatures;
     covey_status status = covey__json_parse(tree, data, size, limits, &root, error);
     if (status == COVEY_OK)
-        status =
-            covey__json_member(root, "signed", "", COVEY__JSON_OBJECT, &signed_part, error);
+        status = covey__json_member(root, "signed", "", COVEY__JSON_OBJECT, &signed_part, error);
     if (status == COVEY_OK)
-        status =
-            covey__json_member(root, "signatures", "", COVEY__JSON_ARRAY, &signatures, error);
+        status = covey__json_member(root, "signatures", "", COVEY__JSON_ARRAY, &signatures, error);
     if (status == COVEY_OK) status = read_signatures(reader, signatures, error);
     if (status == COVEY_OK) status = read_signed(reader, signed_part, error);
     if (status == COVEY_OK) status = keep_canonical(reader, signed_part, size, error);

@@ -8,20 +8,20 @@
 #include "base/arena.h"
 #include "trust/public_key.h"
 
-#define COVEY__TUF_BYTES_MAX           (16u << 20) /* of any document, whatever the options say */
-#define COVEY__TUF_JSON_DEPTH_MAX      32
-#define COVEY__TUF_JSON_NODE_COUNT_MAX (1u << 19)
-#define COVEY__TUF_TREE_BYTES_MAX      (96u << 20) /* of the parsed tree, gone after reading */
-#define COVEY__TUF_VALUE_BYTES_MAX     (64u << 20) /* of what is kept of a document */
-#define COVEY__TUF_SIGNATURE_COUNT_MAX 256
-#define COVEY__TUF_SIGNATURE_BYTES_MAX 1024 /* RSA with 8192 bits */
-#define COVEY__TUF_KEY_COUNT_MAX       1024 /* in one document */
-#define COVEY__TUF_ROLE_KEY_COUNT_MAX  64   /* of one role */
-#define COVEY__TUF_DELEGATION_COUNT_MAX 4096 /* in one document */
-#define COVEY__TUF_PATTERN_COUNT_MAX   65536 /* in one document */
-#define COVEY__TUF_BIN_BITS_MAX        32
-#define COVEY__TUF_KEY_ID_BYTES_MAX    128
-#define COVEY__TUF_NAME_BYTES_MAX      1024 /* of a role, a target, a pattern */
+#define COVEY__TUF_BYTES_MAX            (16u << 20) /* of any document, whatever the options say */
+#define COVEY__TUF_JSON_DEPTH_MAX       32
+#define COVEY__TUF_JSON_NODE_COUNT_MAX  (1u << 19)
+#define COVEY__TUF_TREE_BYTES_MAX       (96u << 20) /* of the parsed tree, gone after reading */
+#define COVEY__TUF_VALUE_BYTES_MAX      (64u << 20) /* of what is kept of a document */
+#define COVEY__TUF_SIGNATURE_COUNT_MAX  256
+#define COVEY__TUF_SIGNATURE_BYTES_MAX  1024  /* RSA with 8192 bits */
+#define COVEY__TUF_KEY_COUNT_MAX        1024  /* in one document */
+#define COVEY__TUF_ROLE_KEY_COUNT_MAX   64    /* of one role */
+#define COVEY__TUF_DELEGATION_COUNT_MAX 4096  /* in one document */
+#define COVEY__TUF_PATTERN_COUNT_MAX    65536 /* in one document */
+#define COVEY__TUF_BIN_BITS_MAX         32
+#define COVEY__TUF_KEY_ID_BYTES_MAX     128
+#define COVEY__TUF_NAME_BYTES_MAX       1024 /* of a role, a target, a pattern */
 
 typedef enum covey__tuf_type {
     COVEY__TUF_ROOT = 0,

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define URL_BYTES_MAX   (16u << 10)
+#define URL_BYTES_MAX    (16u << 10)
 #define ANSWER_BYTES_MAX (64u << 10) /* of an error's page, which nobody reads */
-#define READ_BYTES      (64u << 10)
+#define READ_BYTES       (64u << 10)
 
 /* One exchange: where its body goes. */
 typedef struct transfer {
@@ -93,11 +93,9 @@ static covey_status get(transfer *t, const char *url, bool with_headers, int *ht
     request.connect_timeout_ms = tuf->options.connect_timeout_ms;
     request.idle_timeout_ms = tuf->options.idle_timeout_ms;
     int fault = covey__fault(tuf->env, "fetch", url);
-    if (fault != 0)
-        return covey__fail(error, COVEY_ERROR_NETWORK, "the request failed on purpose");
+    if (fault != 0) return covey__fail(error, COVEY_ERROR_NETWORK, "the request failed on purpose");
     tuf->report.request_count++;
-    covey_status status =
-        transport->fetch(transport->user, &request, &response, on_data, t, error);
+    covey_status status = transport->fetch(transport->user, &request, &response, on_data, t, error);
     *http_status = response.status;
     if (status == COVEY_OK) return COVEY_OK;
     if (t->why != COVEY_OK) return explain(t, t->why, error);
@@ -169,9 +167,8 @@ static covey_status fetch_target(transfer *t, const covey_tuf_target *target, co
     if (http_status != 200) return refused(http_status, error);
     if (t->bytes != target->length)
         return covey__fail_sizes(error, COVEY_ERROR_MISMATCH, (int64_t)target->length,
-                                 (int64_t)t->bytes,
-                                 "expected %" PRIu64 " bytes, found %" PRIu64, target->length,
-                                 t->bytes);
+                                 (int64_t)t->bytes, "expected %" PRIu64 " bytes, found %" PRIu64,
+                                 target->length, t->bytes);
     covey__sha256_final(&t->hash, digest);
     if (memcmp(digest, target->sha256, sizeof digest) == 0) return COVEY_OK;
     char expected[65], found[65];
@@ -185,7 +182,8 @@ static covey_status fetch_target(transfer *t, const covey_tuf_target *target, co
 static bool is_there(const covey__env *env, const covey_tuf_target *target, const char *path) {
     uint64_t size = 0;
     int descriptor;
-    if (covey__file_size(env, path, &size, NULL) != COVEY_OK || size != target->length) return false;
+    if (covey__file_size(env, path, &size, NULL) != COVEY_OK || size != target->length)
+        return false;
     if (covey__file_open(env, path, O_RDONLY | O_NONBLOCK, 0, &descriptor, NULL) != COVEY_OK)
         return false;
     uint8_t *piece = covey__alloc(env, READ_BYTES), digest[32];

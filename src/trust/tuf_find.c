@@ -55,8 +55,7 @@ static covey_status load(covey_tuf *tuf, const covey__tuf_role *role, const char
         named.name = made->name;
         status = covey__tuf_load_targets(tuf, &named, &made->document, error);
         if (status == COVEY_OK)
-            status =
-                covey__tuf_floor_raise(&tuf->floor, &named, made->document->version, error);
+            status = covey__tuf_floor_raise(&tuf->floor, &named, made->document->version, error);
     }
     if (status != COVEY_OK) {
         covey__tuf_free(made->document);
@@ -95,7 +94,7 @@ static covey_status visit(walk *w, const covey__tuf_document *document, const ch
 static covey_status follow(walk *w, const covey__tuf_role *role, const char *name, uint32_t depth,
                            covey_error *error) {
     covey_tuf *tuf = w->tuf;
-    const covey__tuf_delegated *delegated;
+    const covey__tuf_delegated *delegated = NULL;
     if (was_visited(w, name)) return COVEY_OK;
     if (depth > tuf->options.depth_max)
         return covey__tuf_blame(
@@ -158,8 +157,7 @@ static covey_status search(walk *w, covey_error *error) {
     covey__hex(digest, sizeof digest, w->hash);
     if (tuf->delegated_count >= COVEY__TUF_CACHE_COUNT_MAX) covey__tuf_drop_delegated(tuf);
     w->visited = covey__calloc(tuf->env, tuf->options.role_count_max, sizeof *w->visited);
-    if (w->visited == NULL)
-        return covey__no_memory(error, "a search", tuf->options.role_count_max);
+    if (w->visited == NULL) return covey__no_memory(error, "a search", tuf->options.role_count_max);
     covey_status status = visit(w, tuf->targets, "targets", 0, error);
     covey_status saved = covey__tuf_floor_save(&tuf->floor, status == COVEY_OK ? error : NULL);
     covey__free(tuf->env, w->visited);

@@ -1,6 +1,6 @@
-/* The floor's file: one small JSON document, replaced atomically. It is no secret and not signed: it
- * guards against servers, not against who owns the device's disk. A floor that is lost comes back by
- * itself, for each accepted document raises it. Neighbours: tuf_refresh.c, tuf_find.c. */
+/* The floor's file: one small JSON document, replaced atomically. It is no secret and not signed:
+ * it guards against servers, not against who owns the device's disk. A floor that is lost comes
+ * back by itself, for each accepted document raises it. Neighbours: tuf_refresh.c, tuf_find.c. */
 #include "trust/tuf_floor.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -78,8 +78,8 @@ static covey_status read_floor(covey__tuf_floor *floor, covey__arena *tree,
         status = covey__json_member(root, "roles", "", COVEY__JSON_OBJECT, &roles, error);
     if (status != COVEY_OK) return status;
     time = covey__json_get(root, "time");
-    if (time != NULL && (time->kind != COVEY__JSON_STRING ||
-                         !covey__utc_parse(time->text, &floor->time_ms)))
+    if (time != NULL &&
+        (time->kind != COVEY__JSON_STRING || !covey__utc_parse(time->text, &floor->time_ms)))
         return covey__fail(error, COVEY_ERROR_FORMAT, "time: expected YYYY-MM-DDTHH:MM:SSZ");
     for (const covey__json *node = roles->child; node != NULL; node = node->next) {
         status = read_role(floor, node, error);
@@ -114,7 +114,8 @@ covey_status covey__tuf_floor_load(covey__tuf_floor *floor, const covey__env *en
     bool damaged = status == COVEY_ERROR_FORMAT || status == COVEY_ERROR_LIMIT ||
                    status == COVEY_ERROR_INVALID_ARGUMENT;
     if (damaged)
-        covey__log(env, COVEY_LOG_WARN, "trust", "the floor of versions is damaged and begins anew");
+        covey__log(env, COVEY_LOG_WARN, "trust",
+                   "the floor of versions is damaged and begins anew");
     if (damaged || status == COVEY_ERROR_NOT_FOUND) {
         forget(floor);
         status = COVEY_OK;
@@ -218,8 +219,8 @@ covey_status covey__tuf_floor_raise(covey__tuf_floor *floor, const covey__tuf_ro
     }
     covey__tuf_floor_role *made = add(floor, role->name, role->key_count); /* before `known` */
     for (size_t i = 0; made != NULL && i < role->key_count; i++) {
-        const char *id = covey__arena_strndup(&floor->arena, role->key_ids[i],
-                                              strlen(role->key_ids[i]));
+        const char *id =
+            covey__arena_strndup(&floor->arena, role->key_ids[i], strlen(role->key_ids[i]));
         if (id != NULL) made->key_ids[made->key_count++] = id;
     }
     if (made == NULL || made->key_count != role->key_count)

@@ -8,7 +8,7 @@
 
 #include "trust/tuf_document.h"
 
-#define COVEY__TUF_FLOOR_BYTES_MAX  (4u << 20)
+#define COVEY__TUF_FLOOR_BYTES_MAX      (4u << 20)
 #define COVEY__TUF_FLOOR_ROLE_COUNT_MAX 4096
 
 typedef struct covey__tuf_floor_role covey__tuf_floor_role;

@@ -19,9 +19,9 @@ covey_status covey__tuf_check_expiry(const covey_tuf *tuf, const covey__tuf_docu
     char expires[COVEY__UTC_SIZE], now[COVEY__UTC_SIZE];
     covey__utc_format(document->expires_ms, expires);
     covey__utc_format(tuf->now_ms, now);
-    return covey__fail(error, COVEY_ERROR_EXPIRED,
-                       "version %" PRId64 " expired %s, it is %s%s", document->version, expires,
-                       now, tuf->now_ms > tuf->clock_ms ? " by the last signed time" : "");
+    return covey__fail(error, COVEY_ERROR_EXPIRED, "version %" PRId64 " expired %s, it is %s%s",
+                       document->version, expires, now,
+                       tuf->now_ms > tuf->clock_ms ? " by the last signed time" : "");
 }
 
 static covey_status older(int64_t seen, int64_t found, const char *where, covey_error *error) {
@@ -161,8 +161,7 @@ static void set_time(covey_tuf *tuf) {
 }
 
 /* Section 5.3. `*rotated` says whether the store's timestamp and snapshot are to be forgotten. */
-static covey_status update_root(covey_tuf *tuf, int64_t latest, bool *rotated,
-                                covey_error *error) {
+static covey_status update_root(covey_tuf *tuf, int64_t latest, bool *rotated, covey_error *error) {
     const covey__tuf_role *top;
     bool more = true;
     covey_status status = load_first_root(tuf, error);
@@ -187,10 +186,8 @@ static covey_status update_root(covey_tuf *tuf, int64_t latest, bool *rotated,
 
 /* The store's timestamp or snapshot, unless a rotation of keys says to forget it. */
 static covey_status read_seen(const covey_tuf *tuf, covey__tuf_type type, bool rotated,
-                              covey__buffer *bytes, covey__tuf_document **out,
-                              covey_error *error) {
-    covey_status status =
-        read_stored(tuf, type, tuf->root->top + type, bytes, out, error);
+                              covey__buffer *bytes, covey__tuf_document **out, covey_error *error) {
+    covey_status status = read_stored(tuf, type, tuf->root->top + type, bytes, out, error);
     if (status != COVEY_OK || *out == NULL || !rotated) return status;
     covey__tuf_free(*out);
     *out = NULL;
@@ -294,7 +291,8 @@ static covey_status fetch_named(covey_tuf *tuf, const char *name, covey__tuf_typ
     covey__buffer_clear(bytes);
     covey_status status = covey__tuf_fetch(tuf, &request, bytes, &found, error);
     if (status == COVEY_OK)
-        status = covey__tuf_file_check(file, bytes->size > 0 ? bytes->data : "", bytes->size, error);
+        status =
+            covey__tuf_file_check(file, bytes->size > 0 ? bytes->data : "", bytes->size, error);
     return status;
 }
 
@@ -302,18 +300,17 @@ static covey_status fetch_snapshot(covey_tuf *tuf, const covey__tuf_document *se
                                    covey__buffer *bytes, covey_error *error) {
     const covey__tuf_file *file = covey__tuf_file_find(tuf->timestamp, "snapshot.json");
     covey__tuf_document *next = NULL;
-    covey_status status =
-        fetch_named(tuf, "snapshot", COVEY__TUF_SNAPSHOT, file, bytes, error);
+    covey_status status = fetch_named(tuf, "snapshot", COVEY__TUF_SNAPSHOT, file, bytes, error);
     if (status == COVEY_OK)
         status = read_document(tuf, COVEY__TUF_SNAPSHOT, tuf->root->top + COVEY__TUF_SNAPSHOT,
                                bytes, &next, error);
-    if (status == COVEY_OK && next->version < file->version) /* what check_snapshot says of others */
+    if (status == COVEY_OK &&
+        next->version < file->version) /* what check_snapshot says of others */
         status = older(file->version, next->version, "snapshot", error);
     if (status == COVEY_OK && seen != NULL && next->version == file->version)
         status = check_listed(seen, next, error);
     if (status == COVEY_OK) status = check_snapshot(tuf, next, error);
-    if (status == COVEY_OK)
-        return accept(tuf, "snapshot", bytes, next, &tuf->snapshot, error);
+    if (status == COVEY_OK) return accept(tuf, "snapshot", bytes, next, &tuf->snapshot, error);
     covey__tuf_free(next);
     return status;
 }
@@ -324,8 +321,7 @@ static covey_status update_snapshot(covey_tuf *tuf, bool rotated, covey_error *e
     covey__tuf_document *seen = NULL;
     covey__buffer bytes;
     covey__buffer_init(&bytes, tuf->env, (size_t)tuf->options.snapshot_bytes_max);
-    covey_status status =
-        read_seen(tuf, COVEY__TUF_SNAPSHOT, rotated, &bytes, &seen, error);
+    covey_status status = read_seen(tuf, COVEY__TUF_SNAPSHOT, rotated, &bytes, &seen, error);
     if (status == COVEY_OK && seen != NULL) {
         tuf->report.before.snapshot = seen->version;
         if (covey__tuf_file_check(file, bytes.data, bytes.size, NULL) == COVEY_OK &&
@@ -344,8 +340,8 @@ static covey_status update_snapshot(covey_tuf *tuf, bool rotated, covey_error *e
 
 /* Whether a targets role is the one that the snapshot names, not below the floor, and valid. */
 static covey_status check_targets(const covey_tuf *tuf, const covey__tuf_role *role,
-                                  const covey__tuf_file *file,
-                                  const covey__tuf_document *document, covey_error *error) {
+                                  const covey__tuf_file *file, const covey__tuf_document *document,
+                                  covey_error *error) {
     if (document->version != file->version)
         return covey__fail_sizes(error, COVEY_ERROR_MISMATCH, file->version, document->version,
                                  "the snapshot names version %" PRId64 ", found %" PRId64,
@@ -428,8 +424,8 @@ static covey_status update_roles(covey_tuf *tuf, int64_t latest, covey_error *er
     if (status != COVEY_OK) return covey__tuf_blame(tuf, "timestamp", status, error);
     status = update_snapshot(tuf, rotated, error);
     if (status != COVEY_OK) return covey__tuf_blame(tuf, "snapshot", status, error);
-    status = covey__tuf_load_targets(tuf, tuf->root->top + COVEY__TUF_TARGETS, &tuf->targets,
-                                     error);
+    status =
+        covey__tuf_load_targets(tuf, tuf->root->top + COVEY__TUF_TARGETS, &tuf->targets, error);
     if (status != COVEY_OK) return covey__tuf_blame(tuf, "targets", status, error);
     return COVEY_OK;
 }

@@ -19,8 +19,7 @@ static covey_status keep_custom(covey__tuf_reader *reader, const covey__json *no
     if (status == COVEY_OK) {
         entry->custom = covey__arena_strndup(arena, text.data, text.size);
         entry->custom_size = text.size;
-        if (entry->custom == NULL)
-            status = covey__arena_fail(arena, text.size, error, "custom");
+        if (entry->custom == NULL) status = covey__arena_fail(arena, text.size, error, "custom");
     }
     covey__buffer_free(&text);
     return status;
@@ -29,9 +28,8 @@ static covey_status keep_custom(covey__tuf_reader *reader, const covey__json *no
 static covey_status read_entry(covey__tuf_reader *reader, const covey__json *node,
                                covey__tuf_entry *entry, covey_error *error) {
     static const char path[] = "signed.targets[]";
-    covey_status status =
-        covey__tuf_copy_name(reader, node->name, node->name_size, COVEY__TUF_NAME_BYTES_MAX, path,
-                             &entry->name, error);
+    covey_status status = covey__tuf_copy_name(
+        reader, node->name, node->name_size, COVEY__TUF_NAME_BYTES_MAX, path, &entry->name, error);
     if (status == COVEY_OK)
         status = covey__json_i64(node, "length", path, 0, INT64_MAX, &entry->length, error);
     if (status == COVEY_OK)
@@ -79,9 +77,8 @@ static covey_status read_patterns(covey__tuf_reader *reader, const covey__json *
         if (node->kind != COVEY__JSON_STRING)
             return covey__fail(error, COVEY_ERROR_FORMAT, "%s: expected patterns as strings", path);
         const char **pattern = role->patterns + role->pattern_count;
-        covey_status status =
-            covey__tuf_copy_name(reader, node->text, node->size, COVEY__TUF_NAME_BYTES_MAX, path,
-                                 pattern, error);
+        covey_status status = covey__tuf_copy_name(reader, node->text, node->size,
+                                                   COVEY__TUF_NAME_BYTES_MAX, path, pattern, error);
         if (status != COVEY_OK) return status;
         if (role->by_hash && !is_prefix_of_hash(*pattern))
             return covey__fail(error, COVEY_ERROR_FORMAT,
@@ -103,8 +100,7 @@ static covey_status read_role_name(covey__tuf_reader *reader, const covey__json 
                                    covey__tuf_role *role, covey_error *error) {
     static const char path[] = "signed.delegations.roles[]";
     const covey__json *name;
-    covey_status status =
-        covey__json_member(node, "name", path, COVEY__JSON_STRING, &name, error);
+    covey_status status = covey__json_member(node, "name", path, COVEY__JSON_STRING, &name, error);
     if (status == COVEY_OK)
         status = covey__tuf_copy_name(reader, name->text, name->size, COVEY__TUF_NAME_BYTES_MAX,
                                       path, &role->name, error);
@@ -156,8 +152,8 @@ static covey_status read_delegation_list(covey__tuf_reader *reader, const covey_
         if (status != COVEY_OK) return status;
         document->role_count++;
     }
-    status = covey__tuf_sort(reader, document->roles, sizeof *document->roles,
-                             document->role_count, &sorted, error);
+    status = covey__tuf_sort(reader, document->roles, sizeof *document->roles, document->role_count,
+                             &sorted, error);
     for (size_t i = 1; status == COVEY_OK && i < document->role_count; i++) {
         const covey__tuf_role *one = sorted[i - 1], *two = sorted[i];
         if (strcmp(one->name, two->name) == 0)
@@ -173,16 +169,17 @@ static covey_status read_bins(covey__tuf_reader *reader, const covey__json *obje
     covey__tuf_document *document = reader->document;
     const covey__json *prefix;
     int64_t bits;
-    covey_status status = covey__json_i64(object, "bit_length", path, 1, COVEY__TUF_BIN_BITS_MAX,
-                                          &bits, error);
+    covey_status status =
+        covey__json_i64(object, "bit_length", path, 1, COVEY__TUF_BIN_BITS_MAX, &bits, error);
     if (status == COVEY_OK)
         status =
             covey__json_member(object, "name_prefix", path, COVEY__JSON_STRING, &prefix, error);
     if (status == COVEY_OK)
-        status = covey__tuf_copy_name(reader, prefix->text, prefix->size,
-                                      COVEY__TUF_NAME_BYTES_MAX - 10, path, &document->bin_prefix,
-                                      error);
-    if (status == COVEY_OK) status = covey__tuf_read_role(reader, object, path, &document->bin, error);
+        status =
+            covey__tuf_copy_name(reader, prefix->text, prefix->size, COVEY__TUF_NAME_BYTES_MAX - 10,
+                                 path, &document->bin_prefix, error);
+    if (status == COVEY_OK)
+        status = covey__tuf_read_role(reader, object, path, &document->bin, error);
     if (status != COVEY_OK) return status;
     document->bin.terminating = true;
     document->bin_bits = (uint32_t)bits;
@@ -193,8 +190,8 @@ static covey_status read_delegations(covey__tuf_reader *reader, const covey__jso
                                      covey_error *error) {
     const covey__json *keys, *roles = covey__json_get(object, "roles");
     const covey__json *bins = covey__json_get(object, "succinct_roles");
-    covey_status status = covey__json_member(object, "keys", "signed.delegations",
-                                             COVEY__JSON_OBJECT, &keys, error);
+    covey_status status =
+        covey__json_member(object, "keys", "signed.delegations", COVEY__JSON_OBJECT, &keys, error);
     if (status == COVEY_OK)
         status = covey__tuf_read_keys(reader, keys, "signed.delegations.keys", error);
     if (status != COVEY_OK) return status;
@@ -206,16 +203,16 @@ static covey_status read_delegations(covey__tuf_reader *reader, const covey__jso
                                     COVEY__JSON_OBJECT, &bins, error);
         return status == COVEY_OK ? read_bins(reader, bins, error) : status;
     }
-    status = covey__json_member(object, "roles", "signed.delegations", COVEY__JSON_ARRAY, &roles,
-                                error);
+    status =
+        covey__json_member(object, "roles", "signed.delegations", COVEY__JSON_ARRAY, &roles, error);
     return status == COVEY_OK ? read_delegation_list(reader, roles, error) : status;
 }
 
 covey_status covey__tuf_read_targets(covey__tuf_reader *reader, const covey__json *signed_part,
                                      covey_error *error) {
     const covey__json *targets, *delegations = covey__json_get(signed_part, "delegations");
-    covey_status status = covey__json_member(signed_part, "targets", "signed", COVEY__JSON_OBJECT,
-                                             &targets, error);
+    covey_status status =
+        covey__json_member(signed_part, "targets", "signed", COVEY__JSON_OBJECT, &targets, error);
     if (status == COVEY_OK) status = read_entries(reader, targets, error);
     if (status != COVEY_OK || delegations == NULL) return status;
     status = covey__json_member(signed_part, "delegations", "signed", COVEY__JSON_OBJECT,

@@ -63,8 +63,8 @@ static uint32_t next_character(const char **at) {
     return c;
 }
 
-/* What follows a '[': whether the set holds `c`, and where it ends. False from `*is_set` when it has
- * no ']' in this segment, so that the bracket stands for itself. */
+/* What follows a '[': whether the set holds `c`, and where it ends. False from `*is_set` when it
+ * has no ']' in this segment, so that the bracket stands for itself. */
 static bool in_set(const char **pattern, uint32_t c, bool *is_set) {
     const char *at = *pattern;
     bool negated = *at == '!' || *at == '^', found = false;

@@ -11,7 +11,8 @@ covey_status covey__tuf_quote_path(covey__buffer *out, const char *text);
 
 /* A name in a local folder for any name from outside, NUL-terminated: small letters, digits and
  * "-_." stand (but a leading dot), all else is percent-encoded, so names that differ stay apart
- * where the file system ignores case. A name that would be too long becomes "%_" and its SHA-256. */
+ * where the file system ignores case. A name that would be too long becomes "%_" and its SHA-256.
+ */
 #define COVEY__TUF_LOCAL_SIZE 200
 void covey__tuf_local_name(const char *name, char out[COVEY__TUF_LOCAL_SIZE]);
 
