@@ -1,8 +1,8 @@
 /* A backend whose answers a test scripts by the prompt's words.
  *
  * Prompts: "hello" answers "Hello world"; "hold" says "one " and waits for double_release; "quiet"
- * waits without a word, as a long prompt does; "endless" talks until it is stopped; "long" and
- * "nan" fail, "breaks" in the middle. Anything else is said back. */
+ * waits without a word, as a long prompt does; "endless" talks until it is stopped; "cut" ends at
+ * its tokens; "long" and "nan" fail, "breaks" in the middle. Anything else is said back. */
 #ifndef COVEY_TESTS_SERVE_BACKEND_DOUBLE_H
 #define COVEY_TESTS_SERVE_BACKEND_DOUBLE_H
 
@@ -123,6 +123,9 @@ static inline covey_status double_say(double_backend *backend, double_conversati
         static const char line[] = "all work and no play makes a dull answer; ";
         while (goes_on)
             goes_on = !atomic_load(&talk->cancelled) && text(user, line, sizeof line - 1);
+    } else if (!strcmp(words, "cut")) {
+        goes_on = text(user, "{\"half", 6);
+        answer->stop_reason = COVEY_STOP_LENGTH;
     } else if (!strcmp(words, "hello")) {
         goes_on = text(user, "Hello", 5) && text(user, " world", 6);
     } else {

@@ -590,6 +590,21 @@ static void expect_stream(const char *body, const char *const *parts) {
     reply_free(&r);
 }
 
+/* An answer that ran out of tokens says so, whole and streamed, under a format too. */
+static void test_cut(void **state) {
+    (void)state;
+    covey__arena arena;
+    static const char *const length[] = {"half", "\"finish_reason\":\"length\"", "[DONE]", NULL};
+#define AS_JSON ",\"response_format\":{\"type\":\"json_object\"}"
+    const covey__json *root = ask(&arena, CHAT, ASK("cut", AS_JSON), 200);
+    expect_text(root, "choices.0.finish_reason", "length");
+    covey__arena_free(&arena);
+    expect_stream(ASK("cut", AS_JSON ",\"stream\":true"), length);
+    root = ask(&arena, TEXT, "{\"prompt\":\"cut\"" AS_JSON "}", 200);
+    expect_text(root, "choices.0.finish_reason", "length");
+    covey__arena_free(&arena);
+}
+
 static void test_streamed_tool_calls(void **state) {
     (void)state;
     static const char *const call[] = {"\"tool_calls\":[{\"index\":0,\"id\":\"call_",
@@ -702,6 +717,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_tool_arguments, begin, end),
         cmocka_unit_test_setup_teardown(test_tools_in_words, begin, end),
         cmocka_unit_test_setup_teardown(test_params, begin, end),
+        cmocka_unit_test_setup_teardown(test_cut, begin, end),
         cmocka_unit_test_setup_teardown(test_streamed_tool_calls, begin, end),
         cmocka_unit_test_setup_teardown(test_logprobs, begin, end),
         cmocka_unit_test_setup_teardown(test_several_answers, begin, end),
