@@ -126,6 +126,18 @@ covey__guide_node *covey__guide_members(covey__guide_builder *builder,
 uint32_t covey__guide_rule_new(covey__guide_builder *builder, const char *name, size_t size,
                                uint32_t depth);
 
+/* ---- Quantifiers, of grammars and of regular expressions ---- */
+
+typedef struct covey__guide_quantifier {
+    uint32_t min, max; /* max may be COVEY__GUIDE_NO_END */
+    size_t size;       /* bytes of its text; 0: there is none */
+    bool wrong;        /* {...} that is none of {m}, {m,} and {m,n} with m at most n */
+} covey__guide_quantifier;
+#define COVEY__GUIDE_BAD_COUNTS "expected {m}, {m,} or {m,n} with m at most n"
+/* What `text` begins with: *, +, ? or {...}. `spaces`: white space and comments may stand in the
+ * braces. */
+covey__guide_quantifier covey__guide_quantifier_of(const char *text, size_t size, bool spaces);
+
 /* ---- Front ends: rule 0 is the answer ---- */
 
 void covey__guide_gbnf(covey__guide_builder *builder, const char *text, size_t size);

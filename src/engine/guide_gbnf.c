@@ -266,63 +266,14 @@ static covey__guide_node *primary(parser *p) {
     return rule == COVEY__GUIDE_NO_END ? NULL : covey__guide_call(p->builder, rule);
 }
 
-static bool read_count(parser *p, uint32_t *out) {
-    uint64_t value = 0;
-    if (peek(p, 0) < '0' || peek(p, 0) > '9') {
-        fail(p, p->at, COVEY_ERROR_FORMAT, "expected a number");
-        return false;
-    }
-    for (; peek(p, 0) >= '0' && peek(p, 0) <= '9'; p->at++) {
-        value = value * 10 + (uint64_t)(peek(p, 0) - '0');
-        if (value > 1000000000) value = 1000000000;
-    }
-    *out = (uint32_t)value;
-    return true;
-}
-
-static bool read_bounds(parser *p, uint32_t *min, uint32_t *max) {
-    p->at++;
-    skip_space(p, p->nested > 0);
-    if (!read_count(p, min)) return false;
-    *max = *min;
-    skip_space(p, p->nested > 0);
-    if (peek(p, 0) == ',') {
-        p->at++;
-        *max = COVEY__GUIDE_NO_END;
-        skip_space(p, p->nested > 0);
-        if (peek(p, 0) != '}' && !read_count(p, max)) return false;
-        skip_space(p, p->nested > 0);
-    }
-    if (peek(p, 0) == '}' && *min <= *max) {
-        p->at++;
-        return true;
-    }
-    fail(p, p->at, COVEY_ERROR_FORMAT, "expected {m}, {m,} or {m,n} with m at most n");
-    return false;
-}
-
 static covey__guide_node *postfix(parser *p, covey__guide_node *node) {
     while (node) {
-        uint32_t min = 0, max = COVEY__GUIDE_NO_END;
-        switch (peek(p, 0)) {
-        case '*':
-            p->at++;
-            break;
-        case '+':
-            p->at++;
-            min = 1;
-            break;
-        case '?':
-            p->at++;
-            max = 1;
-            break;
-        case '{':
-            if (!read_bounds(p, &min, &max)) return NULL;
-            break;
-        default:
-            return node;
-        }
-        node = covey__guide_repeat(p->builder, node, min, max);
+        covey__guide_quantifier q =
+            covey__guide_quantifier_of(p->text + p->at, p->size - p->at, true);
+        if (!q.size) return node;
+        if (q.wrong) return fail(p, p->at, COVEY_ERROR_FORMAT, COVEY__GUIDE_BAD_COUNTS);
+        p->at += q.size;
+        node = covey__guide_repeat(p->builder, node, q.min, q.max);
         skip_space(p, p->nested > 0);
     }
     return NULL;

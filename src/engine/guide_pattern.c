@@ -320,62 +320,17 @@ static piece atom(parser *p) {
     return set_piece(p, &one, 1, false);
 }
 
-static bool read_number(parser *p, uint32_t *out) {
-    uint64_t value = 0;
-    if (peek(p, 0) < '0' || peek(p, 0) > '9') return false;
-    for (; peek(p, 0) >= '0' && peek(p, 0) <= '9'; p->at++) {
-        value = value * 10 + (uint64_t)(peek(p, 0) - '0');
-        if (value > 1000000000) value = 1000000000;
-    }
-    *out = (uint32_t)value;
-    return true;
-}
-
-/* {m}, {m,} or {m,n}; false, and nothing read, when it is none of them. */
-static bool read_counts(parser *p, uint32_t *min, uint32_t *max) {
-    size_t start = p->at++;
-    bool right = read_number(p, min);
-    *max = *min;
-    if (right && peek(p, 0) == ',') {
-        p->at++;
-        *max = COVEY__GUIDE_NO_END;
-        if (peek(p, 0) != '}') right = read_number(p, max);
-    }
-    if (right && peek(p, 0) == '}') {
-        p->at++;
-        return true;
-    }
-    p->at = start;
-    return false;
-}
-
 static piece quantified(parser *p, piece of) {
-    uint32_t min = 0, max = COVEY__GUIDE_NO_END;
-    switch (peek(p, 0)) {
-    case '*':
-        p->at++;
-        break;
-    case '+':
-        p->at++;
-        min = 1;
-        break;
-    case '?':
-        p->at++;
-        max = 1;
-        break;
-    case '{':
-        if (!read_counts(p, &min, &max) || min > max)
-            return refuse(p, COVEY_ERROR_FORMAT, "expected {m}, {m,} or {m,n} with m at most n");
-        break;
-    default:
-        return of;
-    }
+    covey__guide_quantifier q = covey__guide_quantifier_of(p->text + p->at, p->size - p->at, false);
+    if (!q.size) return of;
+    if (q.wrong) return refuse(p, COVEY_ERROR_FORMAT, COVEY__GUIDE_BAD_COUNTS);
+    p->at += q.size;
     if (peek(p, 0) == '?') p->at++;
     int next = peek(p, 0);
     if (next == '*' || next == '+' || next == '?' || next == '{')
         return refuse(p, COVEY_ERROR_FORMAT, "nothing to repeat");
-    piece out = {covey__guide_repeat(p->builder, of.node, min, max), times(of.min, min),
-                 times(of.max, max), NULL};
+    piece out = {covey__guide_repeat(p->builder, of.node, q.min, q.max), times(of.min, q.min),
+                 times(of.max, q.max), NULL};
     if (of.min == 1 && of.max == 1 && out.node && out.node->kind == COVEY__GUIDE_REPEAT)
         out.variable = out.node;
     if (!out.node) p->failed = true;

@@ -167,7 +167,8 @@ typedef struct covey__guide_run {
     struct covey__guide_run *next; /* of the guide's idle ones */
 } covey__guide_run;
 
-/* Runs that wait for the next generation: what changes of a guide. covey_runtime_trim frees them. */
+/* Runs that wait for the next generation: what changes of a guide. covey_runtime_trim frees them.
+ */
 typedef struct covey__guide_pool {
     pthread_mutex_t lock;
     covey_runtime *runtime;
@@ -183,8 +184,8 @@ struct covey_guide {
     covey__guide_pool *pool;
 };
 
-/* The trie of a model, made when it is first asked for, and again after covey_runtime_trim. Held for
- * the caller, who drops it. */
+/* The trie of a model, made when it is first asked for, and again after covey_runtime_trim. Held
+ * for the caller, who drops it. */
 covey_status covey__guide_trie_of(covey_model *model, covey__token_trie **trie,
                                   covey_error *error) COVEY_MUST_USE;
 /* All memory that it needs is taken here. `trie` is held. */

@@ -3,18 +3,15 @@
  * made is a part of what the schema allows, and never more: members in the schema's order, no
  * escapes in names of the model's choice, numbers of so many digits, next to no white space.
  * docs/guide.md lists it. Neighbours: guide_schema_check.c looks first, guide_pattern.c,
- * guide_format.c and guide_number.c make strings and numbers. */
+ * guide_format.c and guide_number.c make strings and numbers, guide_schema_names.c names. */
 #include "engine/guide_schema.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/sort.h"
-
 #define SLOTS        (4u * COVEY__GUIDE_RULES_MAX)
 #define MEMBERS_MAX  4096
 #define BRANCHES_MAX 128
-#define NAME_MAX     256 /* bytes, where other names may stand beside it */
 #define WHERE_MAX    160
 
 typedef struct waiting {
@@ -304,66 +301,6 @@ static node *array_of(compiler *c, const covey__json *schema, const char *where)
 
 /* ---- Objects ---- */
 
-/* `"name":`, with JSON's escapes. */
-static node *name_literal(compiler *c, const char *name, size_t size) {
-    covey__buffer out;
-    covey__json_writer writer;
-    covey__buffer_init(&out, c->builder->env, COVEY__GUIDE_TEXT_MAX * 8);
-    covey__json_writer_init(&writer, &out, false);
-    covey__json_put_text(&writer, name, size);
-    node *literal = NULL;
-    if (out.status == COVEY_OK)
-        literal = covey__guide_bytes(c->builder, out.data, out.size);
-    else if (!failed(c))
-        c->builder->status = covey__buffer_check(&out, c->builder->error, "a name");
-    covey__buffer_free(&out);
-    return sequence(c, literal, c->colon, NULL);
-}
-
-/* The rest of a name that is none of names[from .. to), which agree in their first `at` bytes. */
-static node *other_name(compiler *c, const covey__text **names, size_t from, size_t to, size_t at) {
-    covey__guide_builder *b = c->builder;
-    node *any = repeat(c, c->name_char, 0, COVEY__GUIDE_NO_END);
-    covey__guide_range *not_here = covey__guide_room(b, to - from + 4, sizeof *not_here);
-    node **ways = covey__guide_room(b, to - from + 2, sizeof(node *));
-    size_t count = 0, excluded = 0;
-    if (!ways || !not_here) return NULL;
-    bool ends = from < to && names[from]->size == at;
-    if (!ends) ways[count++] = covey__guide_empty(b);
-    for (size_t i = from + ends, next; i < to; i = next) {
-        covey__utf8_char first = covey__utf8_decode(names[i]->data + at, names[i]->size - at);
-        covey__guide_range one = {first.code, first.code};
-        for (next = i + 1; next < to; next++) {
-            size_t left = names[next]->size - at;
-            if (left < first.size ||
-                memcmp(names[next]->data + at, names[i]->data + at, first.size))
-                break;
-        }
-        not_here[excluded++] = one;
-        ways[count++] = sequence(c, covey__guide_chars(b, &one, 1, false),
-                                 other_name(c, names, i, next, at + first.size), NULL);
-    }
-    not_here[excluded++] = (covey__guide_range){0, 0x1f};
-    not_here[excluded++] = (covey__guide_range){'"', '"'};
-    not_here[excluded++] = (covey__guide_range){'\\', '\\'};
-    ways[count++] = sequence(c, covey__guide_chars(b, not_here, excluded, true), any, NULL);
-    return covey__guide_choice(b, ways, count);
-}
-
-static int by_text(const void *a, const void *b) {
-    const covey__text *left = a, *right = b;
-    size_t least = left->size < right->size ? left->size : right->size;
-    int order = memcmp(left->data, right->data, least);
-    return order ? order : left->size < right->size ? -1 : left->size > right->size;
-}
-
-static bool is_plain_name(covey__text name) {
-    for (size_t i = 0; i < name.size; i++)
-        if ((unsigned char)name.data[i] < 0x20 || name.data[i] == '"' || name.data[i] == '\\')
-            return false;
-    return true;
-}
-
 typedef struct object {
     const covey__json *schema, *properties, *required, *additional;
     const char *where;
@@ -373,25 +310,16 @@ typedef struct object {
     bool open; /* other names may stand here */
 } object;
 
+/* `"name":` */
+static node *name_literal(compiler *c, const char *name, size_t size) {
+    return sequence(c, covey__guide_json_name(c->builder, name, size), c->colon, NULL);
+}
+
 /* A member whose name is the model's choice. */
 static node *other_member(compiler *c, const object *o, node *value) {
-    const void **names = covey__guide_room(c->builder, o->name_count, sizeof *names);
-    const void **scratch = covey__guide_room(c->builder, o->name_count, sizeof *scratch);
-    size_t count = 0;
-    if (!names || !scratch) return NULL;
-    for (size_t i = 0; i < o->name_count; i++) {
-        if (!is_plain_name(o->names[i])) continue;
-        if (o->names[i].size > NAME_MAX)
-            return refuse(c, COVEY_ERROR_LIMIT, o->where,
-                          "a name of more than 256 bytes beside additionalProperties");
-        names[count++] = &o->names[i];
-    }
-    covey__sort_pointers(names, scratch, count, by_text);
-    const covey__text **sorted = covey__guide_room(c->builder, count, sizeof *sorted);
-    if (!sorted) return NULL;
-    for (size_t i = 0; i < count; i++) sorted[i] = names[i];
-    c->builder->unique_names = true;
-    return sequence(c, quoted(c, other_name(c, sorted, 0, count, 0)), c->colon, value);
+    node *name =
+        covey__guide_other_name(c->builder, o->names, o->name_count, c->name_char, o->where);
+    return sequence(c, quoted(c, name), c->colon, value);
 }
 
 static bool is_required(const object *o, const char *name) {

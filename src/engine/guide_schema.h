@@ -30,6 +30,17 @@ covey__guide_node *covey__guide_json_char(covey__guide_builder *builder, covey__
 /* Any character of a JSON string, in any way of writing it. */
 covey__guide_node *covey__guide_any_char(covey__guide_builder *builder);
 
+/* ---- Names of members (guide_schema_names.c) ---- */
+
+/* A name in quotes, with JSON's escapes. */
+covey__guide_node *covey__guide_json_name(covey__guide_builder *builder, const char *name,
+                                          size_t size);
+/* Between the quotes: any name but those given, of characters `name_char`, none of them escaped.
+ * Refuses with `where` in front. */
+covey__guide_node *covey__guide_other_name(covey__guide_builder *builder, const covey__text *given,
+                                           size_t given_count, covey__guide_node *name_char,
+                                           const char *where);
+
 /* ---- Numbers (guide_number.c) ---- */
 
 #define COVEY__GUIDE_DIGITS_MAX 64

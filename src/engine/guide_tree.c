@@ -253,3 +253,66 @@ uint32_t covey__guide_rule_new(covey__guide_builder *builder, const char *name, 
     builder->rules[builder->rule_count] = (covey__guide_rule){NULL, copy, depth};
     return builder->rule_count++;
 }
+
+/* ---- Quantifiers ---- */
+
+typedef struct counts {
+    const char *text;
+    size_t size, at;
+    bool spaces;
+} counts;
+
+/* The next byte that matters; 0 at the end. */
+static char next_of(counts *c) {
+    bool comment = false;
+    for (; c->spaces && c->at < c->size; c->at++) {
+        char byte = c->text[c->at];
+        if (byte == '#' || byte == '\n') comment = byte == '#';
+        if (!comment && byte != ' ' && byte != '\t' && byte != '\r' && byte != '\n') break;
+    }
+    return c->at < c->size ? c->text[c->at] : 0;
+}
+
+static bool read_count(counts *c, uint32_t *out) {
+    uint64_t value = 0;
+    char digit = next_of(c);
+    if (digit < '0' || digit > '9') return false;
+    for (; c->at < c->size && (digit = c->text[c->at]) >= '0' && digit <= '9'; c->at++)
+        if (value < 1000000000) value = value * 10 + (uint64_t)(digit - '0');
+    *out = (uint32_t)(value < 1000000000 ? value : 1000000000);
+    return true;
+}
+
+static bool read_counts(counts *c, covey__guide_quantifier *q) {
+    c->at = 1;
+    if (!read_count(c, &q->min)) return false;
+    q->max = q->min;
+    if (next_of(c) == ',') {
+        c->at++;
+        q->max = COVEY__GUIDE_NO_END;
+        if (next_of(c) != '}' && !read_count(c, &q->max)) return false;
+    }
+    return next_of(c) == '}' && q->min <= q->max;
+}
+
+covey__guide_quantifier covey__guide_quantifier_of(const char *text, size_t size, bool spaces) {
+    covey__guide_quantifier q = {0, COVEY__GUIDE_NO_END, 1, false};
+    counts c = {text, size, 0, spaces};
+    switch (size ? text[0] : 0) {
+    case '*':
+        break;
+    case '+':
+        q.min = 1;
+        break;
+    case '?':
+        q.max = 1;
+        break;
+    case '{':
+        q.wrong = !read_counts(&c, &q);
+        q.size = c.at + 1;
+        break;
+    default:
+        q.size = 0;
+    }
+    return q;
+}
