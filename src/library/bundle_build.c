@@ -164,10 +164,11 @@ static covey_status open_model(build *b, covey_error *error) {
     b->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(b->model, &b->info);
     if (!b->info.generates)
-        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "model: expected one that answers prompts, for the probes of an ensemble "
-                           "are answers; found an encoder (%s), which is served from its file",
-                           b->info.architecture);
+        return covey__fail(
+            error, COVEY_ERROR_UNSUPPORTED,
+            "model: expected one that answers prompts, for the probes of an ensemble "
+            "are answers; found an encoder (%s), which is served from its file",
+            b->info.architecture);
     const char *variant = b->options->variant != NULL ? b->options->variant : b->info.quantization;
     snprintf(b->variant, sizeof b->variant, "%s", variant);
     for (char *c = b->variant; b->options->variant == NULL && *c != '\0'; c++)

@@ -4,7 +4,7 @@
  *   completion.c     one request to /v1/chat/completions or /v1/completions, streamed or whole
  *   chat.h, chat_*.c what such a request asks for, and what is sent back
  *   embedding_request.c  one request to /v1/embeddings
- *   connections.c    the connections, and which idle one gives way to a new one
+ *   silent_connections.c  the connections, and which silent one gives way
  *   conversations.c  the conversations that hold KV state, and which backend each is pinned to
  *
  * Invariants: a conversation is used by one request at a time; it is never moved to another
@@ -96,7 +96,7 @@ size_t covey__conversations_draining(covey__conversations *pool);
 bool covey__conversations_names(covey__conversations *pool, char *label, char *model);
 size_t covey__conversations_open_count(covey__conversations *pool);
 
-/* ---- connections.c ----------------------------------------------------------------------------
+/* ---- silent_connections.c ---------------------------------------------------------------------
  */
 
 /* More than this many may be open while those that give way are being closed. */

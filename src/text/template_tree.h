@@ -22,6 +22,14 @@ enum {
     COVEY__TEMPLATE_STEPS_A_PROBE = 500 * 1000,
     COVEY__TEMPLATE_BYTES_A_STEP = 64
 };
+/* What a step inwards takes of the C stack, in bytes: a little more than what compilers make of it.
+ * They are constants, so that a template is too deep everywhere or nowhere. */
+enum {
+    COVEY__STACK_VALUE = 448, /* an expression, or a value within another */
+    COVEY__STACK_CALL = 1664, /* arguments, and what takes them */
+    COVEY__STACK_MACRO = 832, /* what a macro, a call block or a loop that calls itself adds */
+    COVEY__STACK_LIST = 640   /* statements within another */
+};
 #define COVEY__TEMPLATE_OUTPUT_MAX ((size_t)64 << 20)
 #define COVEY__TEMPLATE_MEMORY_MAX ((size_t)256 << 20)
 

@@ -108,14 +108,6 @@ typedef struct covey__render {
 
 /* Counts one step and those for `bytes` of work. */
 covey_status covey__render_step(covey__render *render, size_t bytes) COVEY_MUST_USE;
-/* What a step inwards takes of the C stack, in bytes: a little more than what compilers make of it.
- * They are constants, so that a template is too deep everywhere or nowhere. */
-enum {
-    COVEY__STACK_VALUE = 448, /* an expression, or a value within another */
-    COVEY__STACK_CALL = 1664, /* arguments, and what takes them */
-    COVEY__STACK_MACRO = 832, /* what a macro, a call block or a loop that calls itself adds */
-    COVEY__STACK_LIST = 640   /* statements within another */
-};
 /* Counts `bytes` of the stack, up to COVEY__TEMPLATE_STACK_MAX; covey__render_leave takes them
  * back. What fails need not leave: rendering ends with it. */
 covey_status covey__render_enter(covey__render *render, uint32_t bytes) COVEY_MUST_USE;
