@@ -124,7 +124,7 @@ static bool refuse(covey__tool_fault *fault, const char *tool, const covey__buff
     char shown[SHOWN_MAX + 1];
     size_t at = matched > begin ? matched - begin : 0,
            back = at < SHOWN_MAX / 2 ? at : SHOWN_MAX / 2;
-    const char *from = text->data + begin + at - back;
+    const char *from = text->data ? text->data + begin + at - back : "";
     snprintf(shown, sizeof shown, "%s", from);
     fault->code = "tool_arguments_invalid";
     snprintf(fault->tool, sizeof fault->tool, "%s", tool);

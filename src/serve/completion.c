@@ -402,6 +402,15 @@ static void add_headers(struct MHD_Response *response, const job *work) {
     MHD_add_response_header(response, "X-Covey-Ensemble", work->label);
 }
 
+static bool start_thread(stream *out) {
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes)) return false;
+    bool started = !pthread_attr_setstacksize(&attributes, COVEY__SERVE_STACK) &&
+                   !pthread_create(&out->thread, &attributes, stream_run, out);
+    pthread_attr_destroy(&attributes);
+    return started;
+}
+
 /* Takes the job over; NULL when there is no memory or no thread for it, and the job stays. */
 static stream *stream_start(job *begun, struct MHD_Connection *connection) {
     const covey__env *env = begun->server->env;
@@ -420,7 +429,7 @@ static stream *stream_start(job *begun, struct MHD_Connection *connection) {
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&out->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    if (!pthread_create(&out->thread, NULL, stream_run, out)) return out;
+    if (start_thread(out)) return out;
     pthread_cond_destroy(&out->changed);
     pthread_mutex_destroy(&out->mutex);
     covey__free(env, out);

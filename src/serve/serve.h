@@ -22,6 +22,7 @@
 
 #define COVEY__CONVERSATION_ID_MAX 64
 #define COVEY__LABEL_MAX           192
+#define COVEY__SERVE_STACK         ((size_t)2 << 20) /* of a thread: musl gives 128 KiB */
 #define COVEY__SERVE_LAST_BYTES_MS 1000 /* for clients that are still reading when all is cut */
 
 /* ---- conversations.c --------------------------------------------------------------------------

@@ -28,6 +28,22 @@ static void check_taken(const covey__chat_request *taken, bool chat) {
     FUZZ_CHECK(sampling->repetition_penalty > 0.0f);
 }
 
+/* The body again, as if the model had said it: calls are among its tools, a fault has its words;
+ * and what the model is told of tools is a conversation of plain turns. */
+static void check_tools(covey__chat_request *taken, const char *said, size_t size) {
+    const covey__tool_call *calls = NULL;
+    covey__tool_fault fault;
+    size_t count = covey__tools_calls(&taken->tools, &taken->arena, said, size, &calls, &fault);
+    FUZZ_CHECK(count == 0 || (fault.code == NULL && taken->tools.list));
+    FUZZ_CHECK(fault.code == NULL || fault.message[0] != '\0');
+    const covey__json *tool = taken->tools.list ? taken->tools.list->child : NULL;
+    for (; tool && taken->said; tool = tool->next) /* any object for arguments */
+        (void)covey__arguments_fit(&taken->tools, &taken->arena, tool, taken->said->child, &fault);
+    if (covey__chat_teach_tools(taken, NULL) != COVEY_OK) return;
+    for (size_t i = 0; i < taken->request.message_count; i++)
+        FUZZ_CHECK(taken->request.messages[i].content != NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static covey_runtime *runtime; /* one for all */
     if (!runtime) FUZZ_CHECK(covey__runtime_new(NULL, &runtime, NULL) == COVEY_OK);
@@ -39,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_CHECK((status == COVEY_OK) == (error.message[0] == '\0'));
         if (status != COVEY_OK) continue;
         check_taken(&request, chat == 1);
+        check_tools(&request, (const char *)data, size);
         covey__chat_request_free(&request);
     }
     return 0;
