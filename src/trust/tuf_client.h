@@ -10,7 +10,8 @@
 #include "trust/tuf_floor.h"
 #include "trust/tuf_store.h"
 
-#define COVEY__TUF_CACHE_COUNT_MAX 64  /* delegated roles kept in memory from one search to others \
+#define COVEY__TUF_CACHE_COUNT_MAX                                                                 \
+    64                                 /* delegated roles kept in memory from one search to others \
                                         */
 #define COVEY__TUF_DEPTH_MAX        32 /* whatever the options say: the walk uses the stack */
 #define COVEY__TUF_VISIT_COUNT_MAX  1024 /* the same */
