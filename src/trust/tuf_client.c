@@ -108,6 +108,9 @@ covey_status covey_tuf_open(covey_runtime *runtime, const covey_tuf_options *opt
     covey_tuf_options given = COVEY_TUF_OPTIONS_INIT;
     const covey__env *env = covey__runtime_env(runtime);
     *out = NULL;
+    if (options->size <= sizeof options->size)
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "tuf: size is not set; begin with COVEY_TUF_OPTIONS_INIT");
     memcpy(&given, options, options->size < sizeof given ? options->size : sizeof given);
     if (given.store_dir == NULL || given.metadata_url == NULL)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
