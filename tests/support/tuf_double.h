@@ -52,7 +52,7 @@ typedef struct tuf_double {
     int64_t issued_ms;       /* 0: none */
     tuf_double_file files[TUF_FILES_MAX];
     size_t file_count;
-    char log[16384];  /* what was asked, each with a space behind it */
+    char log[16384];   /* what was asked, each with a space behind it */
     int request_fails; /* the Nth request from now breaks; 0: none */
     int answer;        /* this status to everything; 0: as it is */
     uint64_t endless;  /* so many bytes of padding behind each body */
@@ -102,7 +102,8 @@ static inline covey_status tuf_double_fetch(void *user, const covey_http_request
     if (response->status != 200) return sink(sink_user, response, "{}", 2);
     size_t half = file->size / 2;
     covey_status status = sink(sink_user, response, file->data, half);
-    if (status == COVEY_OK) status = sink(sink_user, response, file->data + half, file->size - half);
+    if (status == COVEY_OK)
+        status = sink(sink_user, response, file->data + half, file->size - half);
     static const char padding[4096];
     for (uint64_t sent = 0; status == COVEY_OK && sent < d->endless; sent += sizeof padding)
         status = sink(sink_user, response, padding, sizeof padding);
@@ -192,9 +193,9 @@ static inline char *tuf_double_sign(tuf_double *d, const char *signed_part, unsi
         uint8_t signature[64];
         char hex[129];
         if (!(signers >> i & 1)) continue;
-        assert_int_equal(covey__sign_bytes(d->env, canonical.data, canonical.size, d->keys + i,
-                                           signature, NULL),
-                         COVEY_OK);
+        assert_int_equal(
+            covey__sign_bytes(d->env, canonical.data, canonical.size, d->keys + i, signature, NULL),
+            COVEY_OK);
         covey__hex(signature, 64, hex);
         (void)covey__buffer_format(&out, "%s{\"keyid\":\"key-%d\",\"sig\":\"%s\"}", comma, i, hex);
         comma = ",";
@@ -259,8 +260,8 @@ static inline void tuf_double_publish_root(tuf_double *d, covey__buffer *text) {
     const tuf_double_role *roles[] = {&d->root, &d->timestamp, &d->snapshot, &d->targets};
     static const char *const names[] = {"root", "timestamp", "snapshot", "targets"};
     tuf_double_common("root", &d->root, text);
-    (void)covey__buffer_format(text, "\"consistent_snapshot\":%s,\"keys\":",
-                               d->consistent ? "true" : "false");
+    (void)covey__buffer_format(
+        text, "\"consistent_snapshot\":%s,\"keys\":", d->consistent ? "true" : "false");
     tuf_double_keys(d, d->root.keys | d->timestamp.keys | d->snapshot.keys | d->targets.keys, text);
     (void)covey__buffer_text(text, ",\"roles\":{");
     for (int i = 0; i < 4; i++) {

@@ -41,8 +41,7 @@ static void first_roots(void **unused) {
     covey_tuf_options options = COVEY_TUF_OPTIONS_INIT;
     covey_tuf *tuf;
     options.store_dir = store;
-    assert_int_equal(covey_tuf_open(d.runtime, &options, &tuf, NULL),
-                     COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(covey_tuf_open(d.runtime, &options, &tuf, NULL), COVEY_ERROR_INVALID_ARGUMENT);
     options.metadata_url = "http://repository.test/metadata/";
     assert_int_equal(covey_tuf_open(d.runtime, &options, &tuf, NULL), COVEY_OK);
     covey_tuf_target target = COVEY_TUF_TARGET_INIT;
@@ -83,8 +82,7 @@ static void older_callers(void **unused) {
     assert_int_equal(report.expires_ms, 5);
     covey_tuf_close(tuf);
     options.size = 0;
-    assert_int_equal(covey_tuf_open(d.runtime, &options, &tuf, NULL),
-                     COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(covey_tuf_open(d.runtime, &options, &tuf, NULL), COVEY_ERROR_INVALID_ARGUMENT);
     tuf_double_close(&d);
 }
 
@@ -137,11 +135,11 @@ static void publish_version(tuf_double *d, int version) {
     d->root.keys = 1u << (8 + version);
     if (version > 1) d->root.signers |= 1u << (7 + version);
     d->root.version = d->timestamp.version = d->snapshot.version = d->targets.version = version;
-    tuf_double_delegate(d, &(tuf_double_delegated){
-                               "a",
-                               {1u << 4, 1u << 4, 1, version, d->now_ms + TUF_DAY_MS},
-                               tuf_double_target(d, "file", version == 1 ? "one" : "two"),
-                               NULL});
+    tuf_double_delegate(
+        d, &(tuf_double_delegated){"a",
+                                   {1u << 4, 1u << 4, 1, version, d->now_ms + TUF_DAY_MS},
+                                   tuf_double_target(d, "file", version == 1 ? "one" : "two"),
+                                   NULL});
     snprintf(meta, sizeof meta, ",\"a.json\":{\"version\":%d}", version);
     d->more_meta = meta;
     tuf_double_publish(d, TUF_ALL);
@@ -187,7 +185,9 @@ static void run(const tuf_double *d, const char *script) {
     snprintf(command, sizeof command, "cd '%s' && %s", d->folder.path, script);
     assert_int_equal(system(command), 0);
 }
-#define KEEP    "rm -rf kept && mkdir kept && cp -r store target kept/ && if [ -f floor.json ]; then cp floor.json kept/; fi"
+#define KEEP                                                                                       \
+    "rm -rf kept && mkdir kept && cp -r store target kept/ && if [ -f floor.json ]; then cp "      \
+    "floor.json kept/; fi"
 #define RESTORE "rm -rf store target floor.json && cp -r kept/* ."
 
 static void assert_arrives(tuf_double *d, bool with_floor, const char *where) {
@@ -321,8 +321,10 @@ static void each_allocation_refused(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_roots),           cmocka_unit_test(older_callers),
-        cmocka_unit_test(killed_at_every_point), cmocka_unit_test(failed_at_every_point),
+        cmocka_unit_test(first_roots),
+        cmocka_unit_test(older_callers),
+        cmocka_unit_test(killed_at_every_point),
+        cmocka_unit_test(failed_at_every_point),
         cmocka_unit_test(each_allocation_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Downloads: what is not the target never comes to its place, and what is there is not asked for. */
+/* Downloads: what is not the target never comes to its place, and what is there is not asked for.
+ */
 #include "support/tuf_double.h"
 
 #define CONTENT "target file contents"
@@ -117,8 +118,7 @@ static void an_empty_target(void **unused) {
     covey_tuf *tuf = tuf_double_client(&d, false);
     assert_int_equal(covey_tuf_find(tuf, "empty", &target, NULL), COVEY_OK);
     d.log[0] = '\0';
-    assert_int_equal(covey_tuf_download(tuf, &target, test_path(&d.folder, "out"), NULL),
-                     COVEY_OK);
+    assert_int_equal(covey_tuf_download(tuf, &target, test_path(&d.folder, "out"), NULL), COVEY_OK);
     assert_string_equal(d.log, "targets/empty ");
     assert_int_equal(covey_tuf_download_to(tuf, &target, NULL, 0, NULL), COVEY_OK);
     covey_tuf_close(tuf);
@@ -152,8 +152,8 @@ static void slow_documents(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(to_a_file),       cmocka_unit_test(what_is_not_the_target),
-        cmocka_unit_test(to_memory),       cmocka_unit_test(an_empty_target),
+        cmocka_unit_test(to_a_file),      cmocka_unit_test(what_is_not_the_target),
+        cmocka_unit_test(to_memory),      cmocka_unit_test(an_empty_target),
         cmocka_unit_test(slow_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Searches through delegations: the order of the walk, what ends it, whose word counts, and bounds. */
+/* Searches through delegations: the order of the walk, what ends it, whose word counts, and bounds.
+ */
 #include "support/tuf_double.h"
 
 /* A delegation from one role to another; all are signed by key 4. */
@@ -90,15 +91,22 @@ static void walks_in_pre_order(void **unused) {
         {{{"targets", "a", 0, 0}, {"targets", "b", 0, 0}, {"a", "c", true, 0}, {"c", "d", 0, 0}},
          "1.a.json 1.c.json 1.d.json "},
         {{{"targets", "a", 0, "\"*.py\""}, {"targets", "b", 0, 0}, {"a", "c", 0, 0}}, "1.b.json "},
-        {{{"targets", "a", 0, 0}, {"targets", "b", 0, 0}, {"a", "c", 0, "\"*.py\""},
+        {{{"targets", "a", 0, 0},
+          {"targets", "b", 0, 0},
+          {"a", "c", 0, "\"*.py\""},
           {"c", "d", 0, 0}},
          "1.a.json 1.b.json "},
-        {{{"targets", "a", 0, 0}, {"targets", "b", 0, 0}, {"b", "c", 0, 0}, {"c", "d", 0, 0},
+        {{{"targets", "a", 0, 0},
+          {"targets", "b", 0, 0},
+          {"b", "c", 0, 0},
+          {"c", "d", 0, 0},
           {"d", "b", 0, 0}},
          "1.a.json 1.b.json 1.c.json 1.d.json "},
         {{{"targets", "a", 0, 0}, {"targets", "b", 0, 0}, {"b", "c", 0, 0}, {"a", "c", 0, 0}},
          "1.a.json 1.c.json 1.b.json "},
-        {{{"targets", "a", 0, 0}, {"targets", "b", 0, 0}, {"b", "c", 0, 0},
+        {{{"targets", "a", 0, 0},
+          {"targets", "b", 0, 0},
+          {"b", "c", 0, 0},
           {"a", "c", 0, "\"*.py\""}},
          "1.a.json 1.b.json 1.c.json "},
     };
@@ -128,8 +136,10 @@ static void who_may_speak(void **unused) {
     char of_d[3000];
     snprintf(of_d, sizeof of_d, "%s,%s", tuf_double_target(&d, "releases/y/y_v1.zip", "y"),
              tuf_double_target(&d, "releases/z/z_v1.zip", "z release"));
-    const char *lists[] = {"a", tuf_double_target(&d, "README.md", "by a"), "c",
-                           tuf_double_target(&d, "releases/x/x_v1", "x release"), "d", of_d, NULL};
+    const char *lists[] = {"a", tuf_double_target(&d, "README.md", "by a"),
+                           "c", tuf_double_target(&d, "releases/x/x_v1", "x release"),
+                           "d", of_d,
+                           NULL};
     d.target_list = tuf_double_target(&d, "file", "top");
     publish_graph(&d, edges, lists);
     assert_int_equal(find(&d, "file", &target, NULL), COVEY_OK);
@@ -195,8 +205,7 @@ static void expired_delegated_roles(void **unused) {
     assert_int_equal(find(&d, "file", NULL, NULL), COVEY_OK);
     d.now_ms += 2 * TUF_DAY_MS;
     assert_int_equal(find(&d, "file", NULL, NULL), COVEY_ERROR_EXPIRED);
-    tuf_double_delegated a = {
-        "a", {1u << 4, 1u << 4, 1, 2, d.now_ms + TUF_DAY_MS}, lists[1], NULL};
+    tuf_double_delegated a = {"a", {1u << 4, 1u << 4, 1, 2, d.now_ms + TUF_DAY_MS}, lists[1], NULL};
     tuf_double_delegate(&d, &a);
     d.more_meta = ",\"a.json\":{\"version\":2}";
     tuf_double_bump(&d, TUF_SNAPSHOT | TUF_TIMESTAMP);
@@ -233,8 +242,8 @@ static void bounds(void **unused) {
         snprintf(name, sizeof name, "s%d", i);
         snprintf(member, sizeof member, ",\"%s.json\":{\"version\":1}", name);
         strcat(meta, member);
-        (void)covey__buffer_format(&text, "%s{\"name\":\"%s\",\"paths\":[\"*\"],",
-                                   i > 0 ? "," : "", name);
+        (void)covey__buffer_format(&text, "%s{\"name\":\"%s\",\"paths\":[\"*\"],", i > 0 ? "," : "",
+                                   name);
         tuf_double_role_text(1u << 4, 1, &text);
         (void)covey__buffer_text(&text, "}");
         tuf_double_delegated s = {
@@ -255,12 +264,12 @@ static void bounds(void **unused) {
 /* Names that mean something to a URL or a file system are quoted in both. */
 static void unusual_role_names(void **unused) {
     (void)unused;
-    static const char *const names[][3] = {{"?", "1.%3F.json ", "store/%3F.json"},
-                                           {"#", "1.%23.json ", "store/%23.json"},
-                                           {"/role", "1.%2Frole.json ", "store/%2Frole.json"},
-                                           {"../role", "1...%2Frole.json ",
-                                            "store/%2E.%2Frole.json"},
-                                           {"Role", "1.Role.json ", "store/%52ole.json"}};
+    static const char *const names[][3] = {
+        {"?", "1.%3F.json ", "store/%3F.json"},
+        {"#", "1.%23.json ", "store/%23.json"},
+        {"/role", "1.%2Frole.json ", "store/%2Frole.json"},
+        {"../role", "1...%2Frole.json ", "store/%2E.%2Frole.json"},
+        {"Role", "1.Role.json ", "store/%52ole.json"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         tuf_double d;
         edge edges[] = {{"targets", names[i][0], 0, 0}, {NULL, NULL, 0, 0}};
@@ -311,8 +320,10 @@ static void hashed_bins(void **unused) {
     /* succinct roles (TAP 15): 8 bins of 3 bits */
     char bin[20], meta[160];
     snprintf(bin, sizeof bin, "bin-%x", digest[0] >> 5);
-    snprintf(meta, sizeof meta, ",\"mine.json\":{\"version\":1},\"other.json\":{\"version\":1},"
-             "\"%s.json\":{\"version\":1}", bin);
+    snprintf(meta, sizeof meta,
+             ",\"mine.json\":{\"version\":1},\"other.json\":{\"version\":1},"
+             "\"%s.json\":{\"version\":1}",
+             bin);
     snprintf(text, sizeof text,
              "{\"keys\":%s,\"succinct_roles\":{\"keyids\":[\"key-4\"],\"threshold\":1,"
              "\"bit_length\":3,\"name_prefix\":\"bin\"}}",
@@ -336,8 +347,7 @@ static void the_floor_of_a_delegated_role(void **unused) {
     tuf_double_open(&d);
     const char *lists[] = {"a", tuf_double_target(&d, "file", "by a"), NULL};
     publish_graph(&d, edges, lists);
-    tuf_double_delegated a = {
-        "a", {1u << 4, 1u << 4, 1, 7, d.now_ms + TUF_DAY_MS}, lists[1], NULL};
+    tuf_double_delegated a = {"a", {1u << 4, 1u << 4, 1, 7, d.now_ms + TUF_DAY_MS}, lists[1], NULL};
     tuf_double_delegate(&d, &a);
     covey__buffer text;
     covey__buffer_init(&text, d.env, 1u << 16);

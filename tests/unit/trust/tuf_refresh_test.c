@@ -315,7 +315,8 @@ static void fast_forward(void **unused) {
     }
 }
 
-/* One key of two goes, and the other's signature would still hold: the store forgets all the same. */
+/* One key of two goes, and the other's signature would still hold: the store forgets all the same.
+ */
 static void partial_rotation(void **unused) {
     (void)unused;
     tuf_double d;
