@@ -25,6 +25,7 @@ static const char usage[] =
     "       covey inspect embed MODEL TEXT [--pooling NAME] [--raw] [-t THREADS]\n"
     "       covey inspect adapter MODEL ADAPTER [--bind OUT]\n"
     "       covey inspect model MODEL\n"
+    "       covey inspect ensemble FOLDER\n"
     "\n"
     "tokens      reads text on standard input and prints token ids on one line, without BOS;\n"
     "            --special makes control tokens of their text\n"
@@ -36,6 +37,7 @@ static const char usage[] =
     "adapter     checks that a LoRA fits; --bind OUT writes a copy that is bound to this model;\n"
     "            OUT is replaced in one step and may be the LoRA itself\n"
     "model       prints what the file says of itself, as JSON\n"
+    "ensemble    opens a model and its adapters and prints what they are, as JSON\n"
     "\n"
     "covey inspect VERB --help says more.\n"
     "\n"
@@ -326,6 +328,49 @@ static int inspect_model(const inspect *in) {
     return 0;
 }
 
+static void put_adapter(const covey_adapter_info *info) {
+    printf("\"name\":");
+    app_put_json_text(stdout, info->name);
+    printf(",\"rank\":%d,\"alpha\":%g,\"matrices\":%d,\"bytes\":%llu,\"bound\":%s",
+           (int)info->rank_max, (double)info->alpha, (int)info->matrix_count,
+           (unsigned long long)info->bytes, info->bound ? "true" : "false");
+}
+
+static void put_parts(const covey_ensemble *ensemble, const covey_ensemble_parts *parts) {
+    covey_model_info model = COVEY_MODEL_INFO_INIT;
+    covey_model_describe(parts->model, &model);
+    printf("{\"name\":\"%s\",\"version\":\"%s\",\"digest\":\"%s\",\"architecture\":\"%s\","
+           "\"quantization\":\"%s\",\"adapters\":[",
+           covey_ensemble_name(ensemble), covey_ensemble_version(ensemble),
+           covey_ensemble_digest(ensemble), model.architecture, model.quantization);
+    for (size_t i = 0; i < parts->adapter_count; i++) {
+        const covey_adapter_offer *offer = &parts->adapters[i];
+        covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
+        covey_adapter_describe(offer->adapter, &info);
+        printf("%s{\"id\":%d,\"file\":", i ? "," : "", (int)i);
+        app_put_json_text(stdout, info.file);
+        printf(",\"scale\":%g,\"on_request\":%s,", (double)offer->scale,
+               offer->on_request ? "true" : "false");
+        put_adapter(&info);
+        putchar('}');
+    }
+    puts("]}");
+}
+
+/* Without its probes, which covey bundle check runs. */
+static int inspect_ensemble(const inspect *in) {
+    covey_error error = {.message = ""};
+    covey_ensemble *ensemble = NULL;
+    covey_ensemble_parts parts = COVEY_ENSEMBLE_PARTS_INIT;
+    covey_status status =
+        covey_ensemble_open(in->runtime, in->positional[0], COVEY_CHECK_DIGESTS, &ensemble, &error);
+    if (status == COVEY_OK) status = covey_ensemble_open_parts(ensemble, &parts, &error);
+    if (status == COVEY_OK) put_parts(ensemble, &parts);
+    covey_ensemble_close_parts(&parts);
+    covey_ensemble_close(ensemble);
+    return status == COVEY_OK ? 0 : failed(&error);
+}
+
 /* Opening it is the check. */
 static int inspect_adapter(const inspect *in) {
     covey_error error = {.message = ""};
@@ -334,11 +379,9 @@ static int inspect_adapter(const inspect *in) {
     covey_status status = covey_adapter_open(in->model, in->positional[1], &adapter, &error);
     if (status != COVEY_OK) return failed(&error);
     covey_adapter_describe(adapter, &info);
-    printf("{\"name\":");
-    app_put_json_text(stdout, info.name);
-    printf(",\"rank\":%d,\"alpha\":%g,\"matrices\":%d,\"bytes\":%llu,\"bound\":%s}\n",
-           (int)info.rank_max, (double)info.alpha, (int)info.matrix_count,
-           (unsigned long long)info.bytes, info.bound ? "true" : "false");
+    putchar('{');
+    put_adapter(&info);
+    puts("}");
     covey_adapter_close(adapter);
     if (in->bind) status = covey_adapter_bind(in->model, in->positional[1], in->bind, &error);
     if (status == COVEY_OK && in->bind) app_share(in->bind);
@@ -377,6 +420,10 @@ static const inspect_verb verbs[] = {
      " bind threads"},
     {"model", "MODEL.gguf", "Prints what the file says of itself, as JSON.",
      "  covey inspect model model.gguf", 1, 1, inspect_model, " threads"},
+    {"ensemble", "FOLDER",
+     "Opens an ensemble's model and adapters and prints what they are, as JSON: each adapter's\n"
+     "number, by which requests name it, its scale, and whether it is on by default.",
+     "  covey inspect ensemble assistant-1.0.0", 1, 1, inspect_ensemble, " threads"},
 };
 
 static bool read_options(inspect *in, const inspect_verb *verb, int argc, char **argv,
@@ -426,8 +473,10 @@ static int run_verb(inspect *in, const inspect_verb *verb) {
     source.path = in->positional[0];
     source.vocabulary_only = !strcmp(in->verb, "tokens");
     covey_status status = covey_runtime_open(&options, &in->runtime, &error);
-    if (status == COVEY_OK) status = covey_model_open(in->runtime, &source, &in->model, &error);
-    if (status == COVEY_OK) covey_model_describe(in->model, &in->info);
+    bool opens_model = verb->run != inspect_ensemble;
+    if (status == COVEY_OK && opens_model)
+        status = covey_model_open(in->runtime, &source, &in->model, &error);
+    if (status == COVEY_OK && opens_model) covey_model_describe(in->model, &in->info);
     int result = status == COVEY_OK ? verb->run(in) : failed(&error);
     covey_model_close(in->model);
     covey_runtime_close(in->runtime);
@@ -447,9 +496,8 @@ int covey_cmd_inspect(int argc, char **argv) {
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(verbs[i].name, argv[1])) found = &verbs[i];
     if (!found)
-        return complain("expected tokens, logits, perplexity, embed, adapter or model", argv[1]);
+        return complain("expected tokens, logits, perplexity, embed, adapter, model or ensemble",
+                        argv[1]);
     if (!read_options(&in, found, argc - 1, argv + 1, &exit_status)) return exit_status;
-    if (in.adapters.count && found->run != inspect_logits && found->run != inspect_perplexity)
-        return complain("--adapter belongs to logits and perplexity", argv[1]);
     return run_verb(&in, found);
 }

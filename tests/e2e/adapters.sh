@@ -44,7 +44,7 @@ expect 1 'the file is an adapter (a LoRA), not a model' "$covey" run one.gguf x
 expect 1 'the file is a model, not an adapter' "$covey" run "$model" --adapter "$model" x
 cp one.gguf odd:name.gguf
 expect 0 '"name":"odd:name.gguf","scale":1' "$covey" run "$model" --raw --json -n 2 --adapter odd:name.gguf x
-expect 2 '--adapter belongs to logits and perplexity' "$covey" inspect model "$model" --adapter one.gguf
+expect 2 'unknown option "--adapter"' "$covey" inspect model "$model" --adapter one.gguf
 
 # Bound to its base, onto itself; then it is quiet, and another base refuses it.
 cp two.gguf bound.gguf
@@ -65,6 +65,7 @@ expect 0 'bits probes   3 of 3 equal' $build --version 1.0.0 --adapter one.gguf:
 expect 0 ', scale 0.7' "$covey" bundle show ens
 expect 0 ', scale 0.5, on request' "$covey" bundle show ens
 expect 0 '3 of 3 equal' "$covey" bundle check ens
+expect 0 '{"id":1,"file":"bound.gguf","scale":0.5,"on_request":true,"name":"","rank":2,"alpha":8,"matrices":2,' "$covey" inspect ensemble ens
 expect 0 '3 of 3 equal' $build --version 1.1.0 --adapter one.gguf:0.8 --out next
 expect 0 'scale 0.7 -> scale 0.8' "$covey" bundle diff ens next
 grep -q '^changed   adapter' out || fail "another scale is no change"
