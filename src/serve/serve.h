@@ -100,8 +100,9 @@ size_t covey__conversations_open_count(covey__conversations *pool);
 /* ---- silent_connections.c ---------------------------------------------------------------------
  */
 
-/* More than this many may be open while those that give way are being closed. */
-#define COVEY__CONNECTIONS_SPARE 32u
+/* So many more may be open while those that give way are being closed, which their threads do. As
+ * many wait to be accepted, so that one burst does not reach MHD's own limit: that one resets. */
+#define COVEY__CONNECTIONS_SPARE 512u
 
 typedef struct covey__connection {
     struct MHD_Connection *connection; /* NULL: not in use */

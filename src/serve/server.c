@@ -401,10 +401,10 @@ static covey_status start(covey_server *server, const covey_server_options *opti
         flags, options->port, NULL, NULL, on_request, server, MHD_OPTION_SOCK_ADDR,
         (struct sockaddr *)&where, MHD_OPTION_CONNECTION_LIMIT,
         connections + COVEY__CONNECTIONS_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, 60u,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536, MHD_OPTION_THREAD_STACK_SIZE,
-        COVEY__SERVE_STACK, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, covey__connections_notify, &server->connections,
-        MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536, MHD_OPTION_LISTEN_BACKLOG_SIZE,
+        COVEY__CONNECTIONS_SPARE, MHD_OPTION_THREAD_STACK_SIZE, COVEY__SERVE_STACK,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        covey__connections_notify, &server->connections, MHD_OPTION_END);
     if (!server->daemon)
         return covey__fail_errno(error, errno, "serve: cannot listen on %.64s port %u", address,
                                  (unsigned)options->port);
