@@ -93,10 +93,6 @@ COVEY__INLINE __m256 covey__erfc8(__m256 x) {
     return _mm256_blendv_ps(r, _mm256_sub_ps(_mm256_set1_ps(2.0f), r), below);
 }
 
-COVEY__INLINE void covey__prefetch(const uint8_t *p, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += 64) _mm_prefetch((const char *)p + at, _MM_HINT_T0);
-}
-
 /* The half-precision numbers at byte `at` of 8 rows, as floats. */
 COVEY__INLINE __m256 covey__scales8(const uint8_t *const p[8], size_t at) {
     __m128i h = _mm_cvtsi32_si128(covey__load_u16(p[0] + at));
@@ -130,25 +126,6 @@ COVEY__INLINE void covey__scales8x2(const uint8_t *const p[8], size_t at, __m256
     *second = _mm256_cvtph_ps(_mm_unpackhi_epi64(low, high));
 }
 
-/* Rows r, r + 1, ... of a matrix; rows from `end` on are its last one again, so that a tile is
- * always full and nothing beyond the matrix is read. */
-COVEY__INLINE void covey__rows(const covey__weights *w, int32_t r, int32_t end, size_t at,
-                               const uint8_t **p, int32_t count) {
-    for (int32_t i = 0; i < count; i++) {
-        int32_t row = r + i < end ? r + i : end - 1;
-        p[i] = (const uint8_t *)w->data + (size_t)row * w->row_bytes + at;
-    }
-}
-
-/* Where to prefetch while rows r to r + count - 1 are worked on: the rows after them, or the next
- * operation's; if there is none, here again, which costs next to nothing. */
-COVEY__INLINE const uint8_t *covey__ahead(const covey__weights *w, int32_t r, int32_t end,
-                                          int32_t count, const uint8_t *next) {
-    const uint8_t *data = w->data;
-    if (r + count < end) return data + (size_t)(r + count) * w->row_bytes;
-    return next ? next : data + (size_t)r * w->row_bytes;
-}
-
 COVEY__INLINE __m256i covey__sum_lanes4(__m256i a, __m256i b, __m256i c, __m256i d) {
     __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
     __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
@@ -162,39 +139,15 @@ COVEY__INLINE __m256i covey__sum_rows8(const __m256i z[8]) {
                             _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-/* Rows of 4 dwords, i and i + 4 in the halves of r[i]: dword c of all 8 rows goes to `out` +
- * c * stride bytes. */
-COVEY__INLINE void covey__transpose4(const __m256i r[4], uint8_t *out, size_t stride) {
+/* Rows of 4 dwords, i and i + 4 in the halves of r[i]: out[c] is dword c of all 8 rows, in order.
+ */
+COVEY__INLINE void covey__turn4(const __m256i r[4], __m256i out[4]) {
     __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
     __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_unpacklo_epi64(a, c));
-    _mm256_storeu_si256((__m256i *)(void *)(out + stride), _mm256_unpackhi_epi64(a, c));
-    _mm256_storeu_si256((__m256i *)(void *)(out + 2 * stride), _mm256_unpacklo_epi64(b, d));
-    _mm256_storeu_si256((__m256i *)(void *)(out + 3 * stride), _mm256_unpackhi_epi64(b, d));
-}
-
-/* Transposes 8 rows of 8 dwords: dword c of all rows goes to `out` + c * stride bytes. */
-COVEY__INLINE void covey__transpose8(const __m256i r[8], uint8_t *out, size_t stride) {
-    __m256i t[8], u[8];
-    COVEY__UNROLL
-    for (int i = 0; i < 4; i++) {
-        t[2 * i] = _mm256_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm256_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    COVEY__UNROLL
-    for (int i = 0; i < 2; i++) {
-        u[4 * i] = _mm256_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-        u[4 * i + 1] = _mm256_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-        u[4 * i + 2] = _mm256_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-        u[4 * i + 3] = _mm256_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-    COVEY__UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m256i *low = (__m256i *)(void *)(out + (size_t)j * stride);
-        __m256i *high = (__m256i *)(void *)(out + (size_t)(j + 4) * stride);
-        _mm256_storeu_si256(low, _mm256_permute2x128_si256(u[j], u[4 + j], 0x20));
-        _mm256_storeu_si256(high, _mm256_permute2x128_si256(u[j], u[4 + j], 0x31));
-    }
+    out[0] = _mm256_unpacklo_epi64(a, c);
+    out[1] = _mm256_unpackhi_epi64(a, c);
+    out[2] = _mm256_unpacklo_epi64(b, d);
+    out[3] = _mm256_unpackhi_epi64(b, d);
 }
 
 #endif

@@ -74,10 +74,6 @@ COVEY__INLINE __m512 covey__erfc16(__m512 x) {
     return _mm512_mask_sub_ps(r, below, _mm512_set1_ps(2.0f), r);
 }
 
-COVEY__INLINE void covey__prefetch(const uint8_t *p, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += 64) _mm_prefetch((const char *)p + at, _MM_HINT_T0);
-}
-
 /* The half-precision numbers at byte `at` of 8 or 16 rows. */
 COVEY__INLINE __m128i covey__halves8(const uint8_t *const p[8], size_t at) {
     __m128i h = _mm_cvtsi32_si128(covey__load_u16(p[0] + at));
@@ -92,25 +88,6 @@ COVEY__INLINE __m128i covey__halves8(const uint8_t *const p[8], size_t at) {
 COVEY__INLINE __m512 covey__scales16(const uint8_t *const p[16], size_t at) {
     __m256i h = _mm256_castsi128_si256(covey__halves8(p, at));
     return _mm512_cvtph_ps(_mm256_inserti128_si256(h, covey__halves8(p + 8, at), 1));
-}
-
-/* Rows r, r + 1, ... of a matrix; rows from `end` on are its last one again, so that a tile is
- * always full and nothing beyond the matrix is read. */
-COVEY__INLINE void covey__rows(const covey__weights *w, int32_t r, int32_t end, size_t at,
-                               const uint8_t **p, int32_t count) {
-    for (int32_t i = 0; i < count; i++) {
-        int32_t row = r + i < end ? r + i : end - 1;
-        p[i] = (const uint8_t *)w->data + (size_t)row * w->row_bytes + at;
-    }
-}
-
-/* Where to prefetch while rows r to r + count - 1 are worked on: the rows after them, or the next
- * operation's; if there is none, here again, which costs next to nothing. */
-COVEY__INLINE const uint8_t *covey__ahead(const covey__weights *w, int32_t r, int32_t end,
-                                          int32_t count, const uint8_t *next) {
-    const uint8_t *data = w->data;
-    if (r + count < end) return data + (size_t)(r + count) * w->row_bytes;
-    return next ? next : data + (size_t)r * w->row_bytes;
 }
 
 /* 16 bytes at `at` of four rows, a row a 128-bit lane. */

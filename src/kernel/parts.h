@@ -21,6 +21,12 @@
 /* Keeps the compiler from moving sums of an accumulator around, which makes it spill. */
 #define COVEY__KEEP(x) __asm__("" : "+x"(x))
 
+/* A count that the compiler does not know: it leaves such a loop as it is. */
+COVEY__INLINE size_t covey__opaque(size_t n) {
+    __asm__("" : "+r"(n));
+    return n;
+}
+
 /* Tokens that the packed layout interleaves, and the most that stay plain rows. */
 #define COVEY__GROUP          6
 #define COVEY__PLAIN_MAX      2
@@ -115,6 +121,29 @@ COVEY__INLINE size_t covey__score_stride(int32_t pages) {
 /* Queries whose scores over `keys` keys stay in the second cache. */
 COVEY__INLINE int32_t covey__score_rows(int32_t keys) {
     return keys <= 4096 ? COVEY__SCORE_ROWS : keys <= 8192 ? 16 : COVEY__SCORE_ROWS_MIN;
+}
+
+COVEY__INLINE void covey__prefetch(const uint8_t *p, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at);
+}
+
+/* Rows r, r + 1, ... of a matrix; rows from `end` on are its last one again, so that a tile is
+ * always full and nothing beyond the matrix is read. */
+COVEY__INLINE void covey__rows(const covey__weights *w, int32_t r, int32_t end, size_t at,
+                               const uint8_t **p, int32_t count) {
+    for (int32_t i = 0; i < count; i++) {
+        int32_t row = r + i < end ? r + i : end - 1;
+        p[i] = (const uint8_t *)w->data + (size_t)row * w->row_bytes + at;
+    }
+}
+
+/* Where to prefetch while rows r to r + count - 1 are worked on: the rows after them, or the next
+ * operation's; if there is none, here again, which costs next to nothing. */
+COVEY__INLINE const uint8_t *covey__ahead(const covey__weights *w, int32_t r, int32_t end,
+                                          int32_t count, const uint8_t *next) {
+    const uint8_t *data = w->data;
+    if (r + count < end) return data + (size_t)(r + count) * w->row_bytes;
+    return next ? next : data + (size_t)r * w->row_bytes;
 }
 
 /* One token's activations as plain rows. */

@@ -71,68 +71,87 @@ COVEY__INLINE void covey__levels_iq4_nl(const uint8_t *w0, const uint8_t *w1, __
 }
 
 /* ---- Blocks of 256: a half of 128 levels, in four registers of 32 ------------------------------
+ * covey__split_* take bytes of the file apart: u[j] are the levels of column j * 32 + i of the half
+ * where v[0] and v[1] are byte i of its two runs of 32 low bits, and v[2] of the higher bits. That
+ * is so whether a register holds 32 bytes of one row or, turned, 4 bytes of 8 rows.
  */
 
-COVEY__INLINE void covey__half_q2_k(const uint8_t *w, int half, __m256i u[4]) {
+COVEY__INLINE __m256i covey__low4(__m256i v) {
+    return _mm256_and_si256(v, _mm256_set1_epi8(15));
+}
+
+/* Where they lie: half c's low bits at low + low_step * c, the higher ones at high + high_step * c.
+ */
+typedef struct covey__raw {
+    size_t low, low_step;
+    bool second, high_bits;
+    size_t high, high_step;
+} covey__raw;
+typedef void (*covey__split_fn)(const __m256i v[3], int half, __m256i u[4]);
+
+COVEY__INLINE void covey__split_q2_k(const __m256i v[3], int half, __m256i u[4]) {
     const __m256i two = _mm256_set1_epi8(3);
-    __m256i v = covey__load256(w + 16 + 32 * half);
-    u[0] = _mm256_and_si256(v, two);
-    u[1] = _mm256_and_si256(_mm256_srli_epi16(v, 2), two);
-    u[2] = _mm256_and_si256(_mm256_srli_epi16(v, 4), two);
-    u[3] = _mm256_and_si256(_mm256_srli_epi16(v, 6), two);
+    (void)half;
+    u[0] = _mm256_and_si256(v[0], two);
+    u[1] = _mm256_and_si256(_mm256_srli_epi16(v[0], 2), two);
+    u[2] = _mm256_and_si256(_mm256_srli_epi16(v[0], 4), two);
+    u[3] = _mm256_and_si256(_mm256_srli_epi16(v[0], 6), two);
 }
 
-COVEY__INLINE void covey__half_q3_k(const uint8_t *w, int half, __m256i u[4]) {
-    const __m256i two = _mm256_set1_epi8(3), third = _mm256_set1_epi8(4);
-    __m256i v = covey__load256(w + 32 + 32 * half);
-    __m256i h = _mm256_srl_epi16(covey__load256(w), _mm_cvtsi32_si128(4 * half));
-    u[0] = _mm256_and_si256(_mm256_slli_epi16(h, 2), third);
-    u[1] = _mm256_and_si256(_mm256_slli_epi16(h, 1), third);
-    u[2] = _mm256_and_si256(h, third);
-    u[3] = _mm256_and_si256(_mm256_srli_epi16(h, 1), third);
-    u[0] = _mm256_or_si256(u[0], _mm256_and_si256(v, two));
-    u[1] = _mm256_or_si256(u[1], _mm256_and_si256(_mm256_srli_epi16(v, 2), two));
-    u[2] = _mm256_or_si256(u[2], _mm256_and_si256(_mm256_srli_epi16(v, 4), two));
-    u[3] = _mm256_or_si256(u[3], _mm256_and_si256(_mm256_srli_epi16(v, 6), two));
+COVEY__INLINE void covey__split_q3_k(const __m256i v[3], int half, __m256i u[4]) {
+    const __m256i third = _mm256_set1_epi8(4);
+    __m256i h = _mm256_srl_epi16(v[2], _mm_cvtsi32_si128(4 * half));
+    covey__split_q2_k(v, half, u);
+    u[0] = _mm256_or_si256(u[0], _mm256_and_si256(_mm256_slli_epi16(h, 2), third));
+    u[1] = _mm256_or_si256(u[1], _mm256_and_si256(_mm256_slli_epi16(h, 1), third));
+    u[2] = _mm256_or_si256(u[2], _mm256_and_si256(h, third));
+    u[3] = _mm256_or_si256(u[3], _mm256_and_si256(_mm256_srli_epi16(h, 1), third));
 }
 
-/* 64 bytes: two runs of 32 low nibbles and 32 high ones. */
-COVEY__INLINE void covey__half_nibbles(const uint8_t *q, __m256i u[4]) {
-    const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i v0 = covey__load256(q), v1 = covey__load256(q + 32);
-    u[0] = _mm256_and_si256(v0, nibble);
-    u[1] = _mm256_and_si256(_mm256_srli_epi16(v0, 4), nibble);
-    u[2] = _mm256_and_si256(v1, nibble);
-    u[3] = _mm256_and_si256(_mm256_srli_epi16(v1, 4), nibble);
+COVEY__INLINE void covey__split_q4_k(const __m256i v[3], int half, __m256i u[4]) {
+    (void)half;
+    u[0] = covey__low4(v[0]);
+    u[1] = covey__low4(_mm256_srli_epi16(v[0], 4));
+    u[2] = covey__low4(v[1]);
+    u[3] = covey__low4(_mm256_srli_epi16(v[1], 4));
 }
 
-COVEY__INLINE void covey__half_q4_k(const uint8_t *w, int half, __m256i u[4]) {
-    covey__half_nibbles(w + 16 + 64 * half, u);
-}
-
-COVEY__INLINE void covey__half_q5_k(const uint8_t *w, int half, __m256i u[4]) {
+COVEY__INLINE void covey__split_q5_k(const __m256i v[3], int half, __m256i u[4]) {
     const __m256i fifth = _mm256_set1_epi8(16);
-    __m256i h = _mm256_srl_epi16(covey__load256(w + 16), _mm_cvtsi32_si128(4 * half));
-    covey__half_nibbles(w + 48 + 64 * half, u);
+    __m256i h = _mm256_srl_epi16(v[2], _mm_cvtsi32_si128(4 * half));
+    covey__split_q4_k(v, half, u);
     u[0] = _mm256_or_si256(u[0], _mm256_and_si256(_mm256_slli_epi16(h, 4), fifth));
     u[1] = _mm256_or_si256(u[1], _mm256_and_si256(_mm256_slli_epi16(h, 3), fifth));
     u[2] = _mm256_or_si256(u[2], _mm256_and_si256(_mm256_slli_epi16(h, 2), fifth));
     u[3] = _mm256_or_si256(u[3], _mm256_and_si256(_mm256_slli_epi16(h, 1), fifth));
 }
 
-COVEY__INLINE void covey__half_q6_k(const uint8_t *w, int half, __m256i u[4]) {
-    const __m256i nibble = _mm256_set1_epi8(15), bits = _mm256_set1_epi8(0x30);
-    __m256i l0 = covey__load256(w + 64 * half), l1 = covey__load256(w + 64 * half + 32);
-    __m256i h = covey__load256(w + 128 + 32 * half);
-    u[0] = _mm256_or_si256(_mm256_and_si256(l0, nibble),
-                           _mm256_and_si256(_mm256_slli_epi16(h, 4), bits));
-    u[1] = _mm256_or_si256(_mm256_and_si256(l1, nibble),
-                           _mm256_and_si256(_mm256_slli_epi16(h, 2), bits));
-    u[2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(l0, 4), nibble),
-                           _mm256_and_si256(h, bits));
-    u[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(l1, 4), nibble),
-                           _mm256_and_si256(_mm256_srli_epi16(h, 2), bits));
+COVEY__INLINE void covey__split_q6_k(const __m256i v[3], int half, __m256i u[4]) {
+    const __m256i bits = _mm256_set1_epi8(0x30);
+    (void)half;
+    u[0] = _mm256_or_si256(covey__low4(v[0]), _mm256_and_si256(_mm256_slli_epi16(v[2], 4), bits));
+    u[1] = _mm256_or_si256(covey__low4(v[1]), _mm256_and_si256(_mm256_slli_epi16(v[2], 2), bits));
+    u[2] = _mm256_or_si256(covey__low4(_mm256_srli_epi16(v[0], 4)), _mm256_and_si256(v[2], bits));
+    u[3] = _mm256_or_si256(covey__low4(_mm256_srli_epi16(v[1], 4)),
+                           _mm256_and_si256(_mm256_srli_epi16(v[2], 2), bits));
 }
+
+/* A half of one row. */
+#define COVEY__HALF(type, ...)                                                                     \
+    static const covey__raw covey__raw_##type = {__VA_ARGS__};                                     \
+    COVEY__INLINE void covey__half_##type(const uint8_t *w, int half, __m256i u[4]) {              \
+        const covey__raw raw = covey__raw_##type;                                                  \
+        size_t c = (size_t)half;                                                                   \
+        __m256i v[3] = {covey__load256(w + raw.low + raw.low_step * c)};                           \
+        if (raw.second) v[1] = covey__load256(w + raw.low + raw.low_step * c + 32);                \
+        if (raw.high_bits) v[2] = covey__load256(w + raw.high + raw.high_step * c);                \
+        covey__split_##type(v, half, u);                                                           \
+    }
+COVEY__HALF(q2_k, 16, 32, false, false, 0, 0)
+COVEY__HALF(q3_k, 32, 32, false, true, 0, 0)
+COVEY__HALF(q4_k, 16, 64, true, false, 0, 0)
+COVEY__HALF(q5_k, 48, 64, true, true, 16, 0)
+COVEY__HALF(q6_k, 0, 64, true, true, 128, 32)
 
 COVEY__INLINE void covey__half_iq4_xs(const uint8_t *w, int half, __m256i u[4]) {
     COVEY__UNROLL
@@ -217,40 +236,6 @@ COVEY__INLINE __m256i covey__spread(__m256i scales, const int j, const int sub) 
     if (sub == 32)
         return _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(0x0100 + 0x202 * j)));
     return _mm256_shuffle_epi8(scales, _mm256_add_epi8(low, _mm256_set1_epi8((char)(4 * j))));
-}
-
-/* Levels less `base`, times their sub-blocks' scales, plus `more`, where that fits unsigned bytes.
- */
-COVEY__INLINE void covey__scale_levels(__m256i u[4], __m256i scales, int half, int base, int more) {
-    const __m256i low = _mm256_set1_epi16(0xff);
-    __m128i eight = half ? _mm256_extracti128_si256(scales, 1) : _mm256_castsi256_si128(scales);
-    __m256i both = _mm256_broadcastsi128_si256(eight);
-    COVEY__UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m256i scale = covey__spread(both, j, 16);
-        __m256i v = _mm256_sub_epi8(u[j], _mm256_set1_epi8((char)base));
-        __m256i even = _mm256_and_si256(_mm256_mullo_epi16(v, scale), low);
-        __m256i odd = _mm256_mullo_epi16(_mm256_srli_epi16(v, 8), scale);
-        v = _mm256_or_si256(even, _mm256_slli_epi16(odd, 8));
-        u[j] = _mm256_add_epi8(v, _mm256_set1_epi8((char)more));
-    }
-}
-
-/* Q2_K as unsigned levels of 0 to 45 without scales, and Q3_K as -124 to 128, plus 127. */
-COVEY__INLINE void covey__half_q2_k_whole(const uint8_t *w, int half, __m256i u[4]) {
-    covey__half_q2_k(w, half, u);
-    covey__scale_levels(u, covey__scales_q2_k(w).scale, half, 0, 0);
-}
-COVEY__INLINE void covey__half_q3_k_whole(const uint8_t *w, int half, __m256i u[4]) {
-    covey__half_q3_k(w, half, u);
-    covey__scale_levels(u, covey__scales_q3_k(w).scale, half, 4, 127);
-}
-COVEY__INLINE covey__scales covey__scales_q2_k_whole(const uint8_t *w) {
-    return covey__scales_q2_k(w);
-}
-COVEY__INLINE covey__scales covey__scales_q3_k_whole(const uint8_t *w) {
-    (void)w;
-    return (covey__scales){_mm256_setzero_si256(), _mm256_set1_epi16(127)};
 }
 
 typedef void (*covey__levels_fn)(const uint8_t *w0, const uint8_t *w1, __m256i u[2]);

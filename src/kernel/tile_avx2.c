@@ -75,8 +75,9 @@ static void all_tokens(const covey__tile_ops *ops, const covey__product *p, cove
     size_t k = (size_t)a->columns, k0 = (size_t)cut->k0, block = ops->sub ? 256 : 32;
     int32_t count = 0;
     for (int32_t t = 0; t < a->tokens; t += count) {
-        int32_t left = a->tokens - t;
         size_t from = (size_t)(t / COVEY__GROUP) * k + k0, place = (size_t)(t % COVEY__GROUP);
+        int32_t left = COVEY__GROUP - (int32_t)place; /* of this group */
+        if (left > a->tokens - t) left = a->tokens - t;
         s.q = a->q + from * COVEY__GROUP + place * 4;
         s.d = a->d + from / block * COVEY__GROUP + place;
         if (ops->sub == 0)
@@ -85,10 +86,17 @@ static void all_tokens(const covey__tile_ops *ops, const covey__product *p, cove
             s.sums = (ops->sub == 16 ? a->sums16 : a->sums32) + (size_t)t * s.sums_stride +
                      k0 / (size_t)ops->sub;
         s.out = p->out + (size_t)t * p->out_stride + cut->r;
-        bool six = left >= COVEY__GROUP && ops->six;
-        count = six ? COVEY__GROUP : left < 3 ? left : 3;
+        covey__tile_fn run = ops->three;
+        count = left < 3 ? left : 3;
+        if (left == COVEY__GROUP && ops->six) {
+            run = ops->six;
+            count = COVEY__GROUP;
+        } else if (left != 3 && left < 5 && ops->two) { /* four are twice two */
+            run = ops->two;
+            count = left < 2 ? left : 2;
+        }
         s.tokens = count;
-        (six ? ops->six : ops->three)(tile, &s);
+        run(tile, &s);
     }
 }
 

@@ -54,9 +54,10 @@ typedef void (*covey__tile_fn)(const covey__tile *tile, const covey__stretch *s)
 typedef void (*covey__tile_steps_fn)(const covey__tile *tile, const covey__stretch *s, int32_t b,
                                      const __m256i x[][2], __m256 f[][2]);
 
-/* The product of one shape of blocks, for up to 3 tokens and for 6 (NULL: twice 3). */
+/* The product of one shape of blocks, for up to 3 tokens, up to 2 (NULL: by 3) and for 6 (NULL:
+ * twice 3). */
 typedef struct covey__tile_ops {
-    covey__tile_fn three, six;
+    covey__tile_fn three, two, six;
     covey__tile_steps_fn steps; /* blocks of 256 */
     int32_t sub;    /* columns a sub-block, of blocks of 256; 0: blocks of 32 with one scale */
     int32_t excess; /* the bytes are 2^excess more than the weights; or 0 where none is to go */

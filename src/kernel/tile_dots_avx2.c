@@ -85,31 +85,37 @@ COVEY__INLINE void dots_scaled(const uint8_t *w, const int8_t *q, const int16_t 
     }
 }
 
-/* With blocks of 32 six tokens together are a little faster, with 256 they are not. */
+/* With blocks of 32 six tokens together are a little faster, with 256 they are not. Two are for the
+ * types that most models come in: drafts and a few sessions (docs/kernel.md). */
+PRODUCT_32(byte_32_2, 2, FIT_WIDE, NONE, false)
 PRODUCT_32(byte_32_3, 3, FIT_WIDE, NONE, false)
 PRODUCT_32(byte_32_6, 6, FIT_WIDE, NONE, false)
+PRODUCT_32(nibble_32_2, 2, 8, 3, false)
 PRODUCT_32(nibble_32_3, 3, 8, 3, false)
 PRODUCT_32(nibble_32_6, 6, 8, 3, false)
 PRODUCT_32(five_32_3, 3, 4, 4, false)
 PRODUCT_32(nibble_32_min_3, 3, 8, NONE, true)
 PRODUCT_32(five_32_min_3, 3, 4, NONE, true)
 PRODUCT_256(byte_256_3, 3, FIT_WIDE, 32)
+PRODUCT_256(nibble_256_2, 2, 8, 32)
 PRODUCT_256(nibble_256_3, 3, 8, 32)
 PRODUCT_256(five_256_3, 3, 4, 32)
 PRODUCT_256(three_256_3, 3, 4, 16)
+PRODUCT_256(six_256_2, 2, 2, 16)
 PRODUCT_256(six_256_3, 3, 2, 16)
 
-static const covey__tile_ops byte_32 = {byte_32_3, byte_32_6, NULL, 0, 0};
-static const covey__tile_ops nibble_32 = {nibble_32_3, nibble_32_6, NULL, 0, 3};
-static const covey__tile_ops five_32 = {five_32_3, NULL, NULL, 0, 4};
-static const covey__tile_ops nibble_32_min = {nibble_32_min_3, NULL, NULL, 0, 0};
-static const covey__tile_ops five_32_min = {five_32_min_3, NULL, NULL, 0, 0};
-static const covey__tile_ops byte_256 = {byte_256_3, NULL, covey__steps_0_avx2, 32, 0};
-static const covey__tile_ops nibble_256 = {nibble_256_3, NULL, covey__steps_8_min_avx2, 32, 0};
-static const covey__tile_ops five_256 = {five_256_3, NULL, covey__steps_8_min_avx2, 32, 0};
-static const covey__tile_ops two_256 = {three_256_3, NULL, covey__steps_16_min_avx2, 16, 0};
-static const covey__tile_ops three_256 = {three_256_3, NULL, covey__steps_16_avx2, 16, 2};
-static const covey__tile_ops six_256 = {six_256_3, NULL, covey__steps_16_avx2, 16, 5};
+static const covey__tile_ops byte_32 = {byte_32_3, byte_32_2, byte_32_6, NULL, 0, 0};
+static const covey__tile_ops nibble_32 = {nibble_32_3, nibble_32_2, nibble_32_6, NULL, 0, 3};
+static const covey__tile_ops five_32 = {five_32_3, NULL, NULL, NULL, 0, 4};
+static const covey__tile_ops nibble_32_min = {nibble_32_min_3, NULL, NULL, NULL, 0, 0};
+static const covey__tile_ops five_32_min = {five_32_min_3, NULL, NULL, NULL, 0, 0};
+static const covey__tile_ops byte_256 = {byte_256_3, NULL, NULL, covey__steps_0_avx2, 32, 0};
+static const covey__tile_ops nibble_256 = {
+    nibble_256_3, nibble_256_2, NULL, covey__steps_8_min_avx2, 32, 0};
+static const covey__tile_ops five_256 = {five_256_3, NULL, NULL, covey__steps_8_min_avx2, 32, 0};
+static const covey__tile_ops two_256 = {three_256_3, NULL, NULL, covey__steps_16_min_avx2, 16, 0};
+static const covey__tile_ops three_256 = {three_256_3, NULL, NULL, covey__steps_16_avx2, 16, 2};
+static const covey__tile_ops six_256 = {six_256_3, six_256_2, NULL, covey__steps_16_avx2, 16, 5};
 
 MATMUL(q8_0, avx2, byte_32)
 MATMUL(iq4_nl, avx2, byte_32)

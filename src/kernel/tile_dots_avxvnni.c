@@ -34,28 +34,35 @@ COVEY__INLINE void dots_scaled(const uint8_t *w, const int8_t *q, const int16_t 
     }
 }
 
+PRODUCT_32(any_32_2, 2, FIT_WIDE, ANY, false)
 PRODUCT_32(any_32_3, 3, FIT_WIDE, ANY, false)
 PRODUCT_32(any_32_6, 6, FIT_WIDE, ANY, false)
 PRODUCT_32(min_32_3, 3, FIT_WIDE, NONE, true)
 PRODUCT_32(min_32_6, 6, FIT_WIDE, NONE, true)
+PRODUCT_256(eight_256_2, 2, FIT_WIDE, 32)
 PRODUCT_256(eight_256_3, 3, FIT_WIDE, 32)
 PRODUCT_256(eight_256_6, 6, FIT_WIDE, 32)
+PRODUCT_256(sixteen_256_2, 2, FIT_WIDE, 16)
 PRODUCT_256(sixteen_256_3, 3, FIT_WIDE, 16)
 PRODUCT_256(sixteen_256_6, 6, FIT_WIDE, 16)
 PRODUCT_256(whole_256_3, 3, FIT_WHOLE, 16)
 PRODUCT_256(whole_256_6, 6, FIT_WHOLE, 16)
 
-static const covey__tile_ops byte_32 = {any_32_3, any_32_6, NULL, 0, 7};
-static const covey__tile_ops nibble_32 = {any_32_3, any_32_6, NULL, 0, 3};
-static const covey__tile_ops five_32 = {any_32_3, any_32_6, NULL, 0, 4};
-static const covey__tile_ops min_32 = {min_32_3, min_32_6, NULL, 0, 0};
-static const covey__tile_ops byte_256 = {eight_256_3, eight_256_6, covey__steps_8_avx2, 32, 7};
-static const covey__tile_ops min_256 = {eight_256_3, eight_256_6, covey__steps_8_min_avx2, 32, 0};
-static const covey__tile_ops six_256 = {sixteen_256_3, sixteen_256_6, covey__steps_16_avx2, 16, 5};
+static const covey__tile_ops byte_32 = {any_32_3, any_32_2, any_32_6, NULL, 0, 7};
+static const covey__tile_ops nibble_32 = {any_32_3, any_32_2, any_32_6, NULL, 0, 3};
+static const covey__tile_ops five_32 = {any_32_3, any_32_2, any_32_6, NULL, 0, 4};
+static const covey__tile_ops min_32 = {min_32_3, NULL, min_32_6, NULL, 0, 0};
+static const covey__tile_ops byte_256 = {eight_256_3,         eight_256_2, eight_256_6,
+                                         covey__steps_8_avx2, 32,          7};
+static const covey__tile_ops min_256 = {
+    eight_256_3, eight_256_2, eight_256_6, covey__steps_8_min_avx2, 32, 0};
+static const covey__tile_ops six_256 = {
+    sixteen_256_3, sixteen_256_2, sixteen_256_6, covey__steps_16_avx2, 16, 5};
 /* What is too much is in the tile's pairs: 127 times, which no shift is. */
-static const covey__tile_ops whole_256 = {whole_256_3, whole_256_6, covey__steps_16_avx2, 16, 0};
-static const covey__tile_ops whole_256_min = {whole_256_3, whole_256_6, covey__steps_16_min_avx2,
-                                              16, 0};
+static const covey__tile_ops whole_256 = {whole_256_3,          NULL, whole_256_6,
+                                          covey__steps_16_avx2, 16,   0};
+static const covey__tile_ops whole_256_min = {
+    whole_256_3, NULL, whole_256_6, covey__steps_16_min_avx2, 16, 0};
 
 MATMUL(q8_0, avxvnni, byte_32)
 MATMUL(iq4_nl, avxvnni, byte_32)

@@ -2,6 +2,13 @@
 #include "kernel/quants_avx2.h"
 #include "kernel/tile_avx2.h"
 
+COVEY__INLINE void put(const __m256i rows[4], uint8_t *to) {
+    __m256i z[4];
+    covey__turn4(rows, z);
+    COVEY__UNROLL
+    for (int i = 0; i < 4; i++) _mm256_storeu_si256((__m256i *)(void *)(to + 64 * i), z[i]);
+}
+
 /* `flip` is 0x80 for signed levels, which become unsigned so. */
 COVEY__INLINE void unpack(const covey__cut *cut, covey__tile *tile, const size_t bytes,
                           covey__levels_fn levels, const int flip, const bool minimum) {
@@ -22,8 +29,8 @@ COVEY__INLINE void unpack(const covey__cut *cut, covey__tile *tile, const size_t
                 low[i] = flip ? _mm256_xor_si256(u[0], sign) : u[0];
                 high[i] = flip ? _mm256_xor_si256(u[1], sign) : u[1];
             }
-            covey__transpose4(low, to, 64);
-            covey__transpose4(high, to + 256, 64);
+            put(low, to);
+            put(high, to + 256);
             __m256 d, m = _mm256_setzero_ps();
             if (minimum)
                 covey__scales8x2(p, at, &d, &m);

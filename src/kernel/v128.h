@@ -172,29 +172,7 @@ COVEY__INLINE covey__f4 covey__scales4(const uint8_t *const p[4], size_t at) {
     return covey__half4(h);
 }
 
-/* ---- Rows of a matrix --------------------------------------------------------------------- */
-
-COVEY__INLINE void covey__prefetch(const uint8_t *p, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at);
-}
-
-/* Rows r, r + 1, ... of a matrix; rows from `end` on are its last one again, so that nothing beyond
- * the matrix is read. */
-COVEY__INLINE void covey__rows(const covey__weights *w, int32_t r, int32_t end, size_t at,
-                               const uint8_t **p, int32_t count) {
-    for (int32_t i = 0; i < count; i++) {
-        int32_t row = r + i < end ? r + i : end - 1;
-        p[i] = (const uint8_t *)w->data + (size_t)row * w->row_bytes + at;
-    }
-}
-
-/* Where to prefetch while rows r to r + count - 1 are worked on. */
-COVEY__INLINE const uint8_t *covey__ahead(const covey__weights *w, int32_t r, int32_t end,
-                                          int32_t count, const uint8_t *next) {
-    const uint8_t *data = w->data;
-    if (r + count < end) return data + (size_t)(r + count) * w->row_bytes;
-    return next ? next : data + (size_t)r * w->row_bytes;
-}
+/* ---- Sums and transposes ------------------------------------------------------------------- */
 
 /* The sums of the lanes of z[0] to z[3], in order. */
 COVEY__INLINE covey__i4 covey__sum_lanes4(const covey__i4 z[4]) {
