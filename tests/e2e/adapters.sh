@@ -10,7 +10,9 @@ model=$COVEY_SHARED/data/models/stories260K.gguf
 command -v curl >/dev/null || { echo "skipped: no curl"; exit 77; }
 work=$(mktemp -d)
 server=
-stop() { [ -z "$server" ] || { kill -9 "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }; rm -rf "$work"; }
+plane=
+end() { [ -z "$1" ] || { kill -9 "$1" 2>/dev/null || true; wait "$1" 2>/dev/null || true; }; }
+stop() { end "$server"; end "$plane"; rm -rf "$work"; }
 trap stop EXIT
 trap 'exit 1' INT TERM
 cd "$work"
@@ -130,4 +132,27 @@ grep -q '"param":"lora\[0\].id"' x.body || fail "an unknown adapter: $(cat x.bod
 kill "$server"
 wait "$server" || fail "its end"
 server=
+
+# A device that is updated to such an ensemble proves it and answers with it.
+fleet=$COVEY_BUILD_DIR/covey-fleet
+[ -x "$fleet" ] || { echo "adapters: all as it should be, without $fleet"; exit 0; }
+"$fleet" keys init keys >/dev/null
+"$fleet" serve --data plane --release-key keys/release.pub --port-file plane.port --poll 1 >log 2>&1 &
+plane=$!
+tries=0
+while [ ! -s plane.port ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 600 ] || fail "no control plane"
+    sleep 0.05
+done
+COVEY_FLEET_URL=http://127.0.0.1:$(cat plane.port)
+COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
+export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
+"$fleet" publish ens --key keys/release.key >out 2>&1 || fail "publish"
+"$fleet" rollout create stories@1.0.0 >out 2>&1 || fail "rollout"
+"$fleet" token create >token || fail "token"
+"$covey" enroll "$COVEY_FLEET_URL" --token-file token --state device >out 2>&1 || fail "enroll"
+expect 0 'moved to a new ensemble' "$covey" update -t 1 --state device
+found=$(answer --state device)
+case $found in "${with%%,\"ensemble\"*}",\"ensemble\":\"stories@1.0.0\",\"adapters\":\[{\"id\":0,*) ;; *) fail "the device: $found" ;; esac
 echo "adapters: all as it should be"

@@ -238,6 +238,22 @@ static void save_slot(player *p, slot *s) {
     check_slot(p, s, "restore");
 }
 
+/* Other adapters for the session, which is empty then, or the same, which change nothing. */
+static void adapt_slot(player *p, slot *s) {
+    covey_error error = {.message = ""};
+    size_t count = p->has_adapters ? draw(p, ADAPTERS + 1) : 0;
+    bool same = count == s->options.adapter_count;
+    must(covey_session_set_adapters(s->session, p->uses, count, &error), &error);
+    s->options.adapter_count = count;
+    if (!same) {
+        s->count = 0;
+        covey_session_close(s->solo);
+        open_solo(p, s);
+    }
+    check_slot(p, s, "other adapters");
+    append_slot(p, s);
+}
+
 static void play_slot(player *p, slot *s) {
     slot *other = &p->slots[draw(p, (uint32_t)p->slot_count)];
     if (!s->session) {
@@ -260,6 +276,8 @@ static void play_slot(player *p, slot *s) {
         close_slot(s);
     else if (choice < 94)
         covey_runtime_trim(p->model->runtime);
+    else if (choice < 97)
+        adapt_slot(p, s);
     else
         save_slot(p, s);
 }
