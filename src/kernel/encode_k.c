@@ -171,35 +171,35 @@ static void encode_symmetric(draft *b, const shape *s) {
     if (!(total_symmetric(b, s) <= before)) *b = first;
 }
 
-/* ---- Packing ---- */
+/* ---- Packing: bits are added to zeroed bytes ---- */
 
-static void levels_out(const draft *b, int offset, uint8_t q[256]) {
-    for (int i = 0; i < 256; i++) q[i] = (uint8_t)((int)b->levels[i] + offset);
-}
+typedef union any_block {
+    covey__block_q2_k q2;
+    covey__block_q3_k q3;
+    covey__block_q4_k q4;
+    covey__block_q5_k q5;
+    covey__block_q6_k q6;
+} any_block;
 
 /* Two bits of each of 256 levels: of each half, 32 bytes hold four runs of 32. */
 static void pack_pairs(const uint8_t q[256], uint8_t out[64]) {
-    memset(out, 0, 64);
     for (int i = 0; i < 256; i++)
         out[i / 128 * 32 + i % 32] |= (uint8_t)((q[i] & 3) << (2 * (i / 32 % 4)));
 }
 
 /* Four bits of each: 32 bytes hold two runs of 32. */
 static void pack_nibbles(const uint8_t q[256], uint8_t out[128]) {
-    memset(out, 0, 128);
     for (int i = 0; i < 256; i++)
         out[i / 64 * 32 + i % 32] |= (uint8_t)((q[i] & 15) << (4 * (i / 32 % 2)));
 }
 
 /* One bit of each: bit i / 32 of byte i % 32. */
 static void pack_bit(const uint8_t q[256], int bit, uint8_t out[32]) {
-    memset(out, 0, 32);
     for (int i = 0; i < 256; i++) out[i % 32] |= (uint8_t)(((q[i] >> bit) & 1) << (i / 32));
 }
 
 /* Eight scales and eight mins of six bits in twelve bytes. */
 static void pack_sixes(const draft *b, uint8_t out[12]) {
-    memset(out, 0, 12);
     for (int j = 0; j < 8; j++) {
         int scale = b->scale[j], min = b->min[j];
         if (j < 4) {
@@ -213,71 +213,52 @@ static void pack_sixes(const draft *b, uint8_t out[12]) {
     }
 }
 
-static void put_q2_k(const draft *b, void *out) {
-    covey__block_q2_k block;
-    uint8_t q[256];
-    levels_out(b, 0, q);
-    pack_pairs(q, block.q);
-    for (int j = 0; j < 16; j++) block.scales[j] = (uint8_t)(b->scale[j] | b->min[j] << 4);
-    block.d = b->d_bits;
-    block.dmin = b->dmin_bits;
-    memcpy(out, &block, sizeof block);
+/* Each takes the levels, counted from the lowest one, and a zeroed block. */
+
+static void put_q2_k(const draft *b, const uint8_t q[256], any_block *out) {
+    pack_pairs(q, out->q2.q);
+    for (int j = 0; j < 16; j++) out->q2.scales[j] = (uint8_t)(b->scale[j] | b->min[j] << 4);
+    out->q2.d = b->d_bits;
+    out->q2.dmin = b->dmin_bits;
 }
 
-static void put_q3_k(const draft *b, void *out) {
-    covey__block_q3_k block;
-    uint8_t q[256];
-    levels_out(b, 4, q);
-    pack_pairs(q, block.low);
-    pack_bit(q, 2, block.high);
-    memset(block.scales, 0, sizeof block.scales);
+static void put_q3_k(const draft *b, const uint8_t q[256], any_block *out) {
+    pack_pairs(q, out->q3.low);
+    pack_bit(q, 2, out->q3.high);
     for (int j = 0; j < 16; j++) {
         int scale = b->scale[j] + 32;
-        block.scales[j % 8] |= (uint8_t)(j < 8 ? scale & 15 : (scale & 15) << 4);
-        block.scales[8 + j % 4] |= (uint8_t)((scale >> 4) << (2 * (j / 4)));
+        out->q3.scales[j % 8] |= (uint8_t)(j < 8 ? scale & 15 : (scale & 15) << 4);
+        out->q3.scales[8 + j % 4] |= (uint8_t)((scale >> 4) << (2 * (j / 4)));
     }
-    block.d = b->d_bits;
-    memcpy(out, &block, sizeof block);
+    out->q3.d = b->d_bits;
 }
 
-static void put_q4_k(const draft *b, void *out) {
-    covey__block_q4_k block;
-    uint8_t q[256];
-    levels_out(b, 0, q);
-    pack_nibbles(q, block.q);
-    pack_sixes(b, block.scales);
-    block.d = b->d_bits;
-    block.dmin = b->dmin_bits;
-    memcpy(out, &block, sizeof block);
+static void put_q4_k(const draft *b, const uint8_t q[256], any_block *out) {
+    pack_nibbles(q, out->q4.q);
+    pack_sixes(b, out->q4.scales);
+    out->q4.d = b->d_bits;
+    out->q4.dmin = b->dmin_bits;
 }
 
-static void put_q5_k(const draft *b, void *out) {
-    covey__block_q5_k block;
-    uint8_t q[256];
-    levels_out(b, 0, q);
-    pack_nibbles(q, block.q);
-    pack_bit(q, 4, block.high);
-    pack_sixes(b, block.scales);
-    block.d = b->d_bits;
-    block.dmin = b->dmin_bits;
-    memcpy(out, &block, sizeof block);
+static void put_q5_k(const draft *b, const uint8_t q[256], any_block *out) {
+    pack_nibbles(q, out->q5.q);
+    pack_bit(q, 4, out->q5.high);
+    pack_sixes(b, out->q5.scales);
+    out->q5.d = b->d_bits;
+    out->q5.dmin = b->dmin_bits;
 }
 
-static void put_q6_k(const draft *b, void *out) {
-    covey__block_q6_k block;
-    uint8_t q[256];
-    levels_out(b, 32, q);
-    covey__pack_q6_k(q, &block);
-    for (int j = 0; j < 16; j++) block.scales[j] = (int8_t)b->scale[j];
-    block.d = b->d_bits;
-    memcpy(out, &block, sizeof block);
+static void put_q6_k(const draft *b, const uint8_t q[256], any_block *out) {
+    covey__pack_q6_k(q, &out->q6);
+    for (int j = 0; j < 16; j++) out->q6.scales[j] = (int8_t)b->scale[j];
+    out->q6.d = b->d_bits;
 }
 
 /* ---- Rows ---- */
 
 typedef struct maker {
     const shape *shape;
-    void (*put)(const draft *b, void *out);
+    void (*put)(const draft *b, const uint8_t q[256], any_block *out);
     size_t bytes;
 } maker;
 
@@ -300,13 +281,18 @@ void covey__encode_k(uint32_t type, const float *x, const float *importance, int
                      uint8_t *out) {
     maker m = maker_of(type);
     float weights[256];
+    uint8_t q[256];
     for (int32_t k = 0; k < columns; k += 256) {
         draft b = {.x = x + k, .importance = weights};
+        any_block block;
         covey__importance(x + k, importance ? importance + k : NULL, 256, weights);
         if (m.shape->low == 0)
             encode_affine(&b, m.shape);
         else
             encode_symmetric(&b, m.shape);
-        m.put(&b, out + (size_t)(k / 256) * m.bytes);
+        for (int i = 0; i < 256; i++) q[i] = (uint8_t)((int)b.levels[i] - m.shape->low);
+        memset(&block, 0, sizeof block);
+        m.put(&b, q, &block);
+        memcpy(out + (size_t)(k / 256) * m.bytes, &block, m.bytes);
     }
 }
