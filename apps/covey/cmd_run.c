@@ -8,6 +8,7 @@
 #include "common/options.h"
 #include "covey/context.h"
 #include "covey/line_editor.h"
+#include "covey/message_pack.h"
 
 #include <covey/guide.h>
 
@@ -31,6 +32,9 @@ typedef struct run {
     bool raw, stats, json;
     bool is_cut;                  /* the last answer ended before its guide was satisfied */
     const char *schema, *grammar; /* files */
+    const char *session_file;
+    bool restored;
+    char *own_system; /* the session file's, where --system says none */
     covey_guide *guide;
     covey_message *messages;
     size_t message_count, message_capacity;
@@ -343,6 +347,70 @@ static bool open_guide(run *r, covey_error *error) {
     return status == COVEY_OK;
 }
 
+/* ---- Sessions in files ---- */
+
+/* A message out of the file, after those that are there. */
+static bool take_message(void *user, const char *role, const char *content) {
+    run *r = user;
+    covey_error ignored;
+    if (!make_room(r, &ignored)) return false;
+    char *kept = strdup(content);
+    if (!kept) return false;
+    if (!strcmp(role, "system")) { /* the first; --system goes before it */
+        free(r->own_system);
+        r->own_system = kept;
+        if (!r->system) r->system = kept;
+        forget(r);
+        return true;
+    }
+    bool user_says = !strcmp(role, "user");
+    r->messages[r->message_count++] = (covey_message){user_says ? "user" : "assistant", kept};
+    return true;
+}
+
+static void take_note(void *user, const void *note, size_t size) {
+    run *r = user;
+    r->restored = app_unpack_messages(note, size, take_message, r);
+}
+
+/* Goes on where the file ends, if there is one. */
+static bool restore_session(run *r, covey_error *error) {
+    if (!r->session_file) return true;
+    if (!r->served.info.has_chat_template || r->raw) {
+        error->status = COVEY_ERROR_UNSUPPORTED;
+        snprintf(error->message, sizeof error->message,
+                 "--session needs a model with a chat template, and no --raw: else each prompt "
+                 "stands alone");
+        return false;
+    }
+    covey_status status =
+        covey_conversation_restore(r->conversation, r->session_file, error, take_note, r);
+    if (status == COVEY_ERROR_NOT_FOUND) return true;
+    if (status == COVEY_OK && !r->restored) {
+        status = error->status = COVEY_ERROR_FORMAT;
+        snprintf(error->message, sizeof error->message,
+                 "%.300s: it was not kept by covey run; name another file", r->session_file);
+    }
+    if (status == COVEY_OK && isatty(STDERR_FILENO))
+        fprintf(stderr, "Going on with a conversation of %zu messages.\n", r->message_count);
+    return status == COVEY_OK;
+}
+
+static bool save_session(run *r, covey_error *error) {
+    size_t size = 0;
+    if (!r->session_file || r->message_count == (r->system ? 1u : 0u)) return true;
+    char *note = app_pack_messages(r->messages, r->message_count, &size);
+    if (!note) {
+        error->status = COVEY_ERROR_NO_MEMORY;
+        snprintf(error->message, sizeof error->message, "no memory to keep the conversation");
+        return false;
+    }
+    covey_status status =
+        covey_conversation_save(r->conversation, r->session_file, note, size, error);
+    free(note);
+    return status == COVEY_OK;
+}
+
 static int run_all(run *r, const app_positional *words) {
     covey_error error = {0};
     bool unreadable = false;
@@ -360,6 +428,7 @@ static int run_all(run *r, const app_positional *words) {
         return app_failed(&r->context, &error);
     if (!make_room(r, &error)) return app_failed(&r->context, &error);
     forget(r);
+    if (!restore_session(r, &error)) return app_failed(&r->context, &error);
     app_catch_signals(cancel_answer);
     char *prompt = given_prompt(words, has_model ? 1 : 0, &unreadable);
     if (unreadable) {
@@ -372,6 +441,7 @@ static int run_all(run *r, const app_positional *words) {
         status = answer_once(r, prompt);
     }
     free(prompt);
+    if (!save_session(r, &error)) status = app_failed(&r->context, &error);
     return status;
 }
 
@@ -401,6 +471,9 @@ int covey_cmd_run(int argc, char **argv) {
          "answers are JSON that this JSON Schema allows, whatever the model", 0, 0},
         {"grammar", 0, APP_TEXT, &r.grammar, "FILE",
          "answers are what this grammar (GBNF) allows, whatever the model", 0, 0},
+        {"session", 0, APP_TEXT, &r.session_file, "FILE",
+         "go on with the conversation in FILE, if there is one, and keep it there at the end", 0,
+         0},
         {"raw", 0, APP_FLAG, &r.raw, NULL, "continue the text as it is, without a chat template", 0,
          0},
         {"stats", 0, APP_FLAG, &r.stats, NULL, "print time and rates after each answer", 0, 0},
@@ -437,6 +510,7 @@ int covey_cmd_run(int argc, char **argv) {
     status = run_all(&r, &words);
     if (r.messages) forget(&r);
     free(r.messages);
+    free(r.own_system);
     covey_conversation_close(r.conversation);
     covey_guide_free(r.guide);
     if (r.served.backend) covey_backend_release(r.served.backend);

@@ -137,6 +137,12 @@ typedef struct covey_backend_table {
     /* May be NULL, or behind the end of an older table, for a backend without adapters. The adapter
      * with a number; false when there are not so many. */
     bool (*adapter)(void *user, int32_t id, covey_backend_adapter *adapter);
+    /* May be NULL, or behind the end of an older table, for a backend that keeps no files. As
+     * covey_conversation_save and covey_conversation_restore. */
+    covey_status (*save)(void *user, void *conversation, const char *path, const void *note,
+                         size_t note_size, covey_error *error);
+    covey_status (*restore)(void *user, void *conversation, const char *path, covey_error *error,
+                            covey_note_fn note, void *note_user);
 } covey_backend_table;
 
 /* A backend over a maker's table, which is copied. The backend is counted: conversations hold it,
@@ -239,6 +245,19 @@ COVEY_API COVEY_MUST_USE covey_status covey_conversation_generate(covey_conversa
                                                                   covey_answer *answer,
                                                                   covey_error *error,
                                                                   covey_text_fn text, void *user);
+/* Writes what the conversation holds to a file, with a note, as covey_session_save_with_note does.
+ * COVEY_ERROR_UNSUPPORTED where the backend keeps no files. In the owner's thread. */
+COVEY_API COVEY_MUST_USE covey_status covey_conversation_save(covey_conversation *conversation,
+                                                              const char *path, const void *note,
+                                                              size_t note_size, covey_error *error);
+/* Puts what a file holds in place of what the conversation holds, so that a request which begins so
+ * need not compute it again. Fails as covey_session_restore does: COVEY_ERROR_NOT_FOUND where there
+ * is no file, COVEY_ERROR_MISMATCH for one of another model, adapters or KV type. The conversation
+ * is as before then. In the owner's thread, while no other one may cancel. */
+COVEY_API COVEY_MUST_USE covey_status covey_conversation_restore(covey_conversation *conversation,
+                                                                 const char *path,
+                                                                 covey_error *error,
+                                                                 covey_note_fn note, void *user);
 /* Stops the answer that is being generated, in its prompt or at its next token; does nothing where
  * none is. Any thread, and from a signal handler. */
 COVEY_API void covey_conversation_cancel(covey_conversation *conversation);

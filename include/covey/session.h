@@ -103,6 +103,21 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_restore(covey_model *model,
                                                             covey_session **session,
                                                             covey_error *error);
 
+/* The same with a note: bytes of the caller's own, such as the words that the tokens were made of.
+ * It stands in the file under the same digest, and is handed on once all of the file was checked;
+ * `note` may be NULL, and is not called where there is none. At most COVEY_NOTE_BYTES_MAX, else
+ * COVEY_ERROR_LIMIT. */
+#define COVEY_NOTE_BYTES_MAX (16 << 20)
+typedef void (*covey_note_fn)(void *user, const void *note, size_t note_size);
+COVEY_API COVEY_MUST_USE covey_status covey_session_save_with_note(const covey_session *session,
+                                                                   const char *path,
+                                                                   const void *note,
+                                                                   size_t note_size,
+                                                                   covey_error *error);
+COVEY_API COVEY_MUST_USE covey_status covey_session_restore_with_note(
+    covey_model *model, const covey_session_options *options, const char *path,
+    covey_session **session, covey_error *error, covey_note_fn note, void *user);
+
 /* Appends tokens and computes their KV state and the logits after the last. The longest beginning
  * of the session's tokens that this model has computed before, in any session of the same
  * configuration, is taken over instead of computed; never a bit moves.

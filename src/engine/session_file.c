@@ -16,6 +16,7 @@
 #define FORMAT       1
 #define HEADER_BYTES 112
 #define HAS_LOGITS   1u
+#define HAS_NOTE     2u
 #define SAMPLE_BYTES ((size_t)1024)
 #define SAMPLES      4
 
@@ -178,11 +179,27 @@ static covey_status put_pages(writer *w, const covey_session *session, covey_err
     return status;
 }
 
-static covey_status write_all(writer *w, const covey_session *session, covey_error *error) {
+/* What the caller keeps with the session. */
+typedef struct note {
+    const void *data;
+    size_t size;
+} note;
+
+static covey_status put_note(writer *w, const note *n, covey_error *error) {
+    uint8_t size[4];
+    if (n->size == 0) return COVEY_OK;
+    put_u32(size, (uint32_t)n->size);
+    covey_status status = put(w, size, sizeof size, error);
+    return status == COVEY_OK ? put(w, n->data, n->size, error) : status;
+}
+
+static covey_status write_all(writer *w, const covey_session *session, const note *n,
+                              covey_error *error) {
     header h;
     uint8_t head[HEADER_BYTES], digest[32];
     covey_status status = make_header(session, &h, error);
     if (status != COVEY_OK) return status;
+    if (n->size > 0) h.flags |= HAS_NOTE;
     encode_header(&h, head);
     covey__sha256_init(&w->hash);
     status = put(w, head, sizeof head, error);
@@ -192,6 +209,7 @@ static covey_status write_all(writer *w, const covey_session *session, covey_err
         status = put(w, session->logits,
                      (size_t)session->model->hyper.vocabulary_size * sizeof(float), error);
     if (status == COVEY_OK) status = put_pages(w, session, error);
+    if (status == COVEY_OK) status = put_note(w, n, error);
     if (status != COVEY_OK) return status;
     covey__sha256_final(&w->hash, digest);
     return covey__file_write_at(w->file.env, w->file.descriptor, w->file.path, w->at, digest,
@@ -200,16 +218,26 @@ static covey_status write_all(writer *w, const covey_session *session, covey_err
 
 covey_status covey_session_save(const covey_session *session, const char *path,
                                 covey_error *error) {
-    if (!session || !path)
+    return covey_session_save_with_note(session, path, NULL, 0, error);
+}
+
+covey_status covey_session_save_with_note(const covey_session *session, const char *path,
+                                          const void *data, size_t size, covey_error *error) {
+    const note n = {data, size};
+    if (!session || !path || (!data && size > 0))
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "session: save: session and path must be given");
+                           "session: save: session, path and note must be given");
+    if (size > COVEY_NOTE_BYTES_MAX)
+        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, COVEY_NOTE_BYTES_MAX, (int64_t)size,
+                                 "session: save: note: expected at most %d bytes, found %zu",
+                                 COVEY_NOTE_BYTES_MAX, size);
     if (!IS_LITTLE_ENDIAN)
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                            "session: save: the format is little-endian, as this machine is not");
     writer w = {.at = 0};
     covey_status status = covey__replace_begin(session->model->env, path, true, &w.file, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "session: save");
-    status = write_all(&w, session, error);
+    status = write_all(&w, session, &n, error);
     if (status == COVEY_OK)
         status = covey__replace_commit(&w.file, error);
     else
@@ -227,6 +255,8 @@ typedef struct source {
     const uint8_t *memory; /* NULL: the descriptor */
     uint64_t at, size;
     covey__sha256 hash;
+    char *note; /* allocated; NULL: none */
+    size_t note_size;
 } source;
 
 static covey_status take(source *s, void *out, size_t size, covey_error *error) {
@@ -261,7 +291,7 @@ static covey_status check_header(const header *found, const header *own, covey_e
     if (found->kv != own->kv) return mismatch(error, "another KV type than was asked for");
     if (memcmp(found->key, own->key, 32) != 0)
         return mismatch(error, "other adapters, or another kind of context");
-    if (found->flags & ~HAS_LOGITS || found->ready > found->token_count ||
+    if (found->flags & ~(HAS_LOGITS | HAS_NOTE) || found->ready > found->token_count ||
         (found->flags & HAS_LOGITS && (found->ready != found->token_count || found->ready == 0)))
         return covey__fail(error, COVEY_ERROR_FORMAT, "the header contradicts itself");
     return COVEY_OK;
@@ -319,6 +349,21 @@ static covey_status take_body(source *s, const header *h, covey_session *session
     return take_pages(s, session, error);
 }
 
+/* `size` is what the file's length leaves for it. */
+static covey_status take_note(source *s, uint64_t size, covey_error *error) {
+    uint8_t stored[4];
+    covey_status status = take(s, stored, sizeof stored, error);
+    if (status != COVEY_OK) return status;
+    if (size == 0 || get_u32(stored) != size)
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "the note has %" PRIu64 " bytes, and says %" PRIu32, size,
+                           get_u32(stored));
+    s->note = covey__alloc(s->env, (size_t)size);
+    if (!s->note) return covey__no_memory(error, "the note", (size_t)size);
+    s->note_size = (size_t)size;
+    return take(s, s->note, s->note_size, error);
+}
+
 /* All after the header, into a session that was just opened. */
 static covey_status read_session(source *s, const header *found, covey_session *session,
                                  covey_error *error) {
@@ -335,10 +380,17 @@ static covey_status read_session(source *s, const header *found, covey_session *
                                  ": open it with a larger context_tokens",
                                  found->token_count, session->context);
     uint64_t expected = HEADER_BYTES + body_bytes(session->model, found, page_bytes) + 32;
-    if (s->size != expected)
+    uint64_t note_bytes = 0; /* its length before it included */
+    if (found->flags & HAS_NOTE) {
+        note_bytes = s->size > expected ? s->size - expected : 0;
+        if (note_bytes < 4) expected += 4;
+        if (note_bytes > COVEY_NOTE_BYTES_MAX + 4) note_bytes = 0;
+    }
+    if (s->size != expected + note_bytes)
         return covey__fail(error, COVEY_ERROR_FORMAT, "expected %" PRIu64 " bytes, found %" PRIu64,
                            expected, s->size);
     status = take_body(s, found, session, error);
+    if (status == COVEY_OK && note_bytes > 0) status = take_note(s, note_bytes - 4, error);
     if (status != COVEY_OK) return status;
     covey__sha256_final(&s->hash, digest);
     status = take(s, stored, sizeof stored, error);
@@ -393,11 +445,19 @@ covey_status covey__session_restore_bytes(covey_model *model, const covey_sessio
                                           covey_error *error) {
     source s = {.env = model->env, .memory = data, .size = size};
     covey_status status = restore(model, options, &s, session, error);
+    covey__free(s.env, s.note);
     return status == COVEY_OK ? status : covey__prefix(error, status, "session: restore");
 }
 
 covey_status covey_session_restore(covey_model *model, const covey_session_options *options,
                                    const char *path, covey_session **session, covey_error *error) {
+    return covey_session_restore_with_note(model, options, path, session, error, NULL, NULL);
+}
+
+covey_status covey_session_restore_with_note(covey_model *model,
+                                             const covey_session_options *options, const char *path,
+                                             covey_session **session, covey_error *error,
+                                             covey_note_fn take_it, void *user) {
     if (!model || !path || !session)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "session: restore: model, path and session must be given");
@@ -409,6 +469,8 @@ covey_status covey_session_restore(covey_model *model, const covey_session_optio
     if (status == COVEY_OK) {
         status = restore(model, options, &s, session, error);
         close(s.descriptor);
+        if (status == COVEY_OK && s.note && take_it) take_it(user, s.note, s.note_size);
+        covey__free(s.env, s.note);
         if (status != COVEY_OK && !strstr(error ? error->message : path, path))
             status = covey__prefix(error, status, "%s", path);
     }

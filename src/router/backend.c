@@ -199,6 +199,22 @@ covey_status covey_conversation_generate(covey_conversation *conversation,
                                    answer ? answer : &unused, error, text, user);
 }
 
+covey_status covey_conversation_save(covey_conversation *conversation, const char *path,
+                                     const void *note, size_t note_size, covey_error *error) {
+    const covey_backend_table *table = &conversation->backend->table;
+    if (!table->save)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED, "backend: it keeps no conversations");
+    return table->save(table->user, conversation->state, path, note, note_size, error);
+}
+
+covey_status covey_conversation_restore(covey_conversation *conversation, const char *path,
+                                        covey_error *error, covey_note_fn note, void *user) {
+    const covey_backend_table *table = &conversation->backend->table;
+    if (!table->restore)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED, "backend: it keeps no conversations");
+    return table->restore(table->user, conversation->state, path, error, note, user);
+}
+
 void covey_conversation_cancel(covey_conversation *conversation) {
     conversation->backend->table.cancel(conversation->backend->table.user, conversation->state);
 }

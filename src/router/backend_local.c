@@ -149,20 +149,10 @@ static void local_close(void *user, void *conversation) {
     atomic_fetch_sub(&local->conversation_count, 1);
 }
 
-static covey_status local_open(void *user, int32_t context_tokens, void **conversation,
-                               covey_error *error) {
-    local_backend *local = user;
-    int32_t before = atomic_fetch_add(&local->conversation_count, 1);
-    covey_status status = COVEY_OK;
-    local_conversation *talk = NULL;
-    if (before >= local->conversations_max) {
-        atomic_fetch_sub(&local->conversation_count, 1);
-        return covey__fail(error, COVEY_ERROR_BUSY,
-                           "backend: all %d conversations are in use; close one or try again",
-                           (int)local->conversations_max);
-    }
+/* Of a session for a new conversation; its adapters are written to `uses`. */
+static covey_session_options options_of(const local_backend *local, int32_t context_tokens,
+                                        covey_adapter_use uses[COVEY_ADAPTERS_MAX]) {
     covey_session_options options = local->session;
-    covey_adapter_use uses[COVEY_ADAPTERS_MAX];
     options.adapters = uses;
     for (int32_t i = 0; i < local->adapter_count; i++)
         if (!local->adapters[i].on_request)
@@ -175,6 +165,23 @@ static covey_status local_open(void *user, int32_t context_tokens, void **conver
         if (options.context_tokens > COVEY__CONTEXT_DEFAULT)
             options.context_tokens = COVEY__CONTEXT_DEFAULT;
     }
+    return options;
+}
+
+static covey_status local_open(void *user, int32_t context_tokens, void **conversation,
+                               covey_error *error) {
+    local_backend *local = user;
+    int32_t before = atomic_fetch_add(&local->conversation_count, 1);
+    covey_status status = COVEY_OK;
+    local_conversation *talk = NULL;
+    if (before >= local->conversations_max) {
+        atomic_fetch_sub(&local->conversation_count, 1);
+        return covey__fail(error, COVEY_ERROR_BUSY,
+                           "backend: all %d conversations are in use; close one or try again",
+                           (int)local->conversations_max);
+    }
+    covey_adapter_use uses[COVEY_ADAPTERS_MAX];
+    covey_session_options options = options_of(local, context_tokens, uses);
     talk = covey__calloc(local->env, 1, sizeof *talk);
     if (talk) {
         talk->context = (size_t)options.context_tokens;
@@ -252,6 +259,28 @@ static covey_status local_generate(void *user, void *conversation, const covey_r
     full.accepted_token_count = result.accepted_count;
     memcpy(answer, &full, answer->size < sizeof full ? answer->size : sizeof full);
     return status;
+}
+
+static covey_status local_save(void *user, void *conversation, const char *path, const void *note,
+                               size_t note_size, covey_error *error) {
+    (void)user;
+    local_conversation *talk = conversation;
+    return covey_session_save_with_note(talk->session, path, note, note_size, error);
+}
+
+static covey_status local_restore(void *user, void *conversation, const char *path,
+                                  covey_error *error, covey_note_fn note, void *note_user) {
+    local_backend *local = user;
+    local_conversation *talk = conversation;
+    covey_adapter_use uses[COVEY_ADAPTERS_MAX];
+    covey_session_options options = options_of(local, (int32_t)talk->context, uses);
+    covey_session *restored = NULL;
+    covey_status status = covey_session_restore_with_note(local->model, &options, path, &restored,
+                                                          error, note, note_user);
+    if (status) return status;
+    covey_session_close(talk->session);
+    talk->session = restored;
+    return COVEY_OK;
 }
 
 static void local_cancel(void *user, void *conversation) {
@@ -392,7 +421,7 @@ covey_status covey_backend_local_with(covey_runtime *runtime, covey_model *take_
         sizeof table,       local,         local_available, local_report,
         local_count_tokens, local_open,    local_close,     local_generate,
         local_cancel,       local_destroy, local_embed,     local_token_bytes,
-        local_embed_texts,  local_adapter};
+        local_embed_texts,  local_adapter, local_save,      local_restore};
     covey_status status = keep_adapters(local, &full, error);
     if (!status) status = covey_backend_new(runtime, &table, backend, error);
     if (status) {

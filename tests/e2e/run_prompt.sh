@@ -71,6 +71,31 @@ status=0
 [ "$status" = 2 ] && grep -q 'expected error or slide, found "maybe"' err || fail "a policy that is none"
 "$covey" run --prefix-cache 0 "$model" -t 1 "$words" >out 2>err || fail "--prefix-cache"
 cmp -s first out || fail "--prefix-cache changes the answer"
+# A conversation that is kept in a file goes on there: what was said is known, and computed once.
+"$covey" run "$model" -t 1 --session talk.session "$words" >out 2>err || fail "--session"
+cmp -s first out || fail "--session changes the answer"
+[ "$(stat -c %a talk.session)" = 600 ] || fail "the session file's mode"
+"$covey" run "$model" -t 1 --json "and another for five minutes" >alone.json || fail "the second prompt alone"
+"$covey" run "$model" -t 1 --json --session talk.session "and another for five minutes" >out 2>err || fail "a session that goes on"
+tokens() { sed 's/.*"prompt_tokens":\([0-9]*\).*/\1/' "$1"; }
+[ "$(tokens out)" -gt "$(($(tokens alone.json) + 5))" ] || fail "the session forgot what was said"
+cp talk.session damaged.session
+printf 'x' | dd of=damaged.session bs=1 seek=200 conv=notrunc 2>/dev/null
+status=0
+"$covey" run "$model" --session damaged.session hi >out 2>err || status=$?
+[ "$status" = 1 ] && grep -q 'damaged.session' err || fail "a damaged session"
+cmp -s talk.session damaged.session && fail "the damaged file was changed"
+status=0
+"$covey" run "$model" --kv f32 --session talk.session hi >out 2>err || status=$?
+[ "$status" = 1 ] && grep -q 'another KV type' err || fail "a session of another configuration"
+"$covey" quantize "$model" other.gguf Q4_0 >/dev/null 2>&1 && {
+    status=0
+    "$covey" run other.gguf --session talk.session hi >out 2>err || status=$?
+    [ "$status" = 1 ] && grep -q 'saved on another model; start the conversation anew' err || fail "a session of another model"
+}
+status=0
+"$covey" run "$model" --raw --session talk.session hi >out 2>err || status=$?
+[ "$status" = 1 ] && grep -q 'needs a model with a chat template' err || fail "--session with --raw"
 # Words that look like control tokens stay words.
 "$covey" run -n 8 "$model" '<|end|></s><|im_start|>system' >out 2>err || fail "control tokens in a prompt"
 # A reader that leaves is not a reason to hang or to crash.

@@ -64,6 +64,73 @@ static void save(const covey_session *session, const char *path) {
     must(covey_session_save(session, path, &error), &error);
 }
 
+/* ---- Notes ---- */
+
+typedef struct heard_note {
+    char text[64];
+    size_t size, calls;
+} heard_note;
+
+static void hear_note(void *user, const void *note, size_t size) {
+    heard_note *heard = user;
+    heard->calls++;
+    heard->size = size;
+    assert_true(size <= sizeof heard->text);
+    memcpy(heard->text, note, size);
+}
+
+static covey_status restore_noted(const char *path, heard_note *heard, covey_error *error) {
+    covey_session *session = NULL;
+    memset(heard, 0, sizeof *heard);
+    covey_status status =
+        covey_session_restore_with_note(model, NULL, path, &session, error, hear_note, heard);
+    if (status == COVEY_OK) assert_int_equal(covey_session_token_count(session), 40);
+    covey_session_close(session);
+    return status;
+}
+
+/* A note comes back as it was, once all of the file was checked, and moves nothing else. */
+static void test_notes(void **state) {
+    (void)state;
+    covey_error error = {.message = ""};
+    static const char words[] = "any\0bytes \xff";
+    heard_note heard;
+    const char *path = in_folder("noted");
+    covey_session *session = open_kv(COVEY_KV_F16, 100), *plain = NULL;
+    append(session, tokens, 40);
+    for (size_t size = 0; size <= sizeof words; size++) {
+        must(covey_session_save_with_note(session, path, words, size, &error), &error);
+        must(restore_noted(path, &heard, &error), &error);
+        assert_int_equal(heard.calls, size > 0);
+        assert_int_equal(heard.size, size);
+        assert_memory_equal(heard.text, words, size);
+        plain = restored(model, path); /* who wants no note */
+        same_bits(plain, session);
+        covey_session_close(plain);
+    }
+    /* Every byte of the note, its length and the digest counts; so does the file's end. */
+    covey__buffer whole;
+    covey__buffer_init(&whole, &plain_env, 1 << 20);
+    must(covey__file_read(&plain_env, path, &whole, &error), &error);
+    size_t from = whole.size - 32 - sizeof words - 4;
+    for (size_t at = from; at < whole.size; at++) {
+        whole.data[at] ^= 1;
+        must(covey__file_replace(&plain_env, path, whole.data, whole.size, &error), &error);
+        assert_int_equal(restore_noted(path, &heard, &error), COVEY_ERROR_FORMAT);
+        assert_int_equal(heard.calls, 0);
+        whole.data[at] ^= 1;
+        must(covey__file_replace(&plain_env, path, whole.data, at, &error), &error);
+        assert_int_equal(restore_noted(path, &heard, &error), COVEY_ERROR_FORMAT);
+    }
+    covey__buffer_free(&whole);
+    assert_int_equal(covey_session_save_with_note(session, path, words,
+                                                  (size_t)COVEY_NOTE_BYTES_MAX + 1, &error),
+                     COVEY_ERROR_LIMIT);
+    assert_int_equal(covey_session_save_with_note(session, path, NULL, 1, &error),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    covey_session_close(session);
+}
+
 /* ---- What goes on ---- */
 
 static void test_goes_on(void **state) {
@@ -341,7 +408,8 @@ int main(void) {
         cmocka_unit_test(test_goes_on),       cmocka_unit_test(test_empty_and_without_logits),
         cmocka_unit_test(test_says_no_more),  cmocka_unit_test(test_stays_alone),
         cmocka_unit_test(test_another_model), cmocka_unit_test(test_another_configuration),
-        cmocka_unit_test(test_damaged),       cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_notes),         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

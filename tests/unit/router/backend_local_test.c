@@ -206,6 +206,64 @@ static void test_prompts(void **state) {
     covey_backend_release(backend);
 }
 
+/* ---- Files ---- */
+
+static void hear_note(void *user, const void *note, size_t size) {
+    snprintf(user, 100, "%.*s", (int)size, (const char *)note);
+}
+
+/* A conversation in a file goes on as if it had never been closed; on another configuration it is
+ * refused, and the conversation stays what it was. */
+static void test_files(void **state) {
+    (void)state;
+    covey_backend *backend = make(2), *lone = make_alone();
+    covey_conversation *talk = talk_on(backend, 0), *other = NULL;
+    static const covey_message turns[] = {
+        {"user", "tell me of the sea"}, {"assistant", "it is wide"}, {"user", "and of the sky"}};
+    covey_error error = {0};
+    char path[300], note[100] = "";
+    heard first, went_on, fresh;
+    snprintf(path, sizeof path, "%s", in_folder("talk"));
+    ask(talk, turns, 1, 8, &first);
+    must(covey_conversation_save(talk, path, "my words", 8, &error), &error);
+    ask(talk, turns, 3, 8, &went_on);
+    covey_conversation_close(talk);
+    talk = talk_on(lone, 0);
+    must(covey_conversation_restore(talk, path, &error, hear_note, note), &error);
+    assert_string_equal(note, "my words");
+    ask(talk, turns, 3, 8, &fresh);
+    assert_true(fresh.answer.reused_token_count > 20);
+    assert_string_equal(fresh.text, went_on.text);
+    /* Another KV type; then a context that is too short. */
+    covey_local_options options = COVEY_LOCAL_OPTIONS_INIT;
+    covey_session_options session = COVEY_SESSION_OPTIONS_INIT;
+    covey_backend *f32 = NULL;
+    session.kv_type = COVEY_KV_F32;
+    options.session = &session;
+    must(covey_backend_local_with(runtime, open_model(runtime, in_folder("small.gguf")), &options,
+                                  &f32, &error),
+         &error);
+    other = talk_on(f32, 0);
+    ask(other, turns, 1, 8, &first);
+    assert_int_equal(covey_conversation_restore(other, path, &error, NULL, NULL),
+                     COVEY_ERROR_MISMATCH);
+    heard again;
+    ask(other, turns, 1, 8, &again);
+    assert_int_equal(again.answer.reused_token_count, again.answer.prompt_token_count - 1);
+    assert_string_equal(again.text, first.text);
+    covey_conversation_close(other);
+    other = talk_on(lone, 16);
+    assert_int_equal(covey_conversation_restore(other, path, &error, NULL, NULL),
+                     COVEY_ERROR_CONTEXT_SIZE);
+    assert_int_equal(covey_conversation_restore(other, in_folder("none"), &error, NULL, NULL),
+                     COVEY_ERROR_NOT_FOUND);
+    covey_conversation_close(other);
+    covey_conversation_close(talk);
+    covey_backend_release(f32);
+    covey_backend_release(lone);
+    covey_backend_release(backend);
+}
+
 /* ---- A full context ---- */
 
 typedef struct watch {
@@ -672,6 +730,7 @@ int main(void) {
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_all_taken),
         cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_files),
         cmocka_unit_test(test_slides),
         cmocka_unit_test(test_sliding_ends),
         cmocka_unit_test(test_report),
