@@ -92,6 +92,8 @@ static covey_backend_table table_of(counts *c) {
                                  NULL,
                                  NULL,
                                  NULL,
+                                 NULL,
+                                 NULL,
                                  NULL};
 }
 
