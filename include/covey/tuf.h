@@ -73,12 +73,14 @@ typedef struct covey_tuf_target {
     const char *name;
     const char *role; /* that speaks for it */
     uint64_t length;
-    uint8_t sha256[32];
+    uint8_t sha256[32]; /* zeros when has_sha256 is false */
     const char *custom; /* the member "custom" as JSON; NULL when absent */
     size_t custom_size;
+    bool has_sha256;       /* some repositories have SHA-512 alone; what is given must match */
+    const uint8_t *sha512; /* 64 bytes; NULL when absent */
 } covey_tuf_target;
 #define COVEY_TUF_TARGET_INIT                                                                      \
-    { sizeof(covey_tuf_target), NULL, NULL, 0, {0}, NULL, 0 }
+    { sizeof(covey_tuf_target), NULL, NULL, 0, {0}, NULL, 0, false, NULL }
 
 /* Puts a first root into a store, or replaces the one there: an act of the device's owner. What
  * else the store holds counts only if this root's keys signed it. FORMAT when it is no root,

@@ -115,9 +115,9 @@ covey_status covey__metadata_check(covey__metadata_set *set, int64_t now_ms, cov
 static bool take_entry(const covey__metadata_item *item, const char *name,
                        covey__metadata_target *target) {
     const covey__tuf_entry *entry = covey__tuf_entry_find(item->document, name);
-    if (entry == NULL || entry->hash != COVEY__TUF_HASH_SHA256) return false;
+    if (entry == NULL || !entry->hashes.has_sha256) return false;
     target->length = (uint64_t)entry->length;
-    memcpy(target->sha256, entry->sha256, sizeof target->sha256);
+    memcpy(target->sha256, entry->hashes.sha256, sizeof target->sha256);
     snprintf(target->role, sizeof target->role, "%s", item->name);
     return true;
 }

@@ -216,27 +216,38 @@ static covey_status read_root(covey__tuf_reader *reader, const covey__json *sign
     return status;
 }
 
-covey_status covey__tuf_read_hashes(const covey__json *object, const char *path, bool required,
-                                    covey__tuf_hash *hash, uint8_t sha256[32], covey_error *error) {
-    const covey__json *hashes = covey__json_get(object, "hashes");
-    *hash = COVEY__TUF_HASH_NONE;
-    if (hashes == NULL && !required) return COVEY_OK;
+/* The hex of one hash of `object`; false when it is absent or no hash. */
+static covey_status read_hash(const covey__json *hashes, const char *name, const char *path,
+                              uint8_t *out, size_t size, bool *found, covey_error *error) {
+    const covey__json *node = covey__json_get(hashes, name);
+    *found = node != NULL;
+    if (node == NULL) return COVEY_OK;
+    if (node->kind != COVEY__JSON_STRING || !covey__unhex(node->text, node->size, out, size))
+        return covey__fail(error, COVEY_ERROR_FORMAT, "%s.hashes.%s: expected %zu hex digits", path,
+                           name, 2 * size);
+    return COVEY_OK;
+}
+
+covey_status covey__tuf_read_hashes(covey__tuf_reader *reader, const covey__json *object,
+                                    const char *path, covey__tuf_hashes *out, covey_error *error) {
+    const covey__json *hashes;
+    uint8_t sha512[64];
+    bool has_sha512;
     covey_status status =
         covey__json_member(object, "hashes", path, COVEY__JSON_OBJECT, &hashes, error);
     if (status != COVEY_OK) return status;
     if (hashes->size == 0)
         return covey__fail(error, COVEY_ERROR_FORMAT, "%s.hashes: expected a hash, found none",
                            path);
-    *hash = COVEY__TUF_HASH_UNKNOWN;
-    for (const covey__json *node = hashes->child; node != NULL; node = node->next) {
-        if (node->kind != COVEY__JSON_STRING)
-            return covey__fail(error, COVEY_ERROR_FORMAT, "%s.hashes: expected strings", path);
-        if (strcmp(node->name, "sha256") != 0) continue;
-        if (!covey__unhex(node->text, node->size, sha256, 32))
-            return covey__fail(error, COVEY_ERROR_FORMAT,
-                               "%s.hashes.sha256: expected 64 hex digits", path);
-        *hash = COVEY__TUF_HASH_SHA256;
-    }
+    out->given = true;
+    status = read_hash(hashes, "sha256", path, out->sha256, 32, &out->has_sha256, error);
+    if (status == COVEY_OK)
+        status = read_hash(hashes, "sha512", path, sha512, 64, &has_sha512, error);
+    if (status != COVEY_OK || !has_sha512) return status;
+    uint8_t *kept = covey__arena_alloc(&reader->document->arena, 64);
+    if (kept == NULL) return covey__arena_fail(&reader->document->arena, 64, error, path);
+    memcpy(kept, sha512, 64);
+    out->sha512 = kept;
     return COVEY_OK;
 }
 
@@ -251,8 +262,8 @@ static covey_status read_file(covey__tuf_reader *reader, const covey__json *node
     file->length = -1;
     if (status == COVEY_OK && covey__json_get(node, "length") != NULL)
         status = covey__json_i64(node, "length", path, 0, INT64_MAX, &file->length, error);
-    if (status == COVEY_OK)
-        status = covey__tuf_read_hashes(node, path, false, &file->hash, file->sha256, error);
+    if (status == COVEY_OK && covey__json_get(node, "hashes") != NULL)
+        status = covey__tuf_read_hashes(reader, node, path, &file->hashes, error);
     return status;
 }
 

@@ -50,26 +50,27 @@ typedef struct covey__tuf_role {
     size_t pattern_count;
 } covey__tuf_role;
 
-typedef enum covey__tuf_hash {
-    COVEY__TUF_HASH_NONE,
-    COVEY__TUF_HASH_SHA256,
-    COVEY__TUF_HASH_UNKNOWN /* there are hashes, none of them known here */
-} covey__tuf_hash;
+/* The hashes that are given of a file; those of algorithms that are not known here are ignored, but
+ * one must be known. */
+typedef struct covey__tuf_hashes {
+    bool given;
+    bool has_sha256;
+    uint8_t sha256[32];
+    const uint8_t *sha512; /* 64 bytes; NULL when absent */
+} covey__tuf_hashes;
 
 /* A metadata file that a timestamp or a snapshot names. */
 typedef struct covey__tuf_file {
     const char *name; /* "snapshot.json" */
     int64_t version;
     int64_t length; /* -1: not said */
-    covey__tuf_hash hash;
-    uint8_t sha256[32];
+    covey__tuf_hashes hashes;
 } covey__tuf_file;
 
 typedef struct covey__tuf_entry {
     const char *name;
     int64_t length;
-    covey__tuf_hash hash;
-    uint8_t sha256[32];
+    covey__tuf_hashes hashes;
     const char *custom; /* JSON text; NULL when absent */
     size_t custom_size;
 } covey__tuf_entry;
@@ -137,6 +138,12 @@ const covey__tuf_entry *covey__tuf_entry_find(const covey__tuf_document *documen
 covey_status covey__tuf_file_check(const covey__tuf_file *file, const void *data, size_t size,
                                    covey_error *error) COVEY_MUST_USE;
 
+/* Whether a hash that is known here is given. */
+bool covey__tuf_hashes_known(const covey__tuf_hashes *hashes);
+/* OK when every known hash is that of the bytes, of which both are given. MISMATCH otherwise. */
+covey_status covey__tuf_hashes_check(const covey__tuf_hashes *hashes, const uint8_t sha256[32],
+                                     const uint8_t sha512[64], covey_error *error) COVEY_MUST_USE;
+
 /* For tuf_targets.c, the other half of the parser. */
 typedef struct covey__tuf_reader {
     const covey__env *env;
@@ -150,8 +157,8 @@ covey_status covey__tuf_read_keys(covey__tuf_reader *reader, const covey__json *
 covey_status covey__tuf_read_role(covey__tuf_reader *reader, const covey__json *object,
                                   const char *path, covey__tuf_role *role,
                                   covey_error *error) COVEY_MUST_USE;
-covey_status covey__tuf_read_hashes(const covey__json *object, const char *path, bool required,
-                                    covey__tuf_hash *hash, uint8_t sha256[32],
+covey_status covey__tuf_read_hashes(covey__tuf_reader *reader, const covey__json *object,
+                                    const char *path, covey__tuf_hashes *out,
                                     covey_error *error) COVEY_MUST_USE;
 /* A copy in the document's arena of a name from outside: not empty, no NUL, at most `max` bytes. */
 covey_status covey__tuf_copy_name(covey__tuf_reader *reader, const char *text, size_t size,

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "trust/sha512.h"
 #include "trust/tuf_client.h"
 #include "trust/tuf_text.h"
 
@@ -27,14 +28,17 @@ typedef struct transfer {
     int descriptor;         /* a target's file: */
     const char *path;
     uint8_t *memory; /* a target's memory */
-    covey__sha256 hash;
+    covey__sha256 sha256;
+    covey__sha512 sha512; /* only when the target has one */
+    bool has_sha512;
     covey_status why; /* it was stopped from here */
     covey_error kept; /* what keep() said */
 } transfer;
 
 static covey_status keep(transfer *t, const void *data, size_t size) {
     if (t->buffer != NULL) return covey__buffer_append(t->buffer, data, size);
-    covey__sha256_update(&t->hash, data, size);
+    covey__sha256_update(&t->sha256, data, size);
+    if (t->has_sha512) covey__sha512_update(&t->sha512, data, size);
     if (t->memory != NULL) {
         memcpy(t->memory + t->bytes, data, size);
         return COVEY_OK;
@@ -139,12 +143,15 @@ static covey_status target_url(const covey_tuf *tuf, const covey_tuf_target *tar
                            "this client was opened without targets_url");
     const char *slash = strrchr(target->name, '/');
     const char *base = slash != NULL ? slash + 1 : target->name;
-    char folder[COVEY__TUF_NAME_BYTES_MAX + 1] = "", hash[65];
+    char folder[COVEY__TUF_NAME_BYTES_MAX + 1] = "", hash[129];
     size_t folder_size = (size_t)(base - target->name);
     if (folder_size > COVEY__TUF_NAME_BYTES_MAX)
         return covey__fail(error, COVEY_ERROR_LIMIT, "a name that is too long");
     memcpy(folder, target->name, folder_size);
-    covey__hex(target->sha256, 32, hash);
+    if (target->has_sha256)
+        covey__hex(target->sha256, 32, hash);
+    else
+        covey__hex(target->sha512, 64, hash);
     (void)covey__buffer_text(url, tuf->options.targets_url);
     (void)covey__tuf_quote_path(url, folder);
     if (tuf->root->consistent_snapshot) (void)covey__buffer_format(url, "%s.", hash);
@@ -152,13 +159,24 @@ static covey_status target_url(const covey_tuf *tuf, const covey_tuf_target *tar
     return covey__buffer_check(url, error, "address");
 }
 
+static covey_status check_hashes(const covey_tuf_target *target, covey__sha256 *sha256,
+                                 covey__sha512 *sha512, covey_error *error) {
+    covey__tuf_hashes hashes = {true, target->has_sha256, {0}, target->sha512};
+    uint8_t found256[32], found512[64];
+    memcpy(hashes.sha256, target->sha256, sizeof hashes.sha256);
+    covey__sha256_final(sha256, found256);
+    covey__sha512_final(sha512, found512);
+    return covey__tuf_hashes_check(&hashes, found256, found512, error);
+}
+
 /* Carries a target to where the transfer leads, and checks what came. */
 static covey_status fetch_target(transfer *t, const covey_tuf_target *target, covey_error *error) {
     covey__buffer url;
     int http_status = 0;
-    uint8_t digest[32];
     t->bytes_max = target->length;
-    covey__sha256_init(&t->hash);
+    t->has_sha512 = target->sha512 != NULL;
+    covey__sha256_init(&t->sha256);
+    covey__sha512_init(&t->sha512);
     covey__buffer_init(&url, t->tuf->env, URL_BYTES_MAX);
     covey_status status = target_url(t->tuf, target, &url, error);
     if (status == COVEY_OK) status = get(t, url.data, false, &http_status, error);
@@ -169,13 +187,7 @@ static covey_status fetch_target(transfer *t, const covey_tuf_target *target, co
         return covey__fail_sizes(error, COVEY_ERROR_MISMATCH, (int64_t)target->length,
                                  (int64_t)t->bytes, "expected %" PRIu64 " bytes, found %" PRIu64,
                                  target->length, t->bytes);
-    covey__sha256_final(&t->hash, digest);
-    if (memcmp(digest, target->sha256, sizeof digest) == 0) return COVEY_OK;
-    char expected[65], found[65];
-    covey__hex(target->sha256, 32, expected);
-    covey__hex(digest, 32, found);
-    return covey__fail(error, COVEY_ERROR_MISMATCH, "expected SHA-256 %s, found %s", expected,
-                       found);
+    return check_hashes(target, &t->sha256, &t->sha512, error);
 }
 
 /* Whether the file at `path` is the target already. What cannot be read is not. */
@@ -186,25 +198,29 @@ static bool is_there(const covey__env *env, const covey_tuf_target *target, cons
         return false;
     if (covey__file_open(env, path, O_RDONLY | O_NONBLOCK, 0, &descriptor, NULL) != COVEY_OK)
         return false;
-    uint8_t *piece = covey__alloc(env, READ_BYTES), digest[32];
-    covey__sha256 hash;
-    covey__sha256_init(&hash);
+    uint8_t *piece = covey__alloc(env, READ_BYTES);
+    covey__sha256 sha256;
+    covey__sha512 sha512;
+    covey__sha256_init(&sha256);
+    covey__sha512_init(&sha512);
     covey_status status = piece != NULL ? COVEY_OK : COVEY_ERROR_NO_MEMORY;
     for (uint64_t at = 0; status == COVEY_OK && at < size;) {
         size_t count = size - at < READ_BYTES ? (size_t)(size - at) : READ_BYTES;
         status = covey__file_read_at(env, descriptor, path, at, piece, count, NULL);
-        if (status == COVEY_OK) covey__sha256_update(&hash, piece, count);
+        if (status == COVEY_OK) covey__sha256_update(&sha256, piece, count);
+        if (status == COVEY_OK && target->sha512 != NULL)
+            covey__sha512_update(&sha512, piece, count);
         at += count;
     }
     covey__free(env, piece);
     close(descriptor);
-    covey__sha256_final(&hash, digest);
-    return status == COVEY_OK && memcmp(digest, target->sha256, sizeof digest) == 0;
+    return status == COVEY_OK && check_hashes(target, &sha256, &sha512, NULL) == COVEY_OK;
 }
 
 static covey_status check_target(const covey_tuf *tuf, const covey_tuf_target *target,
                                  covey_error *error) {
-    if (target->size < sizeof *target || target->name == NULL || !tuf->refreshed)
+    if (target->size < sizeof *target || target->name == NULL || !tuf->refreshed ||
+        (!target->has_sha256 && target->sha512 == NULL))
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "tuf: expected a target that covey_tuf_find gave");
     return COVEY_OK;

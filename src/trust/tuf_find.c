@@ -168,9 +168,9 @@ static covey_status search(walk *w, covey_error *error) {
         return covey__fail(error, COVEY_ERROR_NOT_FOUND,
                            "target \"%s\": none of the %zu roles that may speak for it does", shown,
                            w->visited_count);
-    if (w->found->hash != COVEY__TUF_HASH_SHA256)
+    if (!covey__tuf_hashes_known(&w->found->hashes))
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "target \"%s\": expected a SHA-256 among its hashes", shown);
+                           "target \"%s\": expected a SHA-256 or SHA-512 among its hashes", shown);
     return COVEY_OK;
 }
 
@@ -192,7 +192,9 @@ covey_status covey_tuf_find(covey_tuf *tuf, const char *name, covey_tuf_target *
     found.name = w.found->name;
     found.role = w.found_role;
     found.length = (uint64_t)w.found->length;
-    memcpy(found.sha256, w.found->sha256, sizeof found.sha256);
+    found.has_sha256 = w.found->hashes.has_sha256;
+    memcpy(found.sha256, w.found->hashes.sha256, sizeof found.sha256);
+    found.sha512 = w.found->hashes.sha512;
     found.custom = w.found->custom;
     found.custom_size = w.found->custom_size;
     size_t size = target->size < sizeof found ? target->size : sizeof found;

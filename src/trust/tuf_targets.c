@@ -33,7 +33,7 @@ static covey_status read_entry(covey__tuf_reader *reader, const covey__json *nod
     if (status == COVEY_OK)
         status = covey__json_i64(node, "length", path, 0, INT64_MAX, &entry->length, error);
     if (status == COVEY_OK)
-        status = covey__tuf_read_hashes(node, path, true, &entry->hash, entry->sha256, error);
+        status = covey__tuf_read_hashes(reader, node, path, &entry->hashes, error);
     const covey__json *custom = covey__json_get(node, "custom");
     if (status == COVEY_OK && custom != NULL) status = keep_custom(reader, custom, entry, error);
     return status;

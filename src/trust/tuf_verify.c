@@ -3,6 +3,7 @@
  * tuf_client.c. */
 #include "base/error.h"
 #include "base/sha256.h"
+#include "trust/sha512.h"
 #include "trust/tuf_document.h"
 
 #include <inttypes.h>
@@ -78,21 +79,39 @@ const covey__tuf_entry *covey__tuf_entry_find(const covey__tuf_document *documen
     return covey__tuf_lookup(document->targets, document->target_count, name);
 }
 
+bool covey__tuf_hashes_known(const covey__tuf_hashes *hashes) {
+    return hashes->has_sha256 || hashes->sha512 != NULL;
+}
+
+static covey_status check_hash(const char *name, const uint8_t *expected, const uint8_t *found,
+                               size_t size, covey_error *error) {
+    char one[129], two[129];
+    if (memcmp(expected, found, size) == 0) return COVEY_OK;
+    covey__hex(expected, size, one);
+    covey__hex(found, size, two);
+    return covey__fail(error, COVEY_ERROR_MISMATCH, "expected %s %s, found %s", name, one, two);
+}
+
+covey_status covey__tuf_hashes_check(const covey__tuf_hashes *hashes, const uint8_t sha256[32],
+                                     const uint8_t sha512[64], covey_error *error) {
+    covey_status status = COVEY_OK;
+    if (hashes->has_sha256) status = check_hash("SHA-256", hashes->sha256, sha256, 32, error);
+    if (status == COVEY_OK && hashes->sha512 != NULL)
+        status = check_hash("SHA-512", hashes->sha512, sha512, 64, error);
+    return status;
+}
+
 covey_status covey__tuf_file_check(const covey__tuf_file *file, const void *data, size_t size,
                                    covey_error *error) {
-    uint8_t digest[32];
+    uint8_t sha256[32], sha512[64];
     if (file->length >= 0 && (uint64_t)file->length != size)
         return covey__fail_sizes(error, COVEY_ERROR_MISMATCH, file->length, (int64_t)size,
                                  "expected %" PRId64 " bytes, found %zu", file->length, size);
-    if (file->hash == COVEY__TUF_HASH_NONE) return COVEY_OK;
-    if (file->hash == COVEY__TUF_HASH_UNKNOWN)
+    if (!file->hashes.given) return COVEY_OK;
+    if (!covey__tuf_hashes_known(&file->hashes))
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "its hashes are none that are known here; expected a SHA-256 too");
-    covey__sha256_of(data, size, digest);
-    if (memcmp(digest, file->sha256, sizeof digest) == 0) return COVEY_OK;
-    char expected[65], found[65];
-    covey__hex(file->sha256, 32, expected);
-    covey__hex(digest, 32, found);
-    return covey__fail(error, COVEY_ERROR_MISMATCH, "expected SHA-256 %s, found %s", expected,
-                       found);
+                           "none of its hashes is known here; expected a SHA-256 too");
+    if (file->hashes.has_sha256) covey__sha256_of(data, size, sha256);
+    if (file->hashes.sha512 != NULL) covey__sha512_of(data, size, sha512);
+    return covey__tuf_hashes_check(&file->hashes, sha256, sha512, error);
 }

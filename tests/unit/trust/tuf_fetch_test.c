@@ -2,6 +2,8 @@
  */
 #include "support/tuf_double.h"
 
+#include "trust/sha512.h"
+
 #define CONTENT "target file contents"
 
 static covey_tuf *open_with(tuf_double *d, const char *name, covey_tuf_target *target) {
@@ -125,6 +127,42 @@ static void an_empty_target(void **unused) {
     tuf_double_close(&d);
 }
 
+/* A repository that has SHA-512 alone, or both. */
+static void other_hashes(void **unused) {
+    (void)unused;
+    for (int both = 0; both < 2; both++) {
+        tuf_double d;
+        covey_tuf_target target = COVEY_TUF_TARGET_INIT;
+        uint8_t sha256[32], sha512[64];
+        char hex[65], long_hex[129], list[500], name[200];
+        covey__sha256_of(CONTENT, strlen(CONTENT), sha256);
+        covey__sha512_of(CONTENT, strlen(CONTENT), sha512);
+        covey__hex(sha256, 32, hex);
+        covey__hex(sha512, 64, long_hex);
+        tuf_double_open(&d);
+        snprintf(list, sizeof list,
+                 "\"file\":{\"length\":%zu,\"hashes\":{\"sha512\":\"%s\"%s%s%s}}", strlen(CONTENT),
+                 long_hex, both ? ",\"sha256\":\"" : "", both ? hex : "", both ? "\"" : "");
+        snprintf(name, sizeof name, "targets/%s.file", both ? hex : long_hex);
+        tuf_double_put(&d, name, CONTENT, strlen(CONTENT));
+        d.target_list = list;
+        tuf_double_publish(&d, TUF_ALL);
+        covey_tuf *tuf = tuf_double_client(&d, false);
+        const char *path = test_path(&d.folder, "out");
+        assert_int_equal(covey_tuf_find(tuf, "file", &target, NULL), COVEY_OK);
+        assert_int_equal(covey_tuf_download(tuf, &target, path, NULL), COVEY_OK);
+        d.log[0] = '\0';
+        assert_int_equal(covey_tuf_download(tuf, &target, path, NULL), COVEY_OK);
+        assert_string_equal(d.log, "");
+        spoil(&d, "target file contentS");
+        uint8_t memory[64];
+        assert_int_equal(covey_tuf_download_to(tuf, &target, memory, sizeof memory, NULL),
+                         COVEY_ERROR_MISMATCH);
+        covey_tuf_close(tuf);
+        tuf_double_close(&d);
+    }
+}
+
 /* A document that trickles is given up on. */
 static void slow_documents(void **unused) {
     (void)unused;
@@ -154,7 +192,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(to_a_file),      cmocka_unit_test(what_is_not_the_target),
         cmocka_unit_test(to_memory),      cmocka_unit_test(an_empty_target),
-        cmocka_unit_test(slow_documents),
+        cmocka_unit_test(slow_documents), cmocka_unit_test(other_hashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

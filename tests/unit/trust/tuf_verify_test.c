@@ -1,6 +1,7 @@
 /* Thresholds count keys: not ids, not signatures. */
 #include "support/tuf_double.h"
 
+#include "trust/sha512.h"
 #include "trust/tuf_document.h"
 
 static covey__tuf_document *root_of(tuf_double *d) {
@@ -97,15 +98,25 @@ static void rotations(void **unused) {
 
 static void files(void **unused) {
     (void)unused;
-    covey__tuf_file file = {"a.json", 1, 3, COVEY__TUF_HASH_NONE, {0}};
-    covey__sha256_of("abc", 3, file.sha256);
+    covey__tuf_file file = {"a.json", 1, 3, {false, false, {0}, NULL}};
+    uint8_t sha512[64];
+    covey__sha512_of("abc", 3, sha512);
+    covey__sha256_of("abc", 3, file.hashes.sha256);
     assert_int_equal(covey__tuf_file_check(&file, "abd", 3, NULL), COVEY_OK);
     assert_int_equal(covey__tuf_file_check(&file, "abcd", 4, NULL), COVEY_ERROR_MISMATCH);
-    file.hash = COVEY__TUF_HASH_SHA256;
+    file.hashes.given = true;
+    assert_int_equal(covey__tuf_file_check(&file, "abc", 3, NULL), COVEY_ERROR_UNSUPPORTED);
+    file.hashes.has_sha256 = true;
     assert_int_equal(covey__tuf_file_check(&file, "abc", 3, NULL), COVEY_OK);
     assert_int_equal(covey__tuf_file_check(&file, "abd", 3, NULL), COVEY_ERROR_MISMATCH);
-    file.hash = COVEY__TUF_HASH_UNKNOWN;
-    assert_int_equal(covey__tuf_file_check(&file, "abc", 3, NULL), COVEY_ERROR_UNSUPPORTED);
+    file.hashes.sha512 = sha512; /* both must match */
+    assert_int_equal(covey__tuf_file_check(&file, "abc", 3, NULL), COVEY_OK);
+    sha512[63] ^= 1;
+    assert_int_equal(covey__tuf_file_check(&file, "abc", 3, NULL), COVEY_ERROR_MISMATCH);
+    sha512[63] ^= 1;
+    file.hashes.has_sha256 = false;
+    assert_int_equal(covey__tuf_file_check(&file, "abc", 3, NULL), COVEY_OK);
+    assert_int_equal(covey__tuf_file_check(&file, "abd", 3, NULL), COVEY_ERROR_MISMATCH);
 }
 
 int main(void) {
