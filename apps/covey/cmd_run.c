@@ -445,6 +445,17 @@ static int run_all(run *r, const app_positional *words) {
     return status;
 }
 
+/* Whether the options make sense together; false after a message. */
+static bool options_agree(run *r) {
+    if (r->schema && r->grammar) {
+        fputs("covey run: expected one of --schema and --grammar\n", stderr);
+        return false;
+    }
+    if (!app_context_fits("covey run", r->context_tokens)) return false;
+    if (!app_read_sessions(&r->context)) return false;
+    return true;
+}
+
 int covey_cmd_run(int argc, char **argv) {
     run r = {.context = {.command = "covey run", .prefix_cache_mib = APP_PREFIX_CACHE_MIB},
              .top_p = 1,
@@ -501,12 +512,7 @@ int covey_cmd_run(int argc, char **argv) {
     static app_positional words;
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
-    if (r.schema && r.grammar) {
-        fputs("covey run: expected one of --schema and --grammar\n", stderr);
-        return APP_EXIT_USAGE;
-    }
-    if (!app_context_fits("covey run", r.context_tokens)) return APP_EXIT_USAGE;
-    if (!app_read_sessions(&r.context)) return APP_EXIT_USAGE;
+    if (!options_agree(&r)) return APP_EXIT_USAGE;
     status = run_all(&r, &words);
     if (r.messages) forget(&r);
     free(r.messages);
