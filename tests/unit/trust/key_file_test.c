@@ -137,6 +137,25 @@ static void an_encrypted_key_opens_with_its_passphrase(void **state) {
                      COVEY_ERROR_DENIED);
 }
 
+/* Written by a second program, in Python, from docs/formats/key-file.md. */
+static void a_file_of_another_program_opens(void **state) {
+    fixture *f = *state;
+    static const char text[] =
+        "{\"format\":2,\"algorithm\":\"ed25519\",\"public\":\"ea4a6c63e29c520abef5507b132"
+        "ec5f9954776aebebe7b92421eea691446d22c\",\"kdf\":{\"name\":\"scrypt\",\"n\":16,\""
+        "r\":8,\"p\":1,\"salt\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1"
+        "b1c1d1e1f\"},\"cipher\":\"aes-256-gcm\",\"sealed\":\"a5d6225035592eb6d3042dbf8ac"
+        "dba3b2c5adfc248f6f02f79e9bf9092fc59ca6b7d03413a56e72d79cb9caa35b2d0ce\"}";
+    covey_error error = {0};
+    covey__key read;
+    covey__key_facts facts;
+    covey__passphrase passphrase = {"p", 1, 0};
+    assert_int_equal(
+        covey__key_parse(&f->test.env, text, strlen(text), &passphrase, &facts, &read, &error),
+        COVEY_OK);
+    for (int i = 0; i < 32; i++) assert_int_equal(read.seed[i], 7);
+}
+
 static void bad_passphrases_are_refused(void **state) {
     fixture *f = *state;
     covey_error error = {0};
@@ -236,6 +255,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_failed_write_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_encrypted_key_opens_with_its_passphrase, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_file_of_another_program_opens, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_passphrases_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_changed_file_opens_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_cannot_ask_for_much, set_up, tear_down),
