@@ -41,10 +41,11 @@ typedef int64_t (*covey_clock_fn)(void *user);
 typedef enum covey_key_scheme {
     COVEY_KEY_ED25519 = 1,           /* RFC 8032; keys are 32 raw bytes, signatures 64 */
     COVEY_KEY_ECDSA_P256_SHA256 = 2, /* FIPS 186-5; keys and signatures are DER, see below */
-    COVEY_KEY_RSA_PSS_SHA256 = 3     /* RFC 8017, MGF1 with SHA-256, any length of salt */
+    COVEY_KEY_RSA_PSS_SHA256 = 3,    /* RFC 8017, MGF1 with SHA-256, any length of salt */
+    COVEY_KEY_RSA_PKCS1_SHA256 = 4   /* RFC 8017, RSASSA-PKCS1-v1_5 */
 } covey_key_scheme;
 
-/* What scrypt (RFC 7914) is asked for. It takes about 128 * n * r bytes of memory. */
+/* What scrypt (RFC 7914) is asked for. Frozen. It takes about 128 * n * r bytes of memory. */
 #define COVEY_SCRYPT_MEMORY_MAX ((uint64_t)256 << 20)
 typedef struct covey_scrypt {
     const void *password;

@@ -25,7 +25,10 @@ static EVP_PKEY *read_info(covey_key_scheme scheme, const void *info, size_t siz
     return d2i_PUBKEY(NULL, &at, (long)size);
 }
 
-static bool set_padding(EVP_PKEY_CTX *context) {
+static bool set_padding(covey_key_scheme scheme, EVP_PKEY_CTX *context) {
+    if (scheme == COVEY_KEY_RSA_PKCS1_SHA256)
+        return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1;
+    if (scheme != COVEY_KEY_RSA_PSS_SHA256) return true;
     return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1 &&
            EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_AUTO) == 1 &&
            EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha256()) == 1;
@@ -39,7 +42,7 @@ static covey_status check(covey_key_scheme scheme, EVP_PKEY *key, const void *me
     if (context == NULL) return status;
     const EVP_MD *digest = scheme == COVEY_KEY_ED25519 ? NULL : EVP_sha256();
     if (EVP_DigestVerifyInit(context, &parameters, digest, NULL, key) != 1) goto out;
-    if (scheme == COVEY_KEY_RSA_PSS_SHA256 && !set_padding(parameters)) goto out;
+    if (!set_padding(scheme, parameters)) goto out;
     /* Anything but 1 (a wrong signature, one that is no DER, one too long) does not hold. */
     int right = EVP_DigestVerify(context, signature, signature_size, message, message_size);
     status = right == 1 ? COVEY_OK : COVEY_ERROR_MISMATCH;
@@ -52,7 +55,7 @@ covey_status covey__openssl_verify(void *user, covey_key_scheme scheme, const vo
                                    size_t key_size, const void *message, size_t message_size,
                                    const void *signature, size_t signature_size) {
     (void)user;
-    if (scheme < COVEY_KEY_ED25519 || scheme > COVEY_KEY_RSA_PSS_SHA256)
+    if (scheme < COVEY_KEY_ED25519 || scheme > COVEY_KEY_RSA_PKCS1_SHA256)
         return COVEY_ERROR_UNSUPPORTED;
     if (message == NULL) message = ""; /* of no bytes */
     if (signature == NULL || signature_size == 0) return COVEY_ERROR_MISMATCH;

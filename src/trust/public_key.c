@@ -1,7 +1,8 @@
 /* Public keys of TUF metadata. A key object is read for what it can verify here, and nothing else
- * of it is believed: its id is a name, and its fingerprint, made of the scheme and the one encoding
- * that trust/key_encoding.h takes, says which key it is. Invariant: a key whose scheme is known has
- * bytes of that scheme's form (on the curve or not: the crypto table finds out). */
+ * of it is believed: its id is a name, and its fingerprint, the digest of the one encoding that
+ * trust/key_encoding.h takes, says which key it is, whatever its scheme. Invariant: a key whose
+ * scheme is known has bytes of that scheme's form (on the curve or not: the crypto table finds
+ * out). */
 #include "trust/public_key.h"
 
 #include "base/error.h"
@@ -23,6 +24,7 @@ static const known_type known[] = {
     {"ecdsa", "ecdsa-sha2-nistp256", COVEY_KEY_ECDSA_P256_SHA256},
     {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", COVEY_KEY_ECDSA_P256_SHA256},
     {"rsa", "rsassa-pss-sha256", COVEY_KEY_RSA_PSS_SHA256},
+    {"rsa", "rsa-pkcs1v15-sha256", COVEY_KEY_RSA_PKCS1_SHA256},
 };
 
 static covey_key_scheme find_scheme(const char *type, const char *scheme_name) {
@@ -39,7 +41,8 @@ static bool fits(covey_key_scheme scheme, const uint8_t *bytes, size_t size) {
     if (scheme == COVEY_KEY_ED25519) return size == 32;
     covey__key_kind kind = covey__key_info_read(bytes, size, &inner, &inner_size);
     if (scheme == COVEY_KEY_ECDSA_P256_SHA256) return kind == COVEY__KEY_KIND_P256;
-    return scheme == COVEY_KEY_RSA_PSS_SHA256 && kind == COVEY__KEY_KIND_RSA;
+    bool is_rsa = scheme == COVEY_KEY_RSA_PSS_SHA256 || scheme == COVEY_KEY_RSA_PKCS1_SHA256;
+    return is_rsa && kind == COVEY__KEY_KIND_RSA;
 }
 
 /* keyval.public as the table's bytes; false when it is no such key. */
@@ -76,12 +79,7 @@ static covey_status set_key(covey__arena *arena, covey_key_scheme scheme, const 
     key->scheme = scheme;
     key->bytes = copy;
     key->size = size;
-    uint8_t first = (uint8_t)scheme;
-    covey__sha256 hash;
-    covey__sha256_init(&hash);
-    covey__sha256_update(&hash, &first, 1);
-    covey__sha256_update(&hash, bytes, size);
-    covey__sha256_final(&hash, key->fingerprint);
+    covey__sha256_of(bytes, size, key->fingerprint);
     return COVEY_OK;
 }
 

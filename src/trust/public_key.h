@@ -12,8 +12,8 @@ typedef struct covey__public_key {
     covey_key_scheme scheme; /* COVEY__KEY_UNKNOWN: it can verify nothing here */
     const uint8_t *bytes;    /* as the crypto table takes them; NULL when not known */
     size_t size;
-    /* SHA-256 of scheme and bytes: equal for one key, whatever ids it goes by. Thresholds count
-     * these. Zeros when not known. */
+    /* SHA-256 of the bytes: equal for one key, whatever ids and schemes it goes by. Thresholds
+     * count these. Zeros when not known. */
     uint8_t fingerprint[32];
     char id[65]; /* SHA-256 of the object's canonical form, in hex: its usual key id */
 } covey__public_key;
@@ -23,7 +23,7 @@ typedef struct covey__public_key {
  * at all (keytype or scheme no string, keyval no object). Bytes and nothing else are the arena's.
  *
  * Known are ed25519/ed25519 (hex or PEM), ecdsa or ecdsa-sha2-nistp256/ecdsa-sha2-nistp256 (PEM, or
- * the whole point in hex) and rsa/rsassa-pss-sha256 (PEM). */
+ * the whole point in hex) and rsa with rsassa-pss-sha256 or rsa-pkcs1v15-sha256 (PEM). */
 covey_status covey__public_key_read(covey__arena *arena, const covey__json *object,
                                     covey__public_key *key, covey_error *error) COVEY_MUST_USE;
 

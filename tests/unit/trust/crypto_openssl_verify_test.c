@@ -44,6 +44,7 @@ static void takes_what_is_right(void **state) {
     assert_int_equal(check_hex(COVEY_KEY_RSA_PSS_SHA256, RSA_DER, RSA_PSS_32), COVEY_OK);
     assert_int_equal(check_hex(COVEY_KEY_RSA_PSS_SHA256, RSA_DER, RSA_PSS_MAX), COVEY_OK);
     assert_int_equal(check_hex(COVEY_KEY_RSA_PSS_SHA256, RSA_DER, RSA_PSS_0), COVEY_OK);
+    assert_int_equal(check_hex(COVEY_KEY_RSA_PKCS1_SHA256, RSA_DER, RSA_PKCS1_SIGNATURE), COVEY_OK);
 }
 
 static void refuses_other_schemes(void **state) {
@@ -53,6 +54,8 @@ static void refuses_other_schemes(void **state) {
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         assert_int_equal(check_hex(COVEY_KEY_RSA_PSS_SHA256, RSA_DER, others[i]),
                          COVEY_ERROR_MISMATCH);
+    assert_int_equal(check_hex(COVEY_KEY_RSA_PKCS1_SHA256, RSA_DER, RSA_PSS_32),
+                     COVEY_ERROR_MISMATCH);
     const char *ec_others[] = {EC_RAW_SIGNATURE, EC_SHA384_SIGNATURE, RSA_PSS_32, "00", "3000"};
     for (size_t i = 0; i < sizeof ec_others / sizeof *ec_others; i++)
         assert_int_equal(check_hex(COVEY_KEY_ECDSA_P256_SHA256, EC_DER, ec_others[i]),
@@ -107,6 +110,7 @@ static void refuses_every_flipped_bit(void **state) {
     flip_each(COVEY_KEY_ED25519, ED_HEX, ED_SIGNATURE);
     flip_each(COVEY_KEY_ECDSA_P256_SHA256, EC_DER, EC_SIGNATURE);
     flip_each(COVEY_KEY_RSA_PSS_SHA256, RSA_DER, RSA_PSS_32);
+    flip_each(COVEY_KEY_RSA_PKCS1_SHA256, RSA_DER, RSA_PKCS1_SIGNATURE);
 }
 
 /* As Wycheproof's cases: values at the ends of what r and s may be, and encodings that are not DER.

@@ -78,6 +78,7 @@ static void takes_the_known_types(void **state) {
         {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", EC_POINT, COVEY_KEY_ECDSA_P256_SHA256,
          EC_SIGNATURE},
         {"rsa", "rsassa-pss-sha256", RSA_PEM, COVEY_KEY_RSA_PSS_SHA256, RSA_PSS_32},
+        {"rsa", "rsa-pkcs1v15-sha256", RSA_PEM, COVEY_KEY_RSA_PKCS1_SHA256, RSA_PKCS1_SIGNATURE},
     };
     fixture f;
     set_up(&f);
@@ -85,7 +86,7 @@ static void takes_the_known_types(void **state) {
         covey__public_key key = read_key(&f, rows[i].type, rows[i].scheme, rows[i].value);
         assert_int_equal(key.scheme, rows[i].expected);
         assert_int_equal(verify(&f, &key, rows[i].signature), COVEY_OK);
-        assert_int_equal(verify(&f, &key, RSA_PKCS1_SIGNATURE), COVEY_ERROR_MISMATCH);
+        assert_int_equal(verify(&f, &key, RSA_PSS_SHA512), COVEY_ERROR_MISMATCH);
     }
     tear_down(&f);
 }
@@ -104,6 +105,10 @@ static void one_key_has_one_fingerprint(void **state) {
     assert_memory_equal(a.fingerprint, c.fingerprint, 32);
     assert_memory_equal(a.fingerprint, d.fingerprint, 32);
     assert_memory_not_equal(a.fingerprint, e.fingerprint, 32);
+    covey__public_key pss = read_key(&f, "rsa", "rsassa-pss-sha256", RSA_PEM);
+    covey__public_key pkcs1 = read_key(&f, "rsa", "rsa-pkcs1v15-sha256", RSA_PEM);
+    assert_memory_equal(pss.fingerprint, pkcs1.fingerprint, 32);
+    assert_int_not_equal(pss.scheme, pkcs1.scheme);
     assert_string_not_equal(a.id, b.id);
     assert_string_not_equal(a.id, c.id);
     tear_down(&f);
@@ -124,7 +129,8 @@ static void what_is_not_known_is_no_error(void **state) {
         {"ecdsa", "ecdsa-sha2-nistp384", P384_PEM},
         {"rsa", "rsassa-pss-sha256", RSA1024_PEM},
         {"rsa", "rsassa-pss-sha256", EC_PEM},
-        {"rsa", "rsa-pkcs1v15-sha256", RSA_PEM},
+        {"rsa", "rsa-pkcs1v15-sha512", RSA_PEM},
+        {"rsa", "rsa-pkcs1v15-sha256", RSA1024_PEM},
         {"rsa", "rsassa-pss-sha256", RSA_PEM RSA_PEM},
         {"rsa", "rsassa-pss-sha256", "x" RSA_PEM},
         {"rsa", "rsassa-pss-sha256", "-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----"},
@@ -190,7 +196,8 @@ static void what_is_written_is_read_again(void **state) {
         const char *bytes;
     } rows[] = {{COVEY_KEY_ED25519, ED_HEX},
                 {COVEY_KEY_ECDSA_P256_SHA256, EC_DER},
-                {COVEY_KEY_RSA_PSS_SHA256, RSA_DER}};
+                {COVEY_KEY_RSA_PSS_SHA256, RSA_DER},
+                {COVEY_KEY_RSA_PKCS1_SHA256, RSA_DER}};
     fixture f;
     set_up(&f);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
