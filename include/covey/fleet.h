@@ -27,9 +27,12 @@ typedef struct covey_fleet_server_options {
     int64_t poll_ms;       /* how often devices are told to check in */
     int32_t threads;       /* that answer requests; one more keeps house */
     const char *blobs_url; /* where devices fetch blobs; NULL: from this server */
+    /* A plain key file, owner-only, that signs snapshot and timestamp (covey_fleet_keys_make makes
+     * one). NULL: the metadata that is served cannot change, and expires. */
+    const char *online_key_file;
 } covey_fleet_server_options;
 #define COVEY_FLEET_SERVER_OPTIONS_INIT                                                            \
-    { sizeof(covey_fleet_server_options), NULL, NULL, 900000, 2, NULL }
+    { sizeof(covey_fleet_server_options), NULL, NULL, 900000, 2, NULL, NULL }
 
 /* Opens the data folder and serves until closed. At first start it writes `admin.token` there,
  * readable by its owner alone. The requests are answered on threads of its own; every function here

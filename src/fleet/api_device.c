@@ -56,6 +56,9 @@ static void answer_enrolled(covey__exchange *x, const covey__enrollment *e, cons
     (void)pthread_rwlock_unlock(&server->facts_lock);
     covey__json_end_array(&w);
     covey__json_member_string(&w, "blobs_url", server->blobs_url);
+    covey__json_member_string(&w, "metadata_url", "/v1/metadata");
+    covey__json_member_string(&w, "targets_url", "/v1/targets");
+    covey__metadata_write_versions(x, &w);
     covey__json_member_i64(&w, "poll_ms", server->poll_ms);
     covey__json_end_object(&w);
 }
@@ -205,8 +208,10 @@ static void write_target(covey__json_writer *w, const covey__rollout_row *row) {
     covey__json_member_string(w, "digest", hex);
     covey__json_member_i64(w, "size", row->release.size);
     covey__json_end_object(w);
-    covey__json_name(w, "signature");
-    covey__json_put_raw(w, row->release.signature, strlen(row->release.signature));
+    if (row->release.signature[0] != '\0') {
+        covey__json_name(w, "signature");
+        covey__json_put_raw(w, row->release.signature, strlen(row->release.signature));
+    }
     covey__json_member_string(w, "blob", blob);
     covey__json_end_object(w);
 }
@@ -255,6 +260,7 @@ int covey__api_checkin(covey__exchange *x) {
     covey__json_writer_init(&w, &x->answer, false);
     covey__json_begin_object(&w);
     covey__json_member_i64(&w, "poll_ms", server->poll_ms);
+    covey__metadata_write_versions(x, &w);
     covey__json_name(&w, "target");
     (void)pthread_rwlock_rdlock(&server->facts_lock);
     covey_status status = choose(x, server->rollouts, &chosen, &error);

@@ -2,6 +2,7 @@
  *
  * Neighbours: release_check.c judges; fleet_server.c keeps the trusted keys and tells check-ins.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -146,6 +147,7 @@ static int read_release_request(covey__exchange *x, uint8_t digest[32], covey__b
     if (status == COVEY_OK && !covey__unhex(hex, strlen(hex), digest, 32)) {
         status = covey__fail(&error, COVEY_ERROR_FORMAT, "digest: expected 64 hex digits");
     }
+    if (status == COVEY_OK && covey__json_get(root, "signature") == NULL) return 0;
     if (status == COVEY_OK) {
         status =
             covey__json_member(root, "signature", "signature", COVEY__JSON_OBJECT, &node, &error);
@@ -156,6 +158,23 @@ static int read_release_request(covey__exchange *x, uint8_t digest[32], covey__b
     covey__json_put_node(&w, node);
     status = covey__buffer_check(signature, &error, "signature");
     return status == COVEY_OK ? 0 : covey__bad_field(x, &error);
+}
+
+/* 0 when the metadata names this very document as the release's target. */
+static int check_named(covey__exchange *x, const covey__release_checked *checked,
+                       const uint8_t digest[32]) {
+    covey__metadata_target target;
+    char name[160];
+    (void)snprintf(name, sizeof(name), "%s/%s/release.json", checked->name, checked->version);
+    covey_status status = covey__metadata_find(x->server->house.metadata, name, &target, NULL);
+    if (status != COVEY_OK) {
+        return covey__answer_error(x, 403, "not_in_metadata",
+                                   "the metadata names no target %s: send it first", name);
+    }
+    if (memcmp(target.sha256, digest, 32) == 0 && target.length == checked->size) return 0;
+    return covey__answer_error(x, 403, "not_in_metadata",
+                               "the metadata names another document as %s (role %s)", name,
+                               target.role);
 }
 
 static int add_release(covey__exchange *x, const uint8_t digest[32],
@@ -169,16 +188,18 @@ static int add_release(covey__exchange *x, const uint8_t digest[32],
     trusted = x->server->trusted;
     (void)pthread_rwlock_unlock(&x->server->facts_lock);
     covey_status status = covey__release_check(x->env, &x->server->blobs, &trusted, digest,
-                                               signature->data, signature->size, &checked, &error);
+                                               signature->size > 0 ? signature->data : NULL,
+                                               signature->size, &checked, &error);
     if (status != COVEY_OK) return covey__answer_failure(x, status, &error);
     int answer = answer_verdict(x, &checked);
+    if (answer == 0 && signature->size == 0) answer = check_named(x, &checked, digest);
     if (answer != 0) return answer;
     covey__release_row row = {.name = checked.name,
                               .version = checked.version,
                               .size = (int64_t)checked.size,
                               .bytes = (int64_t)checked.bytes,
                               .published_ms = covey__now_ms(x->env),
-                              .signature = signature->data};
+                              .signature = signature->size > 0 ? signature->data : ""};
     memcpy(row.digest, digest, 32);
     status = store->driver->release_add(store, &row, &was_known, &error);
     if (status == COVEY_ERROR_EXISTS) {

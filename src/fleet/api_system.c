@@ -6,6 +6,11 @@
 
 #include "fleet/routes.h"
 
+static void write_warning(void *user, const char *role, const char *text) {
+    (void)role;
+    covey__json_put_string(user, text);
+}
+
 int covey__api_health(covey__exchange *x) {
     bool draining = atomic_load(&x->server->draining);
     covey__json_writer w;
@@ -14,6 +19,10 @@ int covey__api_health(covey__exchange *x) {
     covey__json_begin_object(&w);
     covey__json_member_string(&w, "status", "ok");
     covey__json_member_string(&w, "version", COVEY_VERSION);
+    covey__json_name(&w, "warnings");
+    covey__json_begin_array(&w);
+    covey__metadata_house_warnings(&x->server->house, covey__now_ms(x->env), write_warning, &w);
+    covey__json_end_array(&w);
     covey__json_end_object(&w);
     return 200;
 }
@@ -22,6 +31,37 @@ static void one(covey__buffer *out, const char *name, const char *type, const ch
                 uint64_t value) {
     covey__metrics_family(out, name, type, help);
     covey__metrics_sample(out, name, NULL, value);
+}
+
+typedef struct role_samples {
+    covey__buffer *out;
+    int64_t now_ms;
+    bool expiry;
+} role_samples;
+
+static void sample_role(void *user, const covey__metadata_role *role) {
+    const role_samples *s = user;
+    char label[COVEY__METADATA_ROLE_SIZE + 16];
+    int64_t left_ms = role->expires_ms - s->now_ms;
+    (void)snprintf(label, sizeof(label), "role=\"%s\"", role->name);
+    if (s->expiry) {
+        covey__metrics_sample(s->out, "covey_fleet_metadata_expires_seconds", label,
+                              left_ms > 0 ? (uint64_t)left_ms / 1000 : 0);
+    } else {
+        covey__metrics_sample(s->out, "covey_fleet_metadata_version", label,
+                              (uint64_t)role->version);
+    }
+}
+
+static void metadata_metrics(covey__exchange *x) {
+    role_samples s = {&x->answer, covey__now_ms(x->env), true};
+    covey__metrics_family(&x->answer, "covey_fleet_metadata_expires_seconds", "gauge",
+                          "Until a role's metadata expires; 0 when it has");
+    covey__metadata_each(x->server->house.metadata, sample_role, &s);
+    s.expiry = false;
+    covey__metrics_family(&x->answer, "covey_fleet_metadata_version", "gauge",
+                          "Versions of the metadata that is served");
+    covey__metadata_each(x->server->house.metadata, sample_role, &s);
 }
 
 int covey__api_metrics(covey__exchange *x) {
@@ -59,6 +99,7 @@ int covey__api_metrics(covey__exchange *x) {
     one(out, "covey_fleet_devices_revoked", "gauge", "Devices whose token was revoked",
         (uint64_t)counts.devices_revoked);
     one(out, "covey_fleet_releases", "gauge", "Releases published", (uint64_t)counts.releases);
+    metadata_metrics(x);
     covey__metrics_histogram(out, "covey_fleet_request_seconds", "From head to answer",
                              &m->request);
     return 200;

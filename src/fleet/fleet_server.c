@@ -172,6 +172,7 @@ static void *keep_house(void *user) {
         covey__lines_cut_slow(server);
         if (++seconds >= FLUSH_SECONDS) {
             seconds = 0;
+            covey__metadata_house_keep(&server->house);
             if (covey__fleet_flush_seen(server, &error) != COVEY_OK) {
                 covey__log(server->env, COVEY_LOG_WARN, "fleet", "times of check-ins wait: %s",
                            error.message);
@@ -234,6 +235,24 @@ static covey_status open_store(covey_fleet_server *server, covey_error *error) {
         status = server->store->driver->key_each(server->store, trust_key, &server->trusted, error);
     }
     return status == COVEY_OK ? covey__fleet_load_rollouts(server, error) : status;
+}
+
+static covey_status open_metadata(covey_fleet_server *server, const char *online_key_file,
+                                  covey_error *error) {
+    char *folder = covey__path_join(server->env, server->data_dir, "metadata");
+    if (folder == NULL) return covey__no_memory(error, "server: path", 0);
+    covey_status status =
+        covey__metadata_house_open(server->env, folder, online_key_file, &server->house, error);
+    covey__free(server->env, folder);
+    if (status != COVEY_OK) return status;
+    if (!server->house.has_online) {
+        covey__log(server->env, COVEY_LOG_WARN, "fleet",
+                   "no online key: the metadata that is served cannot change, and expires "
+                   "(--online-key FILE)");
+    }
+    /* Before the first request: after days of standing still, what is served may have expired. */
+    covey__metadata_house_keep(&server->house);
+    return COVEY_OK;
 }
 
 static covey_status open_folder(covey_fleet_server *server, covey_error *error) {
@@ -327,6 +346,7 @@ covey_status covey_fleet_server_open(covey_runtime *runtime,
     if (status == COVEY_OK) status = open_folder(s, error);
     if (status == COVEY_OK) status = read_admin_token(s, error);
     if (status == COVEY_OK) status = open_store(s, error);
+    if (status == COVEY_OK) status = open_metadata(s, full.online_key_file, error);
     if (status == COVEY_OK) status = start_keeper(s, error);
     if (status == COVEY_OK) {
         status = covey__http_start(s, full.listen != NULL ? full.listen : "127.0.0.1:0",
@@ -397,6 +417,7 @@ void covey_fleet_server_close(covey_fleet_server *server) {
         server->store->driver->close(server->store);
     }
     rollout_set_free(env, server->rollouts);
+    covey__metadata_house_close(&server->house);
     covey__blobs_close(&server->blobs);
     if (server->lock >= 0) covey__lock_drop(server->lock);
     covey__free(env, server->seen);

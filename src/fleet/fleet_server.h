@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "fleet/blobs.h"
+#include "fleet/metadata_house.h"
 #include "fleet/store.h"
 #include "telemetry/metrics.h"
 #include "trust/signature.h"
@@ -47,6 +48,7 @@ struct covey_fleet_server {
     const covey__env *env;
     covey__store *store;
     covey__blobs blobs;
+    covey__metadata_house house;
     char *data_dir, *token_file, *blobs_url, *url;
     int lock; /* of the data folder; -1 when not held */
     int64_t poll_ms;
@@ -85,7 +87,7 @@ typedef int (*covey__handler)(covey__exchange *x);
 
 typedef struct covey__route {
     const char *method;
-    const char *path; /* a "*" stands for one segment, which becomes x->parameter */
+    const char *path; /* a "*" stands for one segment, "**" for all that follow: x->parameter */
     covey__auth auth;
     size_t body_bytes_max; /* 0: a body is refused */
     covey__handler handler;
@@ -99,7 +101,7 @@ struct covey__exchange {
     const covey__env *env;
     struct MHD_Connection *connection;
     const covey__route *route;
-    char parameter[129];
+    char parameter[384];
     char allow[64]; /* of a 405 */
     covey__arena arena;
     covey__buffer body, answer;

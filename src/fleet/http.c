@@ -82,17 +82,21 @@ int covey__read_json(covey__exchange *x, const covey__json **root) {
 
 /* ---- a request's head --------------------------------------------------------------------- */
 
-/* Whether `path` is `pattern`; the segment that a "*" stands for goes to `parameter`. */
+/* Whether `path` is `pattern`; the segment that a "*" stands for, or all that is left at a "**" at
+ * its end, goes to `parameter`. */
 static bool match_path(const char *pattern, const char *path, char *parameter, size_t capacity) {
     const char *star = strchr(pattern, '*');
     if (star == NULL) return strcmp(pattern, path) == 0;
-    size_t before = (size_t)(star - pattern), after = strlen(star + 1), size = strlen(path);
+    bool many = star[1] == '*';
+    if (many) star++;
+    size_t before = (size_t)(star - pattern) - many, after = strlen(star + 1), size = strlen(path);
     if (size < before + after + 1 || memcmp(pattern, path, before) != 0 ||
         strcmp(star + 1, path + size - after) != 0) {
         return false;
     }
     size_t value = size - before - after;
-    if (value >= capacity || memchr(path + before, '/', value) != NULL) return false;
+    if (value >= capacity) return false;
+    if (!many && memchr(path + before, '/', value) != NULL) return false;
     memcpy(parameter, path + before, value);
     parameter[value] = '\0';
     return true;

@@ -198,7 +198,9 @@ covey_status covey__release_check(const covey__env *env, const covey__blobs *blo
                                     &document, &found, error);
     if (status == COVEY_OK && found) {
         checked->size = document.size;
-        status = check_signature(&w, trusted, &document, signature, signature_size, error);
+        if (signature != NULL) {
+            status = check_signature(&w, trusted, &document, signature, signature_size, error);
+        }
         if (status == COVEY_OK && checked->verdict == COVEY__RELEASE_GOOD) {
             status = check_document(&w, &document, error);
         }

@@ -27,7 +27,8 @@ typedef struct covey__release_checked {
     uint8_t missing[COVEY__MISSING_SHOWN_MAX][32];
 } covey__release_checked;
 
-/* COVEY_OK with a verdict, or a failure of disk or memory. */
+/* COVEY_OK with a verdict, or a failure of disk or memory. `signature` NULL: the metadata vouches
+ * for it, which is for the caller to see. */
 covey_status covey__release_check(const covey__env *env, const covey__blobs *blobs,
                                   const covey__trusted_keys *trusted, const uint8_t digest[32],
                                   const char *signature, size_t signature_size,

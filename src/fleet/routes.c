@@ -13,7 +13,10 @@ const covey__route covey__routes[] = {
     {"POST", "/v1/enroll", COVEY__AUTH_NONE, KIB(16), covey__api_enroll},
     {"GET", "/v1/blobs/sha256/*", COVEY__AUTH_NONE, 0, covey__api_blob_get},
     {"HEAD", "/v1/blobs/sha256/*", COVEY__AUTH_NONE, 0, covey__api_blob_get},
+    {"GET", "/v1/metadata/*", COVEY__AUTH_NONE, 0, covey__api_metadata_get},
+    {"GET", "/v1/targets/**", COVEY__AUTH_NONE, 0, covey__api_target_get},
     /* For publishers and operators. */
+    {"POST", "/v1/metadata", COVEY__AUTH_ADMIN, KIB(32768), covey__api_metadata_add},
     {"PUT", "/v1/blobs/sha256/*", COVEY__AUTH_ADMIN, COVEY__BLOB_BYTES_MAX, covey__api_blob_put},
     {"POST", "/v1/blobs/missing", COVEY__AUTH_ADMIN, KIB(512), covey__api_blobs_missing},
     {"GET", "/v1/release-keys", COVEY__AUTH_ADMIN, 0, covey__api_keys_list},

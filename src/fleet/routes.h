@@ -10,6 +10,13 @@ int covey__api_enroll(covey__exchange *x);
 int covey__api_checkin(covey__exchange *x);
 int covey__api_reports(covey__exchange *x);
 
+/* api_metadata.c */
+int covey__api_metadata_get(covey__exchange *x);
+int covey__api_metadata_add(covey__exchange *x);
+int covey__api_target_get(covey__exchange *x);
+/* The member "metadata" of an answer: the versions that are served. */
+void covey__metadata_write_versions(covey__exchange *x, covey__json_writer *w);
+
 /* http_blobs.c */
 int covey__api_blob_get(covey__exchange *x);
 int covey__api_blob_put(covey__exchange *x);

@@ -231,7 +231,9 @@ static void check_ins_are_kept(void **state) {
     snprintf(path, sizeof path, "/v1/devices/%s", device.id);
     f->now_ms += 5000;
     fleet_expect(f, fleet_checkin(f, &device, "medium", "1.0.0"), 200);
-    assert_string_equal(fleet_text(f), "{\"poll_ms\":1234,\"target\":null}");
+    assert_string_equal(
+        fleet_text(f),
+        "{\"poll_ms\":1234,\"metadata\":{\"root\":0,\"timestamp\":0},\"target\":null}");
     f->now_ms += 5000;
     fleet_expect(f, fleet_checkin(f, &device, "medium", "1.0.0"), 200); /* nothing new */
     fleet_expect(f, fleet_call(f, "GET", path, f->admin, NULL), 200);

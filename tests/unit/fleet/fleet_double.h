@@ -14,6 +14,7 @@
 #include "transport/transport_curl.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@ typedef struct fleet_double {
     covey_runtime *runtime;
     covey_fleet_server *server;
     covey__transport_pool *pool;
-    int64_t now_ms;
+    atomic_int_least64_t now_ms;
+    char online_key[300];         /* of the server; "": none */
     char admin[128];              /* the admin token */
     char data[300];               /* the server's data folder */
     covey_http_response response; /* of the last call */
@@ -40,6 +42,7 @@ static inline void fleet_start(fleet_double *f) {
     covey_fleet_server_options options = COVEY_FLEET_SERVER_OPTIONS_INIT;
     options.data_dir = f->data;
     options.poll_ms = 1234;
+    options.online_key_file = f->online_key[0] != '\0' ? f->online_key : NULL;
     covey_status status = covey_fleet_server_open(f->runtime, &options, &f->server, &error);
     if (status != COVEY_OK) fail_msg("server: %s", error.message);
     char *token = test_read(covey_fleet_server_token_file(f->server), NULL);
