@@ -69,9 +69,9 @@ typedef struct covey__hash_log_report {
 } covey__hash_log_report;
 
 /* Reads and checks the whole log. `known` (may be NULL) is the head that was kept apart. `each`
- * (may be NULL) gets every line that is right, in order; anything but COVEY_OK from it stops.
- * MISMATCH when the log was changed, cut or has lost a segment, with the first broken line in the
- * report. An absent log is an empty one. */
+ * (may be NULL) gets every line that is right, in order, and must not append; anything but COVEY_OK
+ * from it stops. MISMATCH when the log was changed, cut or has lost a segment, with the first
+ * broken line in the report. An absent log is an empty one. */
 covey_status covey__hash_log_verify(const covey__env *env, const char *folder,
                                     const covey__hash_log_head *known, covey__hash_log_fn each,
                                     void *user, covey__hash_log_report *report,

@@ -232,19 +232,36 @@ static covey_status check_known(covey__log_scan *scan, covey_error *error) {
                        scan->head.seq, known->seq);
 }
 
+/* Keeps a writer from turning the segments over meanwhile. A reader who may not take the lock (the
+ * log on a read-only disk) reads without it. */
+static covey_status lock_if_can(const covey__env *env, const char *folder, int *lock,
+                                covey_error *error) {
+    *lock = -1;
+    if (!covey__file_exists(folder)) return COVEY_OK;
+    char *path = covey__path_join(env, folder, "lock");
+    if (path == NULL) return covey__no_memory(error, "a path", strlen(folder) + 6);
+    covey_status status = COVEY_OK;
+    if (covey__file_exists(path)) status = covey__lock_take(env, path, true, lock, error);
+    covey__free(env, path);
+    return status == COVEY_ERROR_NO_MEMORY ? status : COVEY_OK;
+}
+
 covey_status covey__hash_log_verify(const covey__env *env, const char *folder,
                                     const covey__hash_log_head *known, covey__hash_log_fn each,
                                     void *user, covey__hash_log_report *report,
                                     covey_error *error) {
     covey__log_scan scan = {.env = env, .known = known, .each = each, .user = user};
-    uint32_t lowest, highest, first = 0;
+    uint32_t lowest = 0, highest = 0, first = 0;
     memset(report, 0, sizeof *report);
-    covey_status status = covey__log_segments(env, folder, &lowest, &highest, error);
+    int lock;
+    covey_status status = lock_if_can(env, folder, &lock, error);
+    if (status == COVEY_OK) status = covey__log_segments(env, folder, &lowest, &highest, error);
     if (status == COVEY_OK && highest != 0)
         status = find_first(&scan, folder, lowest, highest, &first, error);
     if (status == COVEY_OK && highest != 0)
         status = verify_all(&scan, folder, first, highest, error);
     if (status == COVEY_OK) status = check_known(&scan, error);
+    covey__lock_drop(lock);
     report->first_seq = scan.first_seq;
     report->entry_count = scan.entry_count;
     report->torn_bytes = scan.torn_bytes;
