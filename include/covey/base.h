@@ -74,8 +74,8 @@ typedef enum covey_status {
     COVEY_ERROR_TIMEOUT = 16,   /* a deadline passed */
     COVEY_ERROR_REMOTE =
         17, /* the other side answered with an error; expected 0, found its HTTP status */
-    COVEY_ERROR_REFUSED = 18, /* an ensemble did not pass its probes */
-    COVEY_ERROR_NUMERIC = 19, /* NaN or infinity where numbers must be */
+    COVEY_ERROR_REFUSED = 18,  /* an ensemble did not pass its probes */
+    COVEY_ERROR_NUMERIC = 19,  /* NaN or infinity where numbers must be */
     COVEY_ERROR_INTERNAL = 20, /* a mistake of ours: please report it */
     COVEY_ERROR_EXPIRED = 21,  /* signed, but no longer valid */
     COVEY_ERROR_ROLLBACK = 22, /* older than what was seen; expected/found are the two versions */

@@ -46,7 +46,7 @@ typedef struct covey_tuf_options {
 typedef struct covey_tuf covey_tuf;
 
 /* Versions of the four top-level roles that are trusted; 0: none, or not looked at since an earlier
- * role failed. */
+ * role failed. Frozen: it stands within covey_tuf_report. */
 typedef struct covey_tuf_versions {
     int64_t root, timestamp, snapshot, targets;
 } covey_tuf_versions;

@@ -176,8 +176,7 @@ const char *covey_status_name(covey_status status) {
         "ok",           "invalid_argument", "no_memory",   "io",      "no_space", "not_found",
         "exists",       "format",           "unsupported", "limit",   "mismatch", "denied",
         "context_size", "cancelled",        "busy",        "network", "timeout",  "remote",
-        "refused",      "numeric",          "internal",
-        "expired",      "rollback",         "signature"};
+        "refused",      "numeric",          "internal",    "expired", "rollback", "signature"};
     size_t index = (size_t)(int)status;
     return index < sizeof names / sizeof *names ? names[index] : "unknown";
 }
