@@ -47,6 +47,21 @@ for program in covey covey-fleet; do
         count=$((count + 1))
     done
 done
+
+# covey-tuf has one command and two exit statuses.
+explains "$programs/covey-tuf"
+"$programs/covey-tuf" --version | grep -q '^covey-tuf [0-9]*\.[0-9]*\.[0-9]*$' || fail "covey-tuf --version"
+for words in "" "nonsense" "--nonsense" "refresh" "init" "--metadata-dir d init" "--metadata-dir d init a b" \
+    "--metadata-dir d refresh" "--metadata-dir d --metadata-url http://127.0.0.1:9/ download" \
+    "--metadata-dir d init nothere.json" "--metadata-dir d --metadata-url http://127.0.0.1:9/ refresh"; do
+    status=0
+    # shellcheck disable=SC2086 # words
+    "$programs/covey-tuf" $words >out 2>err </dev/null || status=$?
+    [ "$status" = 1 ] || fail "covey-tuf $words: expected exit status 1, found $status"
+    [ -s err ] && [ ! -s out ] || fail "covey-tuf $words says nothing on standard error, or something on standard output"
+done
+[ ! -e d ] || [ -z "$(ls -A d)" ] || fail "covey-tuf leaves something behind"
+
 [ "$count" -ge 18 ] || fail "only $count commands were found in the helps"
 
 # What was expected is said with each wrong value.
