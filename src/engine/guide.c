@@ -18,6 +18,7 @@ static void free_run(covey__guide_run *run) {
     const covey__env *env = run->guide->env;
     covey__guide_machine_free(run->machine);
     covey__token_trie_drop(run->trie);
+    covey__tokenizer_scratch_free(run->scratch);
     covey__free(env, run->masks);
     covey__free(env, run);
 }
@@ -185,6 +186,9 @@ static covey__guide_run *new_run(const covey_guide *guide, covey__token_trie *tr
     if (!run->masks) status = covey__no_memory(error, "guide: masks", words * sizeof *run->masks);
     if (status == COVEY_OK)
         status = covey__guide_machine_new(&guide->program, &run->machine, error);
+    if (status == COVEY_OK)
+        status = covey__tokenizer_scratch_new(guide->env, COVEY__GUIDE_FORCED_MAX + 1,
+                                              &run->scratch, error);
     if (status == COVEY_OK) return run;
     free_run(run);
     return NULL;

@@ -2,8 +2,7 @@
  * trie through the machine: what the automaton refuses is skipped with all that begins with it, and
  * a subtree of plain characters is taken whole where the automaton surely takes them. Masks are
  * kept by set, the least recently used leaves. When the machine is full in the middle of a walk, it
- * collects, keeping the walk's own path. Nothing here allocates but the tokenizer's scratch for a
- * forced stretch; when that is refused, the stretch is simply drawn token by token. */
+ * collects, keeping the walk's own path. Nothing here allocates. */
 #include "engine/guide_run.h"
 
 #include <string.h>
@@ -411,9 +410,9 @@ static size_t own_tokens(covey__guide_run *run, const char *bytes, size_t size) 
     for (size_t lead = 0; lead < 2; lead++) {
         size_t count = 0, kept = 0, spelt = 0;
         bool begun = lead == 0, right = true;
-        if (covey__tokenizer_encode(run->tokenizer, text + 1 - lead, size + lead, false,
-                                    run->forced, COVEY__GUIDE_FORCED_MAX + 8, &count,
-                                    NULL) != COVEY_OK)
+        if (covey__tokenizer_encode_within(run->scratch, run->tokenizer, text + 1 - lead,
+                                           size + lead, run->forced, COVEY__GUIDE_FORCED_MAX + 8,
+                                           &count, NULL) != COVEY_OK)
             return 0;
         for (size_t i = 0; i < count && right; i++) {
             size_t token_size = bytes_of(run, run->forced[i], token_bytes);

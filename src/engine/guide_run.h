@@ -163,8 +163,9 @@ typedef struct covey__guide_run {
     char bytes[COVEY__GUIDE_PLAN_MAX]; /* of a plan or a forced stretch */
     covey_token tokens[COVEY__GUIDE_PLAN_MAX];
     covey_token forced[COVEY__GUIDE_FORCED_MAX + 8];
-    uint64_t walked;               /* nodes of the last mask that was made; for the bench */
-    struct covey__guide_run *next; /* of the guide's idle ones */
+    covey__tokenizer_scratch *scratch; /* for a forced stretch */
+    uint64_t walked;                   /* nodes of the last mask that was made; for the bench */
+    struct covey__guide_run *next;     /* of the guide's idle ones */
 } covey__guide_run;
 
 /* Runs that wait for the next generation: what changes of a guide. covey_runtime_trim frees them.

@@ -465,10 +465,6 @@ void covey__tokenizer_free(covey__tokenizer *t) {
     covey__free(env, t);
 }
 
-size_t covey__tokenizer_bytes(const covey__tokenizer *tokenizer) {
-    return tokenizer->bytes;
-}
-
 covey__tokenizer_specials covey__tokenizer_specials_of(const covey__tokenizer *tokenizer) {
     return tokenizer->specials_of;
 }

@@ -55,9 +55,6 @@ covey_status covey__tokenizer_new(const covey__env *env, const covey__vocabulary
                                   covey__tokenizer **tokenizer, covey_error *error) COVEY_MUST_USE;
 void covey__tokenizer_free(covey__tokenizer *tokenizer);
 
-/* Bytes of memory that it holds. */
-size_t covey__tokenizer_bytes(const covey__tokenizer *tokenizer);
-
 typedef struct covey__tokenizer_specials {
     int32_t token_count;
     int32_t bos, eos, eot, eom, unknown, padding, cls, separator; /* -1: none */
@@ -77,6 +74,19 @@ covey_status covey__tokenizer_encode(const covey__tokenizer *tokenizer, const ch
                                      size_t size, bool parse_special, int32_t *tokens,
                                      size_t capacity, size_t *count,
                                      covey_error *error) COVEY_MUST_USE;
+
+/* Scratch memory that is enough to encode texts of up to `size` bytes, for loops that allocate
+ * nothing. For one thread at a time; any tokenizer's, and it may outlive them. */
+typedef struct covey__tokenizer_scratch covey__tokenizer_scratch;
+covey_status covey__tokenizer_scratch_new(const covey__env *env, size_t size,
+                                          covey__tokenizer_scratch **scratch,
+                                          covey_error *error) COVEY_MUST_USE;
+void covey__tokenizer_scratch_free(covey__tokenizer_scratch *scratch);
+/* covey__tokenizer_encode without special tokens, in such scratch. */
+covey_status covey__tokenizer_encode_within(covey__tokenizer_scratch *scratch,
+                                            const covey__tokenizer *tokenizer, const char *text,
+                                            size_t size, int32_t *tokens, size_t capacity,
+                                            size_t *count, covey_error *error) COVEY_MUST_USE;
 
 /* As above for text of which some stretches are trusted: a control token is found only where all
  * of its text is. Words and merges run across the seams, so the ids are those of the joined text.

@@ -12,13 +12,60 @@
 #include "base/error.h"
 #include <string.h>
 
+struct covey__tokenizer_scratch {
+    covey__merger merger;
+    covey__buffer piece; /* SentencePiece: a piece with its spaces marked */
+};
+
 typedef struct encoder {
     const covey__tokenizer *tokenizer;
     covey__token_sink sink;
-    covey__merger merger;
-    covey__buffer piece; /* SentencePiece: a piece with its spaces marked */
+    covey__tokenizer_scratch *scratch;
     covey_error *error;
 } encoder;
+
+static void scratch_init(covey__tokenizer_scratch *scratch, const covey__env *env) {
+    memset(scratch, 0, sizeof *scratch);
+    scratch->merger.env = env;
+    covey__buffer_init(&scratch->piece, env, INT32_MAX);
+}
+
+static void scratch_clear(covey__tokenizer_scratch *scratch) {
+    covey__merger_free(&scratch->merger);
+    covey__buffer_free(&scratch->piece);
+}
+
+void covey__tokenizer_scratch_free(covey__tokenizer_scratch *scratch) {
+    if (!scratch) {
+        return;
+    }
+    const covey__env *env = scratch->merger.env;
+    scratch_clear(scratch);
+    covey__free(env, scratch);
+}
+
+covey_status covey__tokenizer_scratch_new(const covey__env *env, size_t size,
+                                          covey__tokenizer_scratch **out, covey_error *error) {
+    /* Every byte may be a space, which is marked, and one more may come before the text. */
+    size_t piece = COVEY__SPACE_MARK_SIZE * (size + 1);
+    covey__tokenizer_scratch *scratch = covey__alloc(env, sizeof *scratch);
+    *out = NULL;
+    if (!scratch) {
+        return covey__no_memory(error, "tokenizer", sizeof *scratch);
+    }
+    scratch_init(scratch, env);
+    (void)covey__buffer_reserve(&scratch->piece, piece);
+    covey_status status = covey__buffer_check(&scratch->piece, error, "tokenizer: a piece");
+    if (status == COVEY_OK) {
+        status = covey__merger_reserve(&scratch->merger, piece, error);
+    }
+    if (status != COVEY_OK) {
+        covey__tokenizer_scratch_free(scratch);
+        return status;
+    }
+    *out = scratch;
+    return COVEY_OK;
+}
 
 static void emit(encoder *e, int32_t id) {
     covey__token_put(&e->sink, id);
@@ -51,7 +98,7 @@ static covey_status encode_word(encoder *e, const char *word, size_t size) {
             return COVEY_OK;
         }
     }
-    covey__merger *m = &e->merger;
+    covey__merger *m = &e->scratch->merger;
     covey_status status = covey__merger_run(m, word, size, e->error);
     if (status != COVEY_OK) {
         return status;
@@ -94,14 +141,14 @@ static size_t take_piece(encoder *e, const char *text, size_t size) {
             while (at < size && text[at] != ' ' && text[at] != COVEY__SPACE_MARK[0]) {
                 at++;
             }
-            (void)covey__buffer_append(&e->piece, text + from, at - from);
+            (void)covey__buffer_append(&e->scratch->piece, text + from, at - from);
             inside = true;
             continue;
         }
         if (inside && e->tokenizer->spaces_begin_pieces) {
             break;
         }
-        (void)covey__buffer_append(&e->piece, COVEY__SPACE_MARK, COVEY__SPACE_MARK_SIZE);
+        (void)covey__buffer_append(&e->scratch->piece, COVEY__SPACE_MARK, COVEY__SPACE_MARK_SIZE);
         at += space;
     }
     return at;
@@ -109,14 +156,16 @@ static size_t take_piece(encoder *e, const char *text, size_t size) {
 
 static covey_status encode_pieces(encoder *e, const char *text, size_t size) {
     for (size_t at = 0; at < size;) {
-        covey__buffer_clear(&e->piece);
+        covey__buffer_clear(&e->scratch->piece);
         if (at == 0 && e->tokenizer->add_space_prefix) {
-            (void)covey__buffer_append(&e->piece, COVEY__SPACE_MARK, COVEY__SPACE_MARK_SIZE);
+            (void)covey__buffer_append(&e->scratch->piece, COVEY__SPACE_MARK,
+                                       COVEY__SPACE_MARK_SIZE);
         }
         at += take_piece(e, text + at, size - at);
-        covey_status status = covey__buffer_check(&e->piece, e->error, "tokenizer: a piece");
+        covey_status status =
+            covey__buffer_check(&e->scratch->piece, e->error, "tokenizer: a piece");
         if (status == COVEY_OK) {
-            status = encode_word(e, e->piece.data, e->piece.size);
+            status = encode_word(e, e->scratch->piece.data, e->scratch->piece.size);
         }
         if (status != COVEY_OK) {
             return status;
@@ -264,6 +313,37 @@ static covey_status check_spans(size_t size, const covey__text_span *spans, size
     return COVEY_OK;
 }
 
+/* Spans that are checked, in scratch that may ask for more. */
+static covey_status encode_in(covey__tokenizer_scratch *scratch, const covey__tokenizer *tokenizer,
+                              const char *text, size_t size, trust *of, covey__token_sink *sink,
+                              covey_error *error) {
+    encoder e = {.tokenizer = tokenizer, .sink = *sink, .scratch = scratch, .error = error};
+    scratch->merger.tokenizer = tokenizer;
+    covey_status status = encode_all(&e, text, size, of);
+    *sink = e.sink;
+    if (status != COVEY_OK || sink->count <= sink->capacity) {
+        return status;
+    }
+    return covey__fail_sizes(
+        error, COVEY_ERROR_LIMIT, (int64_t)sink->capacity, (int64_t)sink->count,
+        "tokenizer: the text has %zu tokens, there is room for %zu", sink->count, sink->capacity);
+}
+
+covey_status covey__tokenizer_encode_within(covey__tokenizer_scratch *scratch,
+                                            const covey__tokenizer *tokenizer, const char *text,
+                                            size_t size, int32_t *tokens, size_t capacity,
+                                            size_t *count, covey_error *error) {
+    covey__text_span all = {size, false};
+    covey__token_sink sink = {tokens, capacity, 0};
+    trust of = {.spans = &all, .span_count = 1};
+    covey_status status = check_spans(size, &all, 1, error);
+    if (status == COVEY_OK) {
+        status = encode_in(scratch, tokenizer, text, size, &of, &sink, error);
+    }
+    *count = sink.count;
+    return status;
+}
+
 covey_status covey__tokenizer_encode_spans(const covey__tokenizer *tokenizer, const char *text,
                                            size_t size, const covey__text_span *spans,
                                            size_t span_count, int32_t *tokens, size_t capacity,
@@ -273,23 +353,16 @@ covey_status covey__tokenizer_encode_spans(const covey__tokenizer *tokenizer, co
     if (status != COVEY_OK) {
         return status;
     }
-    encoder e = {.tokenizer = tokenizer, .sink = {tokens, capacity, 0}, .error = error};
-    e.merger.tokenizer = tokenizer;
-    covey__buffer_init(&e.piece, tokenizer->env, INT32_MAX);
+    covey__tokenizer_scratch scratch;
+    scratch_init(&scratch, tokenizer->env);
+    covey__token_sink sink = {tokens, capacity, 0};
     trust of = {.spans = spans, .span_count = span_count};
-    status = encode_all(&e, text, size, &of);
-    covey__merger_free(&e.merger);
-    covey__buffer_free(&e.piece);
-    if (status != COVEY_OK) {
-        return status;
+    status = encode_in(&scratch, tokenizer, text, size, &of, &sink, error);
+    scratch_clear(&scratch);
+    if (status == COVEY_OK || sink.count > capacity) {
+        *count = sink.count;
     }
-    *count = e.sink.count;
-    if (*count > capacity) {
-        return covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)capacity, (int64_t)*count,
-                                 "tokenizer: the text has %zu tokens, there is room for %zu",
-                                 *count, capacity);
-    }
-    return COVEY_OK;
+    return status;
 }
 
 covey_status covey__tokenizer_encode(const covey__tokenizer *tokenizer, const char *text,

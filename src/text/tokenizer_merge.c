@@ -13,9 +13,8 @@ enum { SHORT_WORD = 48 };
 #define NONE UINT32_MAX
 
 void covey__merger_free(covey__merger *m) {
-    const covey__env *env = m->tokenizer->env;
-    covey__free(env, m->start);
-    covey__free(env, m->heap);
+    covey__free(m->env, m->start);
+    covey__free(m->env, m->heap);
     m->start = NULL;
     m->heap = NULL;
     m->capacity = 0;
@@ -23,15 +22,14 @@ void covey__merger_free(covey__merger *m) {
 
 /* One block holds the six arrays; the heap is made only once a long word needs it. */
 static covey_status make_room(covey__merger *m, size_t symbols, bool heap, covey_error *error) {
-    const covey__env *env = m->tokenizer->env;
     if (symbols <= m->capacity && (!heap || m->heap)) {
         return COVEY_OK;
     }
     size_t capacity = symbols < m->capacity ? m->capacity : symbols + symbols / 2;
     capacity = capacity < 64 ? 64 : capacity;
     covey__merger_free(m);
-    m->start = covey__calloc(env, capacity + 1, 6 * sizeof *m->start);
-    m->heap = heap ? covey__calloc(env, capacity, 2 * sizeof *m->heap) : NULL;
+    m->start = covey__calloc(m->env, capacity + 1, 6 * sizeof *m->start);
+    m->heap = heap ? covey__calloc(m->env, capacity, 2 * sizeof *m->heap) : NULL;
     if (!m->start || (heap && !m->heap)) {
         covey__merger_free(m);
         return covey__no_memory(error, "tokenizer: merging a word", capacity * 40);
@@ -43,6 +41,10 @@ static covey_status make_room(covey__merger *m, size_t symbols, bool heap, covey
     m->previous = m->start + 4 * (capacity + 1);
     m->next = m->start + 5 * (capacity + 1);
     return COVEY_OK;
+}
+
+covey_status covey__merger_reserve(covey__merger *merger, size_t size, covey_error *error) {
+    return make_room(merger, size, size > SHORT_WORD, error);
 }
 
 /* Fills rank and merged of the pair of symbols whose text is word[start, end). */

@@ -66,6 +66,7 @@ void covey__word_piece_encode(const covey__tokenizer *tokenizer, const char *tex
 
 /* The merging of one word, in memory that is used again for the next. */
 typedef struct covey__merger {
+    const covey__env *env;
     const covey__tokenizer *tokenizer;
     const char *word;
     uint32_t capacity;       /* symbols that the arrays have room for */
@@ -82,6 +83,9 @@ typedef struct covey__merger {
  * result. */
 covey_status covey__merger_run(covey__merger *merger, const char *word, size_t size,
                                covey_error *error) COVEY_MUST_USE;
+/* Room for words of up to `size` bytes. */
+covey_status covey__merger_reserve(covey__merger *merger, size_t size,
+                                   covey_error *error) COVEY_MUST_USE;
 void covey__merger_free(covey__merger *merger);
 
 #endif

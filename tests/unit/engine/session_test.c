@@ -2,6 +2,8 @@
  * cancelled or failed append leaves what was there. */
 #include "synthetic.h"
 
+#include <covey/guide.h>
+
 #include <math.h>
 #include <pthread.h>
 
@@ -240,6 +242,45 @@ static void test_memory_is_planned(void **state) {
     assert_int_equal(c.bytes, 0);
 }
 
+/* Under a guide, too: what a run of it needs is taken when the first generation begins, and kept.
+ */
+static void test_guided_loop_allocates_nothing(void **state) {
+    (void)state;
+    static const char schema[] =
+        "{\"enum\": [\"all-of-this-is-forced-once-its-first-letter-is-drawn\", "
+        "\"but-so-it-is-where-the-other-one-is-not\"]}";
+    covey_error error = {.message = ""};
+    counter c = {0, 0, 0};
+    covey_allocator allocator = {count_resize, &c};
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.allocator = &allocator;
+    options.threads = 1;
+    covey_runtime *own = NULL;
+    must(covey__runtime_new(&options, &own, &error), &error);
+    covey_model *counted = open_model(own, in_folder("model.gguf"));
+    covey_guide *guide = NULL;
+    must(covey_guide_new_json_schema(own, schema, strlen(schema), NULL, &guide, &error), &error);
+    covey_generation_options generation = COVEY_GENERATION_OPTIONS_INIT;
+    generation.guide = guide;
+    const covey_token prompt[] = {1, 'a' + 3};
+    for (int round = 0; round < 2; round++) {
+        covey_session *session = open_session(counted, 200, 0);
+        append(session, prompt, 2);
+        covey_generation_result result = COVEY_GENERATION_RESULT_INIT;
+        size_t calls = c.calls;
+        must(covey_session_generate(session, &generation, &result, &error, ignore_text, NULL),
+             &error);
+        assert_true(result.guide_complete);
+        assert_true(result.forced_count > 20);
+        if (round == 1) assert_int_equal(c.calls, calls);
+        covey_session_close(session);
+    }
+    covey_guide_free(guide);
+    covey_model_close(counted);
+    covey_runtime_close(own);
+    assert_int_equal(c.bytes, 0);
+}
+
 /* ---- Cancel ---- */
 
 static void test_cancel_before(void **state) {
@@ -408,6 +449,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_many),
         cmocka_unit_test(test_each_can_stop),
         cmocka_unit_test(test_memory_is_planned),
+        cmocka_unit_test(test_guided_loop_allocates_nothing),
         cmocka_unit_test(test_cancel_before),
         cmocka_unit_test(test_cancel_from_a_thread),
         cmocka_unit_test(test_sessions_on_threads),

@@ -261,7 +261,6 @@ static void test_room(void **state) {
     assert_int_equal(specials.token_count, words.of.token_count);
     assert_int_equal(specials.eos, words.of.eos);
     assert_int_equal(specials.eot, -1);
-    assert_true(covey__tokenizer_bytes(t) > 1000);
     covey__tokenizer_free(t);
     covey__tokenizer_free(NULL);
 }
