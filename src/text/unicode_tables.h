@@ -23,8 +23,7 @@ enum {
 
 /* `count` code points from `first` on, `step` apart, have their other case `delta` away. */
 typedef struct covey__case_range {
-    uint32_t first;
-    uint16_t count, step;
+    uint32_t first : 18, count : 12, step : 2;
     int32_t delta;
 } covey__case_range;
 
