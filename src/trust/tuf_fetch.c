@@ -80,10 +80,13 @@ static covey_status explain(const transfer *t, covey_status status, covey_error 
     return status;
 }
 
-/* OK for any complete answer, whose HTTP status is then in `*http_status`. */
-static covey_status get(transfer *t, const char *url, bool with_headers, int *http_status,
+/* OK for any complete answer, whose HTTP status is then in `*http_status`. Metadata is asked for
+ * with the caller's headers, and past caches on the way: an old timestamp, or that there was no
+ * newer root a while ago, is of no use. */
+static covey_status get(transfer *t, const char *url, bool is_metadata, int *http_status,
                         covey_error *error) {
     covey_tuf *tuf = t->tuf;
+    const char *headers[COVEY__TUF_HEADER_COUNT_MAX + 1] = {"Cache-Control: no-cache"};
     const covey_transport *transport = tuf->env->transport;
     if (transport == NULL || transport->fetch == NULL)
         return covey__fail(error, COVEY_ERROR_UNSUPPORTED, "this runtime has no transport");
@@ -91,8 +94,9 @@ static covey_status get(transfer *t, const char *url, bool with_headers, int *ht
     covey_http_request request = {.size = sizeof request};
     request.method = "GET";
     request.url = url;
-    request.headers = with_headers ? tuf->options.headers : NULL;
-    request.header_count = with_headers ? tuf->options.header_count : 0;
+    for (size_t i = 0; i < tuf->options.header_count; i++) headers[i + 1] = tuf->options.headers[i];
+    request.headers = is_metadata ? headers : NULL;
+    request.header_count = is_metadata ? tuf->options.header_count + 1 : 0;
     request.body_bytes_max = UINT64_MAX; /* on_data has the bound */
     request.connect_timeout_ms = tuf->options.connect_timeout_ms;
     request.idle_timeout_ms = tuf->options.idle_timeout_ms;

@@ -52,6 +52,7 @@ typedef struct tuf_double {
     int64_t issued_ms;       /* 0: none */
     tuf_double_file files[TUF_FILES_MAX];
     size_t file_count;
+    char headers[600]; /* of the last request, each with a newline behind it */
     char log[16384];   /* what was asked, each with a space behind it */
     int request_fails; /* the Nth request from now breaks; 0: none */
     int answer;        /* this status to everything; 0: as it is */
@@ -93,6 +94,11 @@ static inline covey_status tuf_double_fetch(void *user, const covey_http_request
     name = name != NULL ? name + strlen("/metadata/") : strstr(request->url, "/targets/") + 1;
     size_t used = strlen(d->log);
     snprintf(d->log + used, sizeof d->log - used, "%s ", name);
+    d->headers[0] = '\0';
+    for (size_t i = 0; i < request->header_count; i++) {
+        used = strlen(d->headers);
+        snprintf(d->headers + used, sizeof d->headers - used, "%s\n", request->headers[i]);
+    }
     if (d->request_fails > 0 && --d->request_fails == 0) {
         if (error != NULL) snprintf(error->message, sizeof error->message, "the line broke");
         return COVEY_ERROR_NETWORK;

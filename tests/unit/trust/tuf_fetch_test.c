@@ -163,6 +163,38 @@ static void other_hashes(void **unused) {
     }
 }
 
+/* Metadata is asked for with the caller's headers, targets with none. */
+static void request_headers(void **unused) {
+    (void)unused;
+    static const char *const headers[] = {"Authorization: Bearer secret", "X-One: 1"};
+    tuf_double d;
+    covey_tuf *tuf;
+    covey_tuf_target target = COVEY_TUF_TARGET_INIT;
+    covey_tuf_options options = COVEY_TUF_OPTIONS_INIT;
+    char store[300], memory[64];
+    tuf_double_open(&d);
+    d.target_list = tuf_double_target(&d, "file", CONTENT);
+    tuf_double_publish(&d, TUF_ALL);
+    snprintf(store, sizeof store, "%s", test_path(&d.folder, "store"));
+    options.store_dir = store;
+    options.metadata_url = "http://repository.test/metadata";
+    options.targets_url = "http://repository.test/targets";
+    options.root = tuf_double_find(&d, "1.root.json")->data;
+    options.root_size = tuf_double_find(&d, "1.root.json")->size;
+    options.headers = headers;
+    options.header_count = 2;
+    assert_int_equal(covey_tuf_open(d.runtime, &options, &tuf, NULL), COVEY_OK);
+    assert_int_equal(covey_tuf_find(tuf, "file", &target, NULL), COVEY_OK);
+    assert_string_equal(d.headers,
+                        "Cache-Control: no-cache\nAuthorization: Bearer secret\nX-One: 1\n");
+    assert_int_equal(covey_tuf_download_to(tuf, &target, memory, sizeof memory, NULL), COVEY_OK);
+    assert_string_equal(d.headers, "");
+    covey_tuf_close(tuf);
+    options.header_count = 17;
+    assert_int_equal(covey_tuf_open(d.runtime, &options, &tuf, NULL), COVEY_ERROR_INVALID_ARGUMENT);
+    tuf_double_close(&d);
+}
+
 /* A document that trickles is given up on. */
 static void slow_documents(void **unused) {
     (void)unused;
@@ -190,9 +222,10 @@ static void slow_documents(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(to_a_file),      cmocka_unit_test(what_is_not_the_target),
-        cmocka_unit_test(to_memory),      cmocka_unit_test(an_empty_target),
-        cmocka_unit_test(slow_documents), cmocka_unit_test(other_hashes),
+        cmocka_unit_test(to_a_file),       cmocka_unit_test(what_is_not_the_target),
+        cmocka_unit_test(to_memory),       cmocka_unit_test(an_empty_target),
+        cmocka_unit_test(slow_documents),  cmocka_unit_test(other_hashes),
+        cmocka_unit_test(request_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
