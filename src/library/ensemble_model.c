@@ -89,27 +89,32 @@ static covey_status open_adapter(covey_ensemble *ensemble, const covey__componen
     return covey__prefix(error, status, "ensemble: component \"adapter\" (%s)", component->file);
 }
 
+/* Programs built when the struct ended earlier know less of it, but all of what must be closed. */
+#define PARTS_SIZE_MIN offsetof(covey_ensemble_parts, knows_tools)
+
 covey_status covey_ensemble_open_parts(covey_ensemble *ensemble, covey_ensemble_parts *parts,
                                        covey_error *error) {
-    if (ensemble == NULL || parts == NULL || parts->size < sizeof *parts)
+    if (ensemble == NULL || parts == NULL || parts->size < PARTS_SIZE_MIN)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "ensemble: parts must be set to COVEY_ENSEMBLE_PARTS_INIT first");
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
-    int64_t idle_kv_bytes_max = parts->idle_kv_bytes_max;
-    *parts = (covey_ensemble_parts)COVEY_ENSEMBLE_PARTS_INIT;
-    parts->knows_tools = covey__manifest_find(manifest, "tools") != NULL;
-    parts->idle_kv_bytes_max = idle_kv_bytes_max;
-    covey_status status = open_base(ensemble, idle_kv_bytes_max, &parts->model, error);
+    size_t known = parts->size < sizeof *parts ? parts->size : sizeof *parts;
+    covey_ensemble_parts made = COVEY_ENSEMBLE_PARTS_INIT;
+    made.size = parts->size;
+    made.knows_tools = covey__manifest_find(manifest, "tools") != NULL;
+    made.idle_kv_bytes_max = parts->idle_kv_bytes_max;
+    covey_status status = open_base(ensemble, made.idle_kv_bytes_max, &made.model, error);
     for (size_t i = 0; i < manifest->component_count && status == COVEY_OK; i++) {
         const covey__component *component = &manifest->components[i];
         if (strcmp(component->role, "adapter") != 0) continue;
-        covey_adapter_offer *offer = &parts->adapters[parts->adapter_count];
-        status = open_adapter(ensemble, component, parts->model, &offer->adapter, error);
+        covey_adapter_offer *offer = &made.adapters[made.adapter_count];
+        status = open_adapter(ensemble, component, made.model, &offer->adapter, error);
         offer->scale = component->scale;
         offer->on_request = component->on_request;
-        if (status == COVEY_OK) parts->adapter_count++;
+        if (status == COVEY_OK) made.adapter_count++;
     }
-    if (status != COVEY_OK) covey_ensemble_close_parts(parts);
+    if (status != COVEY_OK) covey_ensemble_close_parts(&made);
+    memcpy(parts, &made, known);
     return status;
 }
 
@@ -144,23 +149,26 @@ static covey_status read_probes(const covey_ensemble *ensemble, covey__probes **
 
 covey_status covey_ensemble_probe(covey_ensemble *ensemble, covey_probe_result *result,
                                   covey_error *error, covey_progress_fn progress, void *user) {
-    if (ensemble == NULL || result == NULL || result->size < sizeof *result)
+    if (ensemble == NULL || result == NULL || result->size < sizeof result->size)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "ensemble: result must be set to COVEY_PROBE_RESULT_INIT first");
     const covey__env *env = covey__runtime_env(covey__ensemble_runtime(ensemble));
     int64_t begin = covey__monotonic_us();
     covey__probes *probes = NULL;
     covey_ensemble_parts parts = COVEY_ENSEMBLE_PARTS_INIT;
-    *result = (covey_probe_result)COVEY_PROBE_RESULT_INIT;
+    size_t known = result->size < sizeof *result ? result->size : sizeof *result;
+    covey_probe_result made = COVEY_PROBE_RESULT_INIT;
+    made.size = result->size;
     covey_status status = read_probes(ensemble, &probes, error);
     if (status == COVEY_OK) status = covey_ensemble_open_parts(ensemble, &parts, error);
     if (status == COVEY_OK && probes != NULL) {
         covey__probed probed = {.model = parts.model};
         covey__probed_use(&probed, parts.adapters, parts.adapter_count);
-        status = covey__probes_run(env, probes, &probed, result, error, progress, user);
+        status = covey__probes_run(env, probes, &probed, &made, error, progress, user);
     }
     covey_ensemble_close_parts(&parts);
     covey__probes_free(probes);
-    result->elapsed_ms = (covey__monotonic_us() - begin) / 1000;
+    made.elapsed_ms = (covey__monotonic_us() - begin) / 1000;
+    memcpy(result, &made, known);
     return status;
 }
