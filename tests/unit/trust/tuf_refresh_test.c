@@ -334,6 +334,56 @@ static void partial_rotation(void **unused) {
     tuf_double_close(&d);
 }
 
+/* The same when the device was killed right after the new root came to the store: the floor knows
+ * the old keys. */
+static void a_rotation_that_was_cut_short(void **unused) {
+    (void)unused;
+    for (int with_floor = 0; with_floor < 2; with_floor++) {
+        tuf_double d;
+        tuf_double_open(&d);
+        d.snapshot.keys = d.snapshot.signers = 3u << 6;
+        d.timestamp.version = d.snapshot.version = 500;
+        tuf_double_publish(&d, TUF_ALL);
+        tuf_assert_refresh(&d, with_floor, COVEY_OK);
+        d.snapshot.keys = d.snapshot.signers = 1u << 7;
+        d.timestamp.keys = d.timestamp.signers |= 1u << 8; /* and one is added */
+        d.timestamp.version = d.snapshot.version = 2;
+        tuf_double_publish(&d, TUF_SNAPSHOT | TUF_TIMESTAMP);
+        tuf_double_bump(&d, TUF_ROOT);
+        const tuf_double_file *root = tuf_double_find(&d, "2.root.json");
+        test_write(test_path(&d.folder, "store/root.json"), root->data, root->size);
+        if (with_floor) {
+            /* the snapshot's floor is gone; the timestamp's, whose keys stay, holds */
+            tuf_assert_refresh(&d, true, COVEY_ERROR_ROLLBACK);
+            d.timestamp.version = 501;
+            tuf_double_publish(&d, TUF_TIMESTAMP);
+            tuf_assert_refresh(&d, true, COVEY_OK);
+            assert_store(&d, "snapshot", "2.snapshot.json");
+        } else {
+            tuf_assert_refresh(&d, false, COVEY_ERROR_ROLLBACK);
+        }
+        tuf_double_close(&d);
+    }
+}
+
+/* What was accepted before a later role failed is on the floor all the same. */
+static void the_floor_rises_before_a_failure(void **unused) {
+    (void)unused;
+    tuf_double d;
+    test_folder store;
+    publish(&d);
+    tuf_double_bump(&d, TUF_TIMESTAMP);
+    tuf_double_remove(&d, "1.snapshot.json");
+    tuf_assert_refresh(&d, true, COVEY_ERROR_REMOTE);
+    snprintf(store.path, sizeof store.path, "%s/store", d.folder.path);
+    test_folder_remove(&store);
+    d.timestamp.version = 1;
+    tuf_double_publish(&d, TUF_SNAPSHOT | TUF_TIMESTAMP);
+    tuf_assert_refresh(&d, true, COVEY_ERROR_ROLLBACK);
+    assert_string_equal(d.log, "2.root.json timestamp.json ");
+    tuf_double_close(&d);
+}
+
 /* A key that was only added takes nothing back. */
 static void an_added_key_forgets_nothing(void **unused) {
     (void)unused;
@@ -485,6 +535,8 @@ int main(void) {
         cmocka_unit_test(mismatches),
         cmocka_unit_test(fast_forward),
         cmocka_unit_test(partial_rotation),
+        cmocka_unit_test(a_rotation_that_was_cut_short),
+        cmocka_unit_test(the_floor_rises_before_a_failure),
         cmocka_unit_test(an_added_key_forgets_nothing),
         cmocka_unit_test(a_lost_store_is_no_way_back),
         cmocka_unit_test(a_damaged_store_is_as_good_as_absent),
