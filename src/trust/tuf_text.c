@@ -67,7 +67,7 @@ static uint32_t next_character(const char **at) {
  * has no ']' in this segment, so that the bracket stands for itself. */
 static bool in_set(const char **pattern, uint32_t c, bool *is_set) {
     const char *at = *pattern;
-    bool negated = *at == '!' || *at == '^', found = false;
+    bool negated = *at == '!', found = false;
     if (negated) at++;
     bool first = true;
     while (first || *at != ']') {

@@ -41,6 +41,7 @@ static void patterns(void **unused) {
         {"[a-c]x", "dx", false},
         {"[!a-c]x", "dx", true},
         {"[!a-c]x", "ax", false},
+        {"[^a]", "^", true}, /* only "!" negates */
         {"[]]", "]", true},
         {"[a-]", "-", true},
         {"[", "[", true}, /* no set: itself */
