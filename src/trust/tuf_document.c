@@ -327,6 +327,20 @@ static covey_status check_spec_version(const covey__json *signed_part, covey_err
     return COVEY_OK;
 }
 
+/* Some repositories write fractions of a second, which ISO 8601 has and the specification's own
+ * form has not: they are left out, so that nothing is valid for longer. */
+static bool read_expiry(const char *text, int64_t *ms) {
+    char whole[COVEY__UTC_SIZE];
+    size_t size = strlen(text), second = COVEY__UTC_SIZE - 2;
+    if (size <= COVEY__UTC_SIZE || size > COVEY__UTC_SIZE + 9 || text[second] != '.')
+        return covey__utc_parse(text, ms);
+    if (strspn(text + second + 1, "0123456789") != size - second - 2 || text[size - 1] != 'Z')
+        return false;
+    memcpy(whole, text, second);
+    memcpy(whole + second, "Z", 2);
+    return covey__utc_parse(whole, ms);
+}
+
 /* What all four have in common. */
 static covey_status read_common(covey__tuf_reader *reader, const covey__json *signed_part,
                                 covey_error *error) {
@@ -346,7 +360,7 @@ static covey_status read_common(covey__tuf_reader *reader, const covey__json *si
     if (status == COVEY_OK)
         status = covey__json_string(signed_part, "expires", "signed", &expires, error);
     if (status != COVEY_OK) return status;
-    if (!covey__utc_parse(expires, &document->expires_ms))
+    if (!read_expiry(expires, &document->expires_ms))
         return covey__fail(error, COVEY_ERROR_FORMAT,
                            "signed.expires: expected YYYY-MM-DDTHH:MM:SSZ, found \"%s\"",
                            covey__printable(expires, strlen(expires), shown, sizeof shown));

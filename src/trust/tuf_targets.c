@@ -76,6 +76,7 @@ static covey_status read_patterns(covey__tuf_reader *reader, const covey__json *
     for (const covey__json *node = array->child; node != NULL; node = node->next) {
         if (node->kind != COVEY__JSON_STRING)
             return covey__fail(error, COVEY_ERROR_FORMAT, "%s: expected patterns as strings", path);
+        if (node->size == 0 && !role->by_hash) continue; /* matches no name */
         const char **pattern = role->patterns + role->pattern_count;
         covey_status status = covey__tuf_copy_name(reader, node->text, node->size,
                                                    COVEY__TUF_NAME_BYTES_MAX, path, pattern, error);
