@@ -6,7 +6,24 @@
 #include "base/buffer.h"
 #include <covey/device.h>
 
-#define COVEY__POLICY_BYTES_MAX (64u << 10)
+#define COVEY__POLICY_BYTES_MAX    (64u << 10)
+#define COVEY__POLICY_FEATURES_MAX 32
+#define COVEY__POLICY_HOSTS_MAX    16
+#define COVEY__FEATURE_SIZE        65  /* a feature's name and its NUL */
+#define COVEY__HOST_SIZE           129 /* a host's name and its NUL */
+
+/* What stands in for what the user switched off; each is narrower than the next. */
+typedef enum covey__degrade {
+    COVEY__DEGRADE_OFF,
+    COVEY__DEGRADE_BUILTIN,
+    COVEY__DEGRADE_CLOUD
+} covey__degrade;
+
+typedef enum covey__leaves { /* each reaches further than the one before */
+                             COVEY__LEAVES_NEVER,
+                             COVEY__LEAVES_REDACTED,
+                             COVEY__LEAVES_ALL
+} covey__leaves;
 
 typedef struct covey__policy {
     bool update_enabled;              /* false: the user opted out of updates; default true */
@@ -16,7 +33,27 @@ typedef struct covey__policy {
     int32_t update_battery_min_percent; /* not below this unless charging; default 20 */
     int32_t update_thermal_max_percent; /* not above this; default 80 */
     int64_t drain_deadline_ms; /* open conversations may finish on the old ensemble so long */
+    /* The user's alone. */
+    bool features_all; /* false: the user opted out of the model; default true */
+    char features_off[COVEY__POLICY_FEATURES_MAX][COVEY__FEATURE_SIZE];
+    int32_t feature_off_count;
+    bool consent_ask; /* default true */
+    /* The ensemble's, narrowed by the user's. */
+    covey__degrade degrade_to; /* default builtin */
+    bool has_degrade;          /* it is said */
+    struct {
+        char name[COVEY__FEATURE_SIZE];
+        covey__degrade to;
+    } degrade_features[COVEY__POLICY_FEATURES_MAX];
+    int32_t degrade_feature_count;
+    /* The ensemble's. */
+    covey__leaves leaves_words; /* default never */
+    bool leaves_numbers;        /* default false */
+    char leaves_to[COVEY__POLICY_HOSTS_MAX][COVEY__HOST_SIZE];
+    int32_t leaves_to_count;
 } covey__policy;
+
+const char *covey__degrade_name(covey__degrade degrade); /* "off", "builtin", "cloud" */
 
 /* The defaults. */
 void covey__policy_init(covey__policy *policy);
@@ -35,5 +72,18 @@ typedef struct covey__policy_decision {
  * update back. */
 void covey__policy_may_fetch(const covey__policy *policy, const covey_device_facts *facts,
                              uint64_t bytes, covey__policy_decision *decision);
+
+/* Whether a feature's name is one: 1 to 64 of "A-Za-z0-9._-". */
+bool covey__feature_valid(const char *name);
+/* Whether the user switched the feature off. `product` is the name of the ensembles here, "" when
+ * there are none: that feature is off with features.all too. Pure. */
+bool covey__policy_opted_out(const covey__policy *user, const char *product, const char *feature);
+/* Switches a feature off, or back on. LIMIT when there are too many. */
+covey_status covey__policy_set_feature(covey__policy *user, const char *feature, bool off,
+                                       covey_error *error) COVEY_MUST_USE;
+/* What stands in for a feature that the user switched off: as the ensemble's policy says, narrowed
+ * by the user's. `ensemble` may be NULL. "builtin" without a built-in ensemble is "off". Pure. */
+covey__degrade covey__policy_degrade(const covey__policy *user, const covey__policy *ensemble,
+                                     const char *feature, bool has_builtin);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "policy/policy.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static covey_status parse(const char *text, covey__policy *policy, covey_error *error) {
@@ -85,6 +86,17 @@ static void what_is_not_understood_is_refused_and_changes_nothing(void **state) 
         {"{\"format\":1,\"drain\":{\"deadline_ms\":\"10\"}}", "drain.deadline_ms"},
         {"{\"format\":1,\"drain\":{\"deadline_ms\":604800001}}", "drain.deadline_ms"},
         {"{\"format\":1,\"drain\":{\"grace\":1}}", "grace"},
+        {"{\"format\":1,\"features\":{\"on\":[]}}", "on"},
+        {"{\"format\":1,\"features\":{\"all\":0}}", "features.all"},
+        {"{\"format\":1,\"features\":{\"off\":[\"a b\"]}}", "features.off"},
+        {"{\"format\":1,\"features\":{\"off\":[\"\"]}}", "features.off"},
+        {"{\"format\":1,\"features\":{\"off\":[\"a\\u0000\"]}}", "features.off"},
+        {"{\"format\":1,\"degrade\":{\"to\":\"on\"}}", "degrade.to"},
+        {"{\"format\":1,\"degrade\":{\"features\":{\"a\":1}}}", "degrade.features"},
+        {"{\"format\":1,\"degrade\":{\"features\":{\"a/b\":\"off\"}}}", "degrade.features"},
+        {"{\"format\":1,\"leaves\":{\"words\":true}}", "leaves.words"},
+        {"{\"format\":1,\"leaves\":{\"to\":[\"http://x\"]}}", "leaves.to"},
+        {"{\"format\":1,\"consent\":{\"given\":true}}", "given"},
     };
     covey__policy before;
     memset(&before, 0x5a, sizeof before);
@@ -150,6 +162,85 @@ static void decisions(void **state) {
     }
 }
 
+static void what_the_user_switched_off_stays_off_when_written(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"format\":1,\"features\":{\"all\":false,\"off\":[\"search\",\"voice\"]},"
+        "\"degrade\":{\"features\":{\"search\":\"off\"}},\"consent\":{\"ask\":false},"
+        "\"leaves\":{\"words\":\"redacted\",\"numbers\":true,\"to\":[\"a.example:443\"]}}";
+    test_env test;
+    covey__policy policy, again;
+    covey_error error;
+    covey__buffer out;
+    test_env_init(&test);
+    assert_int_equal(parse(text, &policy, &error), COVEY_OK);
+    assert_false(policy.has_degrade);
+    covey__buffer_init(&out, &test.env, COVEY__POLICY_BYTES_MAX);
+    assert_int_equal(covey__policy_write(&policy, &out, &error), COVEY_OK);
+    assert_int_equal(parse(out.data, &again, &error), COVEY_OK);
+    covey__buffer_free(&out);
+    assert_false(again.features_all);
+    assert_false(again.consent_ask);
+    assert_false(again.has_degrade);
+    assert_int_equal(again.leaves_words, COVEY__LEAVES_REDACTED);
+    assert_true(again.leaves_numbers);
+    assert_string_equal(again.leaves_to[0], "a.example:443");
+    assert_true(covey__policy_opted_out(&again, "assistant", "search"));
+    assert_true(covey__policy_opted_out(&again, "assistant", "assistant"));
+    assert_false(covey__policy_opted_out(&again, "assistant", "other"));
+    assert_false(covey__policy_opted_out(&again, "", ""));
+    assert_int_equal(covey__policy_set_feature(&again, "search", false, &error), COVEY_OK);
+    assert_false(covey__policy_opted_out(&again, "assistant", "search"));
+    assert_true(covey__policy_opted_out(&again, "assistant", "voice"));
+    assert_int_equal(covey__policy_set_feature(&again, "a b", true, &error),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    for (int i = 0; i < COVEY__POLICY_FEATURES_MAX - 1; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        assert_int_equal(covey__policy_set_feature(&again, name, true, &error), COVEY_OK);
+    }
+    assert_int_equal(covey__policy_set_feature(&again, "more", true, &error), COVEY_ERROR_LIMIT);
+    assert_int_equal(covey__policy_set_feature(&again, "voice", true, &error), COVEY_OK);
+}
+
+/* The ensemble says what it is made for, and the user's file can only narrow it. */
+static void degrading(void **state) {
+    (void)state;
+    static const struct {
+        const char *user, *ensemble; /* members of degrade; NULL: no such document or member */
+        bool has_builtin;
+        covey__degrade expected;
+    } cases[] = {
+        {NULL, NULL, true, COVEY__DEGRADE_BUILTIN},
+        {NULL, NULL, false, COVEY__DEGRADE_OFF},
+        {NULL, "\"to\":\"cloud\"", true, COVEY__DEGRADE_CLOUD},
+        {NULL, "\"to\":\"cloud\"", false, COVEY__DEGRADE_CLOUD},
+        {NULL, "\"to\":\"off\"", true, COVEY__DEGRADE_OFF},
+        {"\"to\":\"builtin\"", "\"to\":\"cloud\"", true, COVEY__DEGRADE_BUILTIN},
+        {"\"to\":\"builtin\"", "\"to\":\"cloud\"", false, COVEY__DEGRADE_OFF},
+        {"\"to\":\"cloud\"", "\"to\":\"off\"", true, COVEY__DEGRADE_OFF},
+        {"\"to\":\"cloud\"", NULL, true, COVEY__DEGRADE_BUILTIN},
+        {NULL, "\"to\":\"off\",\"features\":{\"x\":\"cloud\"}", true, COVEY__DEGRADE_CLOUD},
+        {"\"features\":{\"x\":\"off\"}", "\"to\":\"cloud\"", true, COVEY__DEGRADE_OFF},
+        {"\"features\":{\"y\":\"off\"}", "\"to\":\"cloud\"", true, COVEY__DEGRADE_CLOUD},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        covey__policy user, ensemble;
+        covey_error error;
+        char text[300];
+        covey__policy_init(&user);
+        snprintf(text, sizeof text, "{\"format\":1,\"degrade\":{%s}}",
+                 cases[i].user ? cases[i].user : "");
+        assert_int_equal(parse(text, &user, &error), COVEY_OK);
+        snprintf(text, sizeof text, "{\"format\":1,\"degrade\":{%s}}",
+                 cases[i].ensemble ? cases[i].ensemble : "");
+        assert_int_equal(parse(text, &ensemble, &error), COVEY_OK);
+        covey__degrade found = covey__policy_degrade(&user, cases[i].ensemble ? &ensemble : NULL,
+                                                     "x", cases[i].has_builtin);
+        if (found != cases[i].expected) fail_msg("case %zu: %s", i, covey__degrade_name(found));
+    }
+}
+
 static covey_status parse_step(const covey__env *env, void *user, covey_error *error) {
     (void)user;
     covey__policy policy;
@@ -167,6 +258,8 @@ int main(void) {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(what_is_not_understood_is_refused_and_changes_nothing),
         cmocka_unit_test(decisions),
+        cmocka_unit_test(what_the_user_switched_off_stays_off_when_written),
+        cmocka_unit_test(degrading),
         cmocka_unit_test(survives_each_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
