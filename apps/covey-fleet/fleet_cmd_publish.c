@@ -1,5 +1,5 @@
 /* covey-fleet publish and releases: from ensemble folders to a signed release on the server. */
-#include "covey-fleet/fleet_commands.h"
+#include "covey-fleet/fleet_keys.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,9 +47,16 @@ static covey_fleet_bundle read_bundle(char *text) {
 static void print_result(const covey_fleet_published *p, bool json) {
     if (json) {
         printf("{\"release\":\"%s\",\"digest\":\"%s\",\"blobs\":%" PRIu64 ",\"blobs_sent\":%" PRIu64
-               ",\"bytes\":%" PRIu64 ",\"bytes_sent\":%" PRIu64 ",\"was_known\":%s}\n",
+               ",\"bytes\":%" PRIu64 ",\"bytes_sent\":%" PRIu64
+               ",\"was_known\":%s,\"was_exported\":%s}\n",
                p->release, p->digest, p->blob_count, p->blobs_sent, p->bytes_total, p->bytes_sent,
-               p->was_known ? "true" : "false");
+               p->was_known ? "true" : "false", p->was_exported ? "true" : "false");
+        return;
+    }
+    if (p->was_exported) {
+        printf("uploaded %s, which waits for signatures: \"covey-fleet sign FILE\", then "
+               "\"publish --import FILE\"\n",
+               p->release);
         return;
     }
     printf("%s %s: %" PRIu64 " blobs of %" PRIu64 " bytes, of which %" PRIu64 " blobs of %" PRIu64
@@ -58,8 +65,14 @@ static void print_result(const covey_fleet_published *p, bool json) {
            p->bytes_total, p->blobs_sent, p->bytes_sent);
 }
 
-static int publish(const app_positional *folders, const char *key, const char *release,
-                   fleet_session *session, bool json) {
+typedef struct publish_words {
+    const char *key, *release, *export_file, *import_file;
+    fleet_folder of;
+    fleet_server server;
+} publish_words;
+
+static int publish(const app_positional *folders, const publish_words *words,
+                   fleet_session *session, covey_fleet_keys *keys) {
     covey_error error = {0};
     covey_fleet_bundle bundles[32];
     covey_fleet_publish_options options = COVEY_FLEET_PUBLISH_OPTIONS_INIT;
@@ -74,14 +87,16 @@ static int publish(const app_positional *folders, const char *key, const char *r
     }
     options.bundles = bundles;
     options.bundle_count = folders->count;
-    options.key_file = key;
-    options.release = release;
+    options.key_file = words->key;
+    options.release = words->release;
+    options.keys = keys;
+    options.export_file = words->export_file;
     options.progress = show_progress;
     options.progress_user = &line;
     covey_status status = covey_fleet_publish(session->client, &options, &published, &error);
     if (line.shown) fprintf(stderr, "\r%*s\r", 60, "");
     if (status == COVEY_OK) {
-        print_result(&published, json);
+        print_result(&published, words->server.json);
     } else {
         exit_status = fleet_failed(command_name, &error);
     }
@@ -89,42 +104,66 @@ static int publish(const app_positional *folders, const char *key, const char *r
     return exit_status;
 }
 
+static int import(publish_words *words) {
+    fleet_session session;
+    covey_fleet_keys *keys;
+    covey_error error = {0};
+    char *text = NULL;
+    int exit_status =
+        fleet_folder_open(command_name, &words->of, &words->server, true, &session, &keys);
+    if (exit_status != APP_EXIT_DONE) return exit_status;
+    covey_status status =
+        covey_fleet_import(session.client, keys, words->import_file, &text, &error);
+    exit_status = fleet_folder_finish(command_name, keys, status, text, &error);
+    fleet_folder_close(&session, keys);
+    return exit_status;
+}
+
 int fleet_cmd_publish(int argc, char **argv) {
-    fleet_server server = {0};
-    const char *key = NULL, *release = NULL;
-    const app_option options[] = {
-        {"key", 'k', APP_TEXT, &key, "FILE", "the private key to sign with (release.key)", 0, 0},
-        {"release", 'r', APP_TEXT, &release, "NAME@VERSION", "what the bundles must be, as a check",
-         0, 0},
-        FLEET_SERVER_OPTIONS(server),
-        {0}};
+    publish_words words = {.key = NULL};
+    const app_option options[] = {{"release", 'r', APP_TEXT, &words.release, "NAME@VERSION",
+                                   "what the bundles must be, as a check", 0, 0},
+                                  {"export", 'x', APP_TEXT, &words.export_file, "FILE",
+                                   "upload, but write what is to be signed there", 0, 0},
+                                  {"import", 'i', APP_TEXT, &words.import_file, "FILE",
+                                   "publish what others signed; no bundles then", 0, 0},
+                                  {"key", 0, APP_TEXT, &words.key, "FILE",
+                                   "a release.key, for devices that read no metadata yet", 0, 0},
+                                  FLEET_FOLDER_OPTIONS(words.of),
+                                  FLEET_SERVER_OPTIONS(words.server),
+                                  {0}};
     const app_command command = {
         command_name,
-        "BUNDLE_DIR[:CLASSES]... --key FILE",
+        "BUNDLE_DIR[:CLASSES]... --keys DIR",
         "Checks every byte of the ensembles, uploads the blobs that the server lacks, signs the\n"
-        "release and publishes it. Several folders are variants of one release, the preferred\n"
-        "first; CLASSES (tiny,small,medium,large) says which devices each is for, all when left\n"
-        "out. May be repeated after any failure: nothing is sent twice.",
+        "product's metadata with the release in it and publishes it. Several folders are variants\n"
+        "of one release, the preferred first; CLASSES (tiny,small,medium,large) says which "
+        "devices\n"
+        "each is for, all when left out. May be repeated after any failure: nothing is sent twice.",
         "  covey-fleet publish build/assistant-q8:medium,large build/assistant-q4:tiny,small \\\n"
-        "      --key keys/release.key --release assistant@1.1.0",
+        "      --keys keys --release assistant@1.1.0",
         options,
-        1,
+        0,
         32};
     static app_positional folders;
     fleet_session session;
+    covey_fleet_keys *keys = NULL;
     int exit_status;
     if (!app_options_read(&command, argc, argv, &folders, &exit_status)) return exit_status;
-    if (key == NULL) {
-        fprintf(stderr,
-                "%s: expected --key FILE, the publisher's private key; \"covey-fleet keys "
-                "init DIR\" makes one\n",
-                command_name);
+    if (words.import_file != NULL && folders.count == 0) return import(&words);
+    if (folders.count == 0 || words.import_file != NULL) {
+        fprintf(stderr, "%s: expected folders of bundles, or --import FILE\n", command_name);
         return APP_EXIT_USAGE;
     }
-    exit_status = fleet_session_open(command_name, &server, &session);
+    if (words.key != NULL && words.of.folder == NULL) {
+        exit_status = fleet_session_open(command_name, &words.server, &session);
+    } else {
+        exit_status =
+            fleet_folder_open(command_name, &words.of, &words.server, true, &session, &keys);
+    }
     if (exit_status != APP_EXIT_DONE) return exit_status;
-    exit_status = publish(&folders, key, release, &session, server.json);
-    fleet_session_close(&session);
+    exit_status = publish(&folders, &words, &session, keys);
+    fleet_folder_close(&session, keys);
     return exit_status;
 }
 

@@ -46,9 +46,12 @@ static bool read_options(int argc, char **argv, serve_options *o, int *exit_stat
         command_name,
         "--data DIR",
         "Runs the control plane until SIGTERM. The first start makes DIR/admin.token, readable by\n"
-        "its owner alone; every command that administers asks for it. The protocol is plain HTTP:\n"
+        "its owner alone; every command that administers asks for it. The online key signs what "
+        "is\n"
+        "newest; without it the metadata that devices check cannot change. The protocol is plain "
+        "HTTP:\n"
         "beyond loopback, put a TLS proxy in front.",
-        "  covey-fleet serve --data fleet --listen 127.0.0.1:8180 --release-key keys/release.pub",
+        "  covey-fleet serve --data fleet --listen 127.0.0.1:8180 --online-key keys/online.key",
         options,
         0,
         0};

@@ -10,6 +10,8 @@
 int fleet_cmd_serve(int argc, char **argv);
 int fleet_cmd_keys(int argc, char **argv);
 int fleet_cmd_publish(int argc, char **argv);
+int fleet_cmd_sign(int argc, char **argv);
+int fleet_cmd_steer(int argc, char **argv);
 int fleet_cmd_releases(int argc, char **argv);
 int fleet_cmd_rollout(int argc, char **argv);
 int fleet_cmd_devices(int argc, char **argv);

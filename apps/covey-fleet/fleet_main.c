@@ -6,8 +6,10 @@
 
 static const fleet_verb commands[] = {
     {"serve", fleet_cmd_serve, "run the control plane"},
-    {"keys", fleet_cmd_keys, "make a publisher's key, or trust one"},
+    {"keys", fleet_cmd_keys, "who may sign: make, add, rotate, revoke keys"},
     {"publish", fleet_cmd_publish, "check, upload and sign a release"},
+    {"sign", fleet_cmd_sign, "add a signature on a machine without a network"},
+    {"steer", fleet_cmd_steer, "stop versions, set minimums, switch features off"},
     {"releases", fleet_cmd_releases, "list what was published"},
     {"rollout", fleet_cmd_rollout, "create, change and list rollouts"},
     {"devices", fleet_cmd_devices, "list devices, or explain one"},
@@ -27,11 +29,11 @@ static void help(FILE *out) {
         "wrongly, "
         "3 refused.\n"
         "\nexample:\n"
-        "  covey-fleet keys init keys\n"
-        "  covey-fleet serve --data fleet --listen 127.0.0.1:8180 --release-key keys/release.pub "
-        "&\n"
+        "  covey-fleet keys init keys --product assistant\n"
+        "  covey-fleet serve --data fleet --listen 127.0.0.1:8180 --online-key keys/online.key &\n"
         "  export COVEY_FLEET_URL=http://127.0.0.1:8180 COVEY_FLEET_TOKEN_FILE=fleet/admin.token\n"
-        "  covey-fleet publish build/assistant-1.1.0 --key keys/release.key\n"
+        "  covey-fleet keys push --keys keys\n"
+        "  covey-fleet publish build/assistant-1.1.0 --keys keys\n"
         "  covey-fleet rollout create assistant@1.1.0 --percent 10\n"
         "  covey-fleet devices\n",
         out);

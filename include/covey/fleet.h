@@ -98,6 +98,9 @@ typedef struct covey_fleet_bundle {
 typedef void (*covey_fleet_progress_fn)(void *user, uint64_t bytes_done, uint64_t bytes_total,
                                         uint64_t bytes_sent);
 
+/* <covey/fleet_keys.h> */
+typedef struct covey_fleet_keys covey_fleet_keys;
+
 typedef struct covey_fleet_publish_options {
     size_t size;
     const covey_fleet_bundle *bundles; /* variants of one release, the preferred first */
@@ -106,9 +109,11 @@ typedef struct covey_fleet_publish_options {
     const char *release;  /* "name@version" that the bundles must have; NULL: whatever they have */
     covey_fleet_progress_fn progress;
     void *progress_user;
+    covey_fleet_keys *keys;  /* the key folder, instead of `key_file`; borrowed */
+    const char *export_file; /* with `keys`: upload, but write what is to be signed here */
 } covey_fleet_publish_options;
 #define COVEY_FLEET_PUBLISH_OPTIONS_INIT                                                           \
-    { sizeof(covey_fleet_publish_options), NULL, 0, NULL, NULL, NULL, NULL }
+    { sizeof(covey_fleet_publish_options), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 
 typedef struct covey_fleet_published {
     size_t size;
@@ -116,10 +121,11 @@ typedef struct covey_fleet_published {
     char digest[65];   /* of the release document */
     uint64_t blob_count, blobs_sent;
     uint64_t bytes_total, bytes_sent;
-    bool was_known; /* this very release had been published before */
+    bool was_known;    /* this very release had been published before */
+    bool was_exported; /* it waits for signatures */
 } covey_fleet_published;
 #define COVEY_FLEET_PUBLISHED_INIT                                                                 \
-    { sizeof(covey_fleet_published), "", "", 0, 0, 0, 0, false }
+    { sizeof(covey_fleet_published), "", "", 0, 0, 0, 0, false, false }
 
 /* Checks every byte of the bundles, uploads the blobs that the server lacks, signs the release
  * document and publishes it. May be repeated after any failure: what is there is not sent again. */

@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "bundle/release.h"
-#include "fleet/client.h"
+#include "fleet/client_metadata.h"
 #include "trust/key_file.h"
 #include "trust/signature.h"
 
@@ -37,6 +37,9 @@ typedef struct publication {
         size_t offset, size;
     } batch[BATCH_COUNT];
     size_t batch_count;
+    char target[160]; /* the release's name in the metadata */
+    char role[COVEY__METADATA_ROLE_SIZE];
+    covey__metadata_set *served; /* what the control plane had at the beginning */
 } publication;
 
 /* ---- batches ------------------------------------------------------------------------------ */
@@ -197,7 +200,7 @@ static covey_status split_classes(char *text, const char **names, size_t *count,
 
 static covey_status build(publication *p, covey__buffer *document, covey_error *error) {
     const covey__env *env = p->client->env;
-    covey__release_source sources[VARIANTS_MAX];
+    covey__release_source sources[VARIANTS_MAX] = {{0}};
     const char *classes[VARIANTS_MAX][CLASSES_MAX];
     char *texts[VARIANTS_MAX] = {NULL};
     size_t count = p->options->bundle_count;
@@ -257,11 +260,114 @@ static covey_status post_release(publication *p, const uint8_t digest[32],
     return status;
 }
 
+/* ---- the release's metadata --------------------------------------------------------------- */
+
+/* What would fail at the end should be known before minutes of uploading: the role, and its key. */
+static covey_status prepare_keys(publication *p, covey_error *error) {
+    covey_fleet_keys *keys = p->options->keys;
+    char *at = strchr(p->result->release, '@');
+    (void)snprintf(p->target, sizeof(p->target), "%.*s/%s/release.json",
+                   (int)(at - p->result->release), p->result->release, at + 1);
+    covey_status status = covey__fleet_pull(p->client, keys, &p->served, error);
+    if (status == COVEY_OK) status = covey__repository_speaker(keys, p->target, p->role, error);
+    if (status != COVEY_OK || p->options->export_file != NULL) return status;
+    const covey__tuf_document *targets = covey__metadata_item_find(keys->set, "targets")->document;
+    for (size_t i = 0; i < targets->role_count; i++) {
+        const covey__tuf_role *role = &targets->roles[i];
+        if (strcmp(role->name, p->role) != 0) continue;
+        for (size_t k = 0; k < role->key_count; k++) {
+            covey__holder *holder =
+                role->keys[k] != NULL ? covey__holder_find(keys, &role->keys[k]->key) : NULL;
+            if (holder == NULL) continue;
+            return covey__holder_open(keys->env, holder, keys->passphrase, keys->passphrase_user,
+                                      error);
+        }
+    }
+    return covey__fail(error, COVEY_ERROR_SIGNATURE,
+                       "no key of the role %s is here: --export FILE writes what is to be signed "
+                       "elsewhere",
+                       p->role);
+}
+
+/* The role's next version with the release among its targets, signed and kept. */
+static covey_status sign_target(publication *p, const covey__tuf_make_target *target,
+                                covey_error *error) {
+    covey_fleet_keys *keys = p->options->keys;
+    covey__signing *signing = NULL;
+    covey__draft_change change = {.target = target};
+    bool complete = false;
+    covey_status status = covey__signing_new(keys->env, keys->set, &signing, error);
+    if (status != COVEY_OK) return status;
+    (void)snprintf(signing->purpose, sizeof(signing->purpose), "publish %s", p->result->release);
+    memcpy(signing->release, p->result->digest, sizeof(signing->release));
+    memcpy(signing->release_name, p->result->release, sizeof(signing->release_name));
+    status = covey__draft_targets(signing, p->role, &change, covey__now_ms(keys->env), error);
+    if (status == COVEY_OK)
+        status = covey__repository_finish(keys, signing, p->options->export_file, &complete, error);
+    covey__signing_free(signing);
+    p->result->was_exported = status == COVEY_OK && !complete;
+    return status;
+}
+
+/* For devices that read no metadata yet. */
+static covey_status post_with_signature(publication *p, const covey__buffer *document,
+                                        const uint8_t digest[32], covey_error *error) {
+    covey__buffer signature;
+    covey__buffer_init(&signature, p->client->env, COVEY__SIGNATURE_BYTES_MAX);
+    covey_status status = sign(p, document, &signature, error);
+    if (status == COVEY_OK) status = post_release(p, digest, &signature, error);
+    covey__buffer_free(&signature);
+    return status;
+}
+
+static covey_status publish_target(publication *p, const covey__buffer *document,
+                                   const uint8_t digest[32], covey_error *error) {
+    covey_fleet_keys *keys = p->options->keys;
+    covey__tuf_make_target target = {.name = p->target, .length = document->size};
+    const covey__metadata_item *item = covey__metadata_item_find(keys->set, p->role);
+    const covey__tuf_entry *held =
+        item != NULL ? covey__tuf_entry_find(item->document, p->target) : NULL;
+    covey_status status = COVEY_OK;
+    memcpy(target.sha256, digest, 32);
+    covey__hex(digest, 32, p->result->digest);
+    if (held != NULL && memcmp(held->hashes.sha256, digest, 32) != 0)
+        return covey__fail(error, COVEY_ERROR_MISMATCH,
+                           "conflict: %s is signed already with another document: a version is "
+                           "never changed",
+                           p->result->release);
+    if (held == NULL) status = sign_target(p, &target, error);
+    if (status != COVEY_OK || p->result->was_exported) return status;
+    status = covey__fleet_push(p->client, keys, p->served, NULL, error);
+    if (status == COVEY_OK && p->options->key_file != NULL)
+        return post_with_signature(p, document, digest, error);
+    if (status != COVEY_OK) return status;
+    return covey__fleet_post_release(p->client, p->result->digest, &p->result->was_known, error);
+}
+
+static covey_status publish_by_keys(publication *p, covey_error *error) {
+    covey__buffer document;
+    uint8_t digest[32];
+    covey__buffer_init(&document, p->client->env, COVEY__RELEASE_BYTES_MAX);
+    covey_status status = look_at_bundles(p, error);
+    if (status == COVEY_OK) status = prepare_keys(p, error);
+    if (status == COVEY_OK) status = build(p, &document, error);
+    if (status == COVEY_OK) {
+        covey__sha256_of(document.data, document.size, digest);
+        status = take_blob(p, digest, document.data, document.size, error);
+    }
+    if (status == COVEY_OK) status = flush(p, error);
+    if (status == COVEY_OK) status = publish_target(p, &document, digest, error);
+    covey__metadata_set_free(p->served);
+    covey__buffer_free(&document);
+    return status;
+}
+
 static covey_status publish(publication *p, covey_error *error) {
     const covey__env *env = p->client->env;
     covey__buffer document, signature;
     covey__key key;
     uint8_t digest[32];
+    if (p->options->keys != NULL) return publish_by_keys(p, error);
     covey__buffer_init(&document, env, COVEY__RELEASE_BYTES_MAX);
     covey__buffer_init(&signature, env, COVEY__SIGNATURE_BYTES_MAX);
     /* A key that cannot be read should be known before minutes of uploading, not after. */
@@ -287,7 +393,8 @@ covey_status covey_fleet_publish(covey_fleet_client *client,
     covey_fleet_publish_options full = COVEY_FLEET_PUBLISH_OPTIONS_INIT;
     covey_fleet_published result = COVEY_FLEET_PUBLISHED_INIT;
     memcpy(&full, options, options->size < sizeof(full) ? options->size : sizeof(full));
-    if (full.bundle_count < 1 || full.bundle_count > VARIANTS_MAX || full.key_file == NULL) {
+    if (full.bundle_count < 1 || full.bundle_count > VARIANTS_MAX ||
+        (full.key_file == NULL && full.keys == NULL)) {
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "publish: expected 1 to %d bundles and a key file", VARIANTS_MAX);
     }

@@ -108,7 +108,8 @@ covey_status covey__metadata_put(covey__metadata_set *set, const char *role, con
     return COVEY_OK;
 }
 
-static covey_status set_new(const covey__env *env, covey__metadata_set **out, covey_error *error) {
+covey_status covey__metadata_set_new(const covey__env *env, covey__metadata_set **out,
+                                     covey_error *error) {
     *out = covey__calloc(env, 1, sizeof **out);
     if (*out == NULL) return covey__no_memory(error, "metadata", sizeof **out);
     (*out)->env = env;
@@ -116,9 +117,9 @@ static covey_status set_new(const covey__env *env, covey__metadata_set **out, co
 }
 
 /* A copy to be changed: documents are parsed anew, which keeps ownership simple. */
-static covey_status set_copy(const covey__metadata_set *from, covey__metadata_set **out,
-                             covey_error *error) {
-    covey_status status = set_new(from->env, out, error);
+covey_status covey__metadata_set_copy(const covey__metadata_set *from, covey__metadata_set **out,
+                                      covey_error *error) {
+    covey_status status = covey__metadata_set_new(from->env, out, error);
     for (size_t i = 0; status == COVEY_OK && i < from->role_count; i++)
         status = covey__metadata_put(*out, from->roles[i].name, from->roles[i].text.data,
                                      from->roles[i].text.size, error);
@@ -329,7 +330,7 @@ static covey_status write_roots(const covey__metadata *metadata,
 static covey_status accept(covey__metadata *metadata, const covey__metadata_document *documents,
                            size_t count, int64_t now_ms, covey_error *error) {
     covey__metadata_set *next = NULL;
-    covey_status status = set_copy(metadata->set, &next, error);
+    covey_status status = covey__metadata_set_copy(metadata->set, &next, error);
     if (status == COVEY_OK) status = take_all(metadata, next, documents, count, error);
     if (status == COVEY_OK) status = covey__metadata_check(next, now_ms, error);
     if (status == COVEY_OK) status = check_online(metadata, next, error);
@@ -382,7 +383,7 @@ static covey_status renew(covey__metadata *metadata, int64_t now_ms, covey_error
                now_ms < metadata->issued_ms ||
                !is_good(metadata, metadata->set, "timestamp", COVEY__TUF_TIMESTAMP);
     if (!due) return COVEY_OK;
-    covey_status status = set_copy(metadata->set, &set, error);
+    covey_status status = covey__metadata_set_copy(metadata->set, &set, error);
     if (status == COVEY_OK) status = check_online(metadata, set, error);
     if (status == COVEY_OK && snapshot_due) status = make_snapshot(metadata, set, now_ms, error);
     if (status == COVEY_OK) status = make_timestamp(metadata, set, now_ms, error);
@@ -466,7 +467,7 @@ static covey_status roll_forward(covey__metadata *metadata, covey_error *error) 
     int64_t now_ms = covey__now_ms(metadata->env);
     if (covey__metadata_item_find(metadata->set, "targets") == NULL) return COVEY_OK;
     if (covey__metadata_check(metadata->set, now_ms, NULL) == COVEY_OK) return COVEY_OK;
-    covey_status status = set_copy(metadata->set, &next, error);
+    covey_status status = covey__metadata_set_copy(metadata->set, &next, error);
     if (status != COVEY_OK) return status;
     for (size_t i = 0; i < next->role_count; i++) {
         const char *role = next->roles[i].name;
@@ -501,7 +502,7 @@ covey_status covey__metadata_open(const covey__env *env, const char *folder,
     covey_status status =
         made->folder ? COVEY_OK : covey__no_memory(error, "metadata", strlen(folder));
     if (status == COVEY_OK) status = covey__folder_make(env, folder, error);
-    if (status == COVEY_OK) status = set_new(env, &made->set, error);
+    if (status == COVEY_OK) status = covey__metadata_set_new(env, &made->set, error);
     if (status == COVEY_OK) status = load_root(made, made->set, error);
     if (status == COVEY_OK) status = load_named(made, made->set, error);
     if (status == COVEY_OK) status = roll_forward(made, error);

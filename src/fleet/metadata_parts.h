@@ -28,6 +28,11 @@ struct covey__metadata {
     bool rolled_forward; /* the snapshot served names older documents than the set has */
 };
 
+/* Free with covey__metadata_set_free. A copy is to be changed, while the other still holds. */
+covey_status covey__metadata_set_new(const covey__env *env, covey__metadata_set **out,
+                                     covey_error *error) COVEY_MUST_USE;
+covey_status covey__metadata_set_copy(const covey__metadata_set *from, covey__metadata_set **out,
+                                      covey_error *error) COVEY_MUST_USE;
 /* NULL when the set has no such role. */
 covey__metadata_item *covey__metadata_item_find(covey__metadata_set *set, const char *role);
 /* Reads a document into the set, in place of the one of that role. */

@@ -24,7 +24,7 @@ wait_for() {
 }
 start() {
     rm -f port
-    "$program" serve --data data --port-file port --release-key keys/release.pub --poll 1 >serve.out 2>>serve.log &
+    "$program" serve --data data --port-file port --online-key keys/online.key --poll 1 >serve.out 2>>serve.log &
     server=$!
     wait_for port
     COVEY_FLEET_URL=http://127.0.0.1:$(cat port)
@@ -53,7 +53,8 @@ status=0; "$program" token create --expires soon >out 2>&1 || status=$?
 [ "$status" = 2 ] && grep -q '30m' out || fail "a bad duration"
 status=0; "$program" serve --data data --listen nowhere >out 2>&1 || status=$?
 [ "$status" = 2 ] && grep -q '127.0.0.1:8080' out || fail "a bad address"
-for command in "" serve keys "keys init" "keys trust" publish releases rollout "rollout create" "rollout set" "rollout pause" \
+for command in "" serve keys "keys init" "keys status" "keys push" "keys pull" "keys new" "keys add" "keys rotate" "keys revoke" \
+    "keys renew" "keys import" "keys product" "keys product add" sign steer "steer kill" "steer show" "steer push" publish releases rollout "rollout create" "rollout set" "rollout pause" \
     "rollout resume" "rollout abort" "rollout list" devices "devices list" "devices show" "devices revoke" token "token create"; do
     # shellcheck disable=SC2086
     "$program" $command --help >out || fail "$command --help"
@@ -61,20 +62,21 @@ for command in "" serve keys "keys init" "keys trust" publish releases rollout "
 done
 
 # 2. It serves, and publishes.
-"$program" keys init keys >/dev/null
-[ "$(stat -c %a keys/release.key)" = 600 ] || fail "the private key's mode"
+"$program" keys init keys --product assistant --no-passphrase >/dev/null
+[ "$(stat -c %a keys/assistant.key)" = 600 ] || fail "the private key's mode"
 ensemble one 1.0.0 1
 ensemble two 1.1.0 24
 start
 [ "$(stat -c %a data/admin.token)" = 600 ] || fail "the admin token's mode"
-"$program" publish one --key keys/release.key --json >out || fail "publish"
+"$program" keys push --keys keys >out || fail "keys push"
+"$program" publish one --keys keys --json >out || fail "publish"
 grep -q '"release":"assistant@1.0.0"' out || fail "what publish says"
 "$program" rollout create assistant@1.0.0 --percent 50 --json >out || fail "rollout create"
 grep -q '"percent":50' out || fail "the rollout"
 "$program" token create >token || fail "token create"
 status=0; "$program" rollout create assistant@9.9.9 >out 2>&1 || status=$?
 [ "$status" = 1 ] && grep -q not_found out || fail "a rollout of what was not published"
-status=0; "$program" publish one --key keys/release.key --release assistant@2.0.0 >out 2>&1 || status=$?
+status=0; "$program" publish one --keys keys --release assistant@2.0.0 >out 2>&1 || status=$?
 [ "$status" = 3 ] || fail "a release with another name than expected"
 
 # 3. A second server on the same folder is refused.
@@ -82,7 +84,7 @@ status=0; "$program" serve --data data >out 2>&1 || status=$?
 [ "$status" = 1 ] && grep -q 'another server' out || fail "a second server"
 
 # 4. Killed in the middle of a publish, it comes back whole, and publishing again completes.
-"$program" publish two --key keys/release.key >out 2>&1 &
+"$program" publish two --keys keys >out 2>&1 &
 publisher=$!
 tries=0
 while [ "$(find data/blobs/sha256 -type f | wc -l)" -lt 8 ] && kill -0 "$publisher" 2>/dev/null && [ "$tries" -lt 2000 ]; do
@@ -100,7 +102,7 @@ if [ "$status" != 0 ]; then
     "$program" releases --json >out
     ! grep -q '"version":"1.1.0"' out || fail "half a release is listed"
 fi
-"$program" publish two --key keys/release.key >out || fail "publish after kill -9"
+"$program" publish two --keys keys >out || fail "publish after kill -9"
 grep -q 'assistant@1.1.0' out || fail "what publish says"
 "$program" rollout list --json >out
 grep -q '"percent":50' out || fail "the rollout was lost"
@@ -114,7 +116,7 @@ status=0; "$program" devices >out 2>&1 || status=$?
 [ "$status" = 1 ] || fail "a command without a server"
 
 # 6. No secret stands in the log or in the output.
-for secret in $(cat data/admin.token token) $(sed 's/.*"seed":"\([0-9a-f]*\)".*/\1/' keys/release.key); do
+for secret in $(cat data/admin.token token) $(sed 's/.*"seed":"\([0-9a-f]*\)".*/\1/' keys/assistant.key); do
     ! grep -q "$secret" serve.log serve.out || fail "a secret was logged"
 done
 echo "covey-fleet: all is well"
