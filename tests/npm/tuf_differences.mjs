@@ -25,7 +25,7 @@ const changed = (bytes, change) => {
 
 /** `right`: whose way the specification has. `again`: a second state, to which both come from the first. */
 const differences = [
-  { what: "one key under three ids counts once", right: "ours: an id is its key's hash, so one key has one", ours: noRefresh, theirs: finds,
+  { what: "one key under three ids counts once", right: "ours: a threshold is of keys, and an id is its key's hash", ours: noRefresh, theirs: finds,
     make: (repository) => {
       const [key] = repository.signers.targets;
       inTargets(repository, "file");

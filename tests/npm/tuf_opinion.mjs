@@ -4,7 +4,7 @@
 // usage: node tuf_opinion.mjs COVEY_TUF SEED COUNT [FOLDER of a repository by tuf_repository]
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, rmSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
+import os from "node:os";
 import { join } from "node:path";
 import repoMock from "@tufjs/repo-mock";
 import nock from "nock";
@@ -135,7 +135,7 @@ const listed = await checkDifferences(() => new World(server, program), ask);
 console.log(`${listed} known differences are as they are described`);
 console.log(`seed ${seed}`);
 const waiting = Array.from({ length: count }, (_, i) => seed * 100000 + i);
-await Promise.all(Array.from({ length: availableParallelism?.() ?? cpus().length }, async () => {
+await Promise.all(Array.from({ length: os.availableParallelism?.() ?? os.cpus().length }, async () => {
   while (waiting.length > 0) await runCase(waiting.shift());
 }));
 server.stop();

@@ -1,6 +1,6 @@
 // Runs the scenarios against covey-tuf, several at once, and counts them by group.
 // usage: node main.mjs PROGRAM [TEXT]      TEXT: only scenarios whose group or name has it
-import { availableParallelism, cpus } from "node:os";
+import os from "node:os";
 import { spawnSync } from "node:child_process";
 import { groups, scenarios } from "./scenarios.mjs";
 import { Server, World } from "./world.mjs";
@@ -30,7 +30,7 @@ async function runOne(one) {
 }
 
 const waiting = [...chosen];
-const jobs = 2 * (availableParallelism?.() ?? cpus().length);
+const jobs = 2 * (os.availableParallelism?.() ?? os.cpus().length);
 await Promise.all(Array.from({ length: jobs }, async () => {
   while (waiting.length > 0) await runOne(waiting.shift());
 }));
