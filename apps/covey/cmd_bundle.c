@@ -21,20 +21,23 @@ typedef struct arguments {
     char adapter_path[COVEY_ADAPTERS_MAX][APP_PATH_BYTES_MAX];
     int64_t bits, task_max, task_tokens, memory, threads;
     bool json, no_probes;
+    const char *content_key;
 } arguments;
 
 static int verb_build(int argc, char **argv);
 static int verb_check(int argc, char **argv);
 static int verb_show(int argc, char **argv);
 static int verb_diff(int argc, char **argv);
+static int verb_key(int argc, char **argv);
 
 static const char usage[] =
-    "usage: covey bundle build|check|show|diff ...\n"
+    "usage: covey bundle build|check|show|diff|key ...\n"
     "\n"
     "build  makes an ensemble out of a model and what belongs to it, and proves it\n"
     "check  checks an ensemble to the last byte and runs its probes\n"
     "show   prints what an ensemble is\n"
     "diff   prints what changes from one ensemble to another, and the bytes it costs a device\n"
+    "key    makes a content key, with which build encrypts an ensemble\n"
     "\n"
     "covey bundle VERB --help says more.\n"
     "\n"
@@ -195,6 +198,8 @@ static int verb_build(int argc, char **argv) {
         {"needs-app", 0, APP_TEXT, &a.build.needs_app, "RANGE", "such as \">=1.2.0 <2.0.0\"", 0, 0},
         {"needs-os", 0, APP_TEXTS, &a.os, "RANGE", "\"linux\" or \"linux >=4.19.0\"; repeatable", 0,
          0},
+        {"encrypt", 0, APP_TEXT, &a.build.content_key_file, "KEYFILE",
+         "encrypt all but tools and policy with the content key of covey bundle key", 0, 0},
         {"allow-failing", 0, APP_FLAG, &a.build.allow_failing, NULL,
          "keep it although its task probes fail", 0, 0},
         {"threads", 't', APP_INT, &a.threads, "N", "0: one a core (0)", 0, 1024},
@@ -237,6 +242,8 @@ static int run_check(const arguments *a, const char *folder) {
         printf("%s@%s %s: %zu components are what the manifest says\n",
                covey_ensemble_name(ensemble), covey_ensemble_version(ensemble),
                covey_ensemble_variant(ensemble), covey_ensemble_component_count(ensemble));
+    if (status == COVEY_OK && a->content_key != NULL)
+        status = covey_ensemble_give_key_file(ensemble, a->content_key, &error);
     if (status == COVEY_OK && !a->no_probes) {
         status = covey_ensemble_probe(ensemble, &result, &error, on_progress, NULL);
         if (status == COVEY_OK || status == COVEY_ERROR_REFUSED)
@@ -254,6 +261,8 @@ static int verb_check(int argc, char **argv) {
     a = (arguments){.build = COVEY_BUNDLE_OPTIONS_INIT};
     const app_option options[] = {
         {"no-probes", 0, APP_FLAG, &a.no_probes, NULL, "digests and needs only", 0, 0},
+        {"content-key", 0, APP_TEXT, &a.content_key, "KEYFILE",
+         "opens an encrypted ensemble for its probes", 0, 0},
         {"threads", 't', APP_INT, &a.threads, "N", "0: one a core (0)", 0, 1024},
         {"json", 0, APP_FLAG, &a.json, NULL, "print the figures as JSON", 0, 0},
         {NULL, 0, APP_FLAG, NULL, NULL, NULL, 0, 0},
@@ -331,19 +340,52 @@ static int verb_diff(int argc, char **argv) {
     return print_text(&a, "diff", positional.items[0], positional.items[1]);
 }
 
+static int verb_key(int argc, char **argv) {
+    arguments a = {.threads = 1};
+    const app_option options[] = {{NULL, 0, APP_FLAG, NULL, NULL, NULL, 0, 0}};
+    const app_command command = {
+        "covey bundle key",
+        "FILE",
+        "Makes a content key in a new file that only you may read, and prints its id. Ensembles "
+        "are\n"
+        "encrypted with it (covey bundle build --encrypt), and devices get it wrapped for each of\n"
+        "them (covey-fleet content-key wrap). Keep a copy: without it nothing new can be "
+        "encrypted\n"
+        "for the devices that have it, and no device more can be given it.",
+        "  covey bundle key assistant.content-key",
+        options,
+        1,
+        1};
+    app_positional positional;
+    int exit_status;
+    covey_error error = {0};
+    covey_runtime *runtime = NULL;
+    char id[33];
+    if (!app_options_read(&command, argc, argv, &positional, &exit_status)) return exit_status;
+    covey_status status = open_runtime(&a, &runtime, &error);
+    if (status == COVEY_OK) status = covey_bundle_key(runtime, positional.items[0], id, &error);
+    covey_runtime_close(runtime);
+    if (status != COVEY_OK) return failed("key", &error);
+    puts(id);
+    return APP_EXIT_DONE;
+}
+
 int covey_cmd_bundle(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } verbs[] = {
-        {"build", verb_build}, {"check", verb_check}, {"show", verb_show}, {"diff", verb_diff}};
+    } verbs[] = {{"build", verb_build},
+                 {"check", verb_check},
+                 {"show", verb_show},
+                 {"diff", verb_diff},
+                 {"key", verb_key}};
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(usage, stdout);
         return APP_EXIT_DONE;
     }
     for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "covey bundle: build, check, show or diff expected%s%s\n\n%s",
+    fprintf(stderr, "covey bundle: build, check, show, diff or key expected%s%s\n\n%s",
             argc > 1 ? ", found " : "", argc > 1 ? argv[1] : "", usage);
     return APP_EXIT_USAGE;
 }

@@ -40,11 +40,12 @@ typedef struct covey_bundle_options {
     const covey_bundle_adapter *adapters; /* at most COVEY_ADAPTERS_MAX, for this model: the copies
                                              are bound to the ensemble's */
     size_t adapter_count;
+    const char *content_key_file; /* encrypts all but tools and policy; NULL: nothing */
 } covey_bundle_options;
 #define COVEY_BUNDLE_OPTIONS_INIT                                                                  \
     {                                                                                              \
         sizeof(covey_bundle_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0.0,   \
-            0, 0, NULL, NULL, 0, NULL, false, NULL, 0                                              \
+            0, 0, NULL, NULL, 0, NULL, false, NULL, 0, NULL                                        \
     }
 
 /* Builds an ensemble: copies its components, refuses adapters of another model, records bits probes
@@ -57,6 +58,12 @@ COVEY_API COVEY_MUST_USE covey_status covey_bundle_build(covey_runtime *runtime,
                                                          covey_probe_result *result,
                                                          covey_error *error,
                                                          covey_progress_fn progress, void *user);
+
+/* Makes a content key for private ensembles (docs/formats/encrypted-component.md) in a new file
+ * that only its owner may read. `id` gets its name, 32 hex digits. COVEY_ERROR_EXISTS when the file
+ * is there: a key is never overwritten. */
+COVEY_API COVEY_MUST_USE covey_status covey_bundle_key(covey_runtime *runtime, const char *path,
+                                                       char id[33], covey_error *error);
 
 /* What an ensemble is, for people or, with `json`, as one JSON object. The manifest alone is read.
  * Free the text with covey_bundle_free_text. */

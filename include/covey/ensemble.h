@@ -55,9 +55,26 @@ COVEY_API COVEY_MUST_USE covey_status covey_ensemble_component(const covey_ensem
                                                                covey_component *component,
                                                                covey_error *error);
 
+/* Whether components of it are encrypted (docs/formats/encrypted-component.md): then its model,
+ * adapters and probes open only with their content key. */
+COVEY_API bool covey_ensemble_encrypted(const covey_ensemble *ensemble);
+/* Gives it a content key: its 32 bytes, or a file that "covey bundle key" made. It is copied, and
+ * wiped when the ensemble is closed. Before other threads use the ensemble. Not needed for one that
+ * covey_agent_current gave, nor where the runtime's keystore has it as "content_key." with the
+ * key's id in hex, its value in hex. COVEY_ERROR_MISMATCH when no component was encrypted with it.
+ */
+COVEY_API COVEY_MUST_USE covey_status covey_ensemble_give_key(covey_ensemble *ensemble,
+                                                              const uint8_t key[32],
+                                                              covey_error *error);
+COVEY_API COVEY_MUST_USE covey_status covey_ensemble_give_key_file(covey_ensemble *ensemble,
+                                                                   const char *path,
+                                                                   covey_error *error);
+
 /* Opens the component with role "model" on the engine; the caller closes it. Fails as
  * covey_model_open does, and with COVEY_ERROR_UNSUPPORTED where the ensemble has adapters: the
- * model alone would answer otherwise than the ensemble (covey_ensemble_open_parts). */
+ * model alone would answer otherwise than the ensemble (covey_ensemble_open_parts). An encrypted
+ * one is decrypted to memory of this process, which costs its whole size; COVEY_ERROR_DENIED
+ * without its content key. */
 COVEY_API COVEY_MUST_USE covey_status covey_ensemble_open_model(covey_ensemble *ensemble,
                                                                 covey_model **model,
                                                                 covey_error *error);

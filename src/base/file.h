@@ -93,6 +93,14 @@ covey_status covey__map_descriptor(const covey__env *env, int descriptor, uint64
 covey_status covey__map_check(const covey__map *map, covey_error *error) COVEY_MUST_USE;
 void covey__map_close(covey__map *map);
 
+/* Anonymous memory in a map's place, for what must not lie on a disk in plain: left out of core
+ * dumps, and locked in memory as far as the system allows this process (RLIMIT_MEMLOCK), else it
+ * may be swapped. The caller fills data, which may be written until covey__map_settle. */
+covey_status covey__map_memory(const covey__env *env, size_t size, covey__map *map,
+                               covey_error *error) COVEY_MUST_USE;
+/* Read-only from here on, as every map is. */
+covey_status covey__map_settle(covey__map *map, covey_error *error) COVEY_MUST_USE;
+
 /* An exclusive lock between processes on a file (made if absent). With wait false, BUSY when
  * another holds it. */
 covey_status covey__lock_take(const covey__env *env, const char *path, bool wait, int *lock,

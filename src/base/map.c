@@ -1,6 +1,6 @@
 /* Read-only maps of files. A map begins at a page, so one with an offset keeps the page's start
  * beside the byte that was asked for. An empty range has no pages: its data is a byte of our own.
- * Neighbour: file.c. */
+ * Memory that stands in a file's place is made here too. Neighbour: file.c. */
 #include "base/error.h"
 #include "base/file.h"
 
@@ -12,10 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const _Alignas(64) uint8_t nothing[1] = {0};
+
 static covey_status map_range(const covey__env *env, int descriptor, const char *name,
                               uint64_t offset, uint64_t length, covey__map *map,
                               covey_error *error) {
-    static const _Alignas(64) uint8_t nothing[1] = {0};
     memset(map, 0, sizeof *map);
     map->data = nothing;
     if (length == 0) return COVEY_OK;
@@ -99,4 +100,38 @@ void covey__map_close(covey__map *map) {
     if (map->base != NULL) munmap(map->base, map->base_size);
     if (map->has_descriptor) close(map->descriptor);
     memset(map, 0, sizeof *map);
+}
+
+covey_status covey__map_memory(const covey__env *env, size_t size, covey__map *map,
+                               covey_error *error) {
+    memset(map, 0, sizeof *map);
+    map->data = nothing;
+    if (size == 0) return COVEY_OK;
+    int fault = covey__fault(env, "map", "memory");
+    if (fault != 0 || size > SIZE_MAX / 2) return covey__no_memory(error, "memory", size);
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) return covey__no_memory(error, "memory", size);
+#if defined(MADV_DONTDUMP)
+    (void)madvise(base, size, MADV_DONTDUMP);
+#endif
+#if !defined(__wasi__)
+    (void)mlock(base, size); /* most processes may not lock so much; then it may be swapped */
+#endif
+    map->base = base;
+    map->base_size = size;
+    map->data = base;
+    map->size = size;
+    map->end = size;
+    return COVEY_OK;
+}
+
+covey_status covey__map_settle(covey__map *map, covey_error *error) {
+#if !defined(__wasi__)
+    if (map->base != NULL && mprotect(map->base, map->base_size, PROT_READ) != 0)
+        return covey__fail_errno(error, errno, "memory cannot be made read-only");
+#else
+    (void)map;
+    (void)error;
+#endif
+    return COVEY_OK;
 }

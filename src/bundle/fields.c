@@ -51,22 +51,29 @@ covey_status covey__field_list(const covey__json *object, const char *name, cons
     return COVEY_OK;
 }
 
-static covey_status check_requires(const covey__json *list, covey_error *error) {
+/* `known` may be NULL. */
+static covey_status check_requires(const covey__json *list, const char *known, bool *required,
+                                   covey_error *error) {
     char shown[64];
     if (list->kind != COVEY__JSON_ARRAY)
         return covey__fail(error, COVEY_ERROR_FORMAT, "requires: a list of names expected");
-    if (list->size == 0) return COVEY_OK;
-    const covey__json *first = list->child;
-    if (first->kind != COVEY__JSON_STRING)
-        return covey__fail(error, COVEY_ERROR_FORMAT, "requires: a list of names expected");
-    return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                       "requires: \"%s\" is not known to this library (%s); update the app",
-                       covey__printable(first->text, first->size, shown, sizeof shown),
-                       COVEY_VERSION);
+    for (const covey__json *each = list->child; each != NULL; each = each->next) {
+        if (each->kind != COVEY__JSON_STRING)
+            return covey__fail(error, COVEY_ERROR_FORMAT, "requires: a list of names expected");
+        if (known == NULL || strcmp(each->text, known) != 0)
+            return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                               "requires: \"%s\" is not known to this library (%s); update the app",
+                               covey__printable(each->text, each->size, shown, sizeof shown),
+                               COVEY_VERSION);
+        *required = true;
+    }
+    return COVEY_OK;
 }
 
-covey_status covey__field_format(const covey__json *root, int64_t format, covey_error *error) {
+covey_status covey__field_format_with(const covey__json *root, int64_t format, const char *known,
+                                      bool *required, covey_error *error) {
     int64_t found;
+    *required = false;
     if (root->kind != COVEY__JSON_OBJECT)
         return covey__fail(error, COVEY_ERROR_FORMAT, "an object expected");
     covey_status status =
@@ -78,7 +85,12 @@ covey_status covey__field_format(const covey__json *root, int64_t format, covey_
                            "%" PRId64 "; update the app",
                            found, COVEY_VERSION, format);
     const covey__json *list = covey__json_get(root, "requires");
-    return list == NULL ? COVEY_OK : check_requires(list, error);
+    return list == NULL ? COVEY_OK : check_requires(list, known, required, error);
+}
+
+covey_status covey__field_format(const covey__json *root, int64_t format, covey_error *error) {
+    bool required;
+    return covey__field_format_with(root, format, NULL, &required, error);
 }
 
 covey_status covey__field_range(const covey__json *object, const char *name, const char *path,

@@ -22,10 +22,13 @@ covey_status covey__field_size(const covey__json *object, const char *name, cons
 covey_status covey__field_list(const covey__json *object, const char *name, const char *path,
                                size_t count_max, const covey__json **out,
                                covey_error *error) COVEY_MUST_USE;
-/* "format" must be `format`, and "requires", where present, must be empty: no feature has a name
- * yet. UNSUPPORTED otherwise. */
+/* "format" must be `format`, and "requires", where present, must be empty. UNSUPPORTED otherwise.
+ */
 covey_status covey__field_format(const covey__json *root, int64_t format,
                                  covey_error *error) COVEY_MUST_USE;
+/* The same where "requires" may name the feature `known`; says whether it does. */
+covey_status covey__field_format_with(const covey__json *root, int64_t format, const char *known,
+                                      bool *required, covey_error *error) COVEY_MUST_USE;
 /* An optional range of semantic versions; "*" when absent. */
 covey_status covey__field_range(const covey__json *object, const char *name, const char *path,
                                 const char **out, covey_error *error) COVEY_MUST_USE;

@@ -8,7 +8,9 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "bundle/fields.h"
+#include "trust/envelope.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +74,79 @@ static covey_status parse_use(const covey__json *node, const char *path, covey__
     return covey__json_bool(node, "on_request", field, &out->on_request, error);
 }
 
+bool covey__role_may_hide(const char *role) {
+    static const char *const open_roles[] = {"tools", "policy"};
+    return !role_in(role, open_roles, sizeof open_roles / sizeof open_roles[0]);
+}
+
+const uint8_t *covey__component_identity(const covey__component *component) {
+    return component->encrypted ? component->component_id : component->sha256;
+}
+
+static covey_status parse_hex(const covey__json *node, const char *name, const char *path,
+                              uint8_t *out, size_t size, covey_error *error) {
+    const char *text;
+    covey_status status = covey__json_string(node, name, path, &text, error);
+    if (status != COVEY_OK) return status;
+    if (strspn(text, "0123456789abcdef") == strlen(text) &&
+        covey__unhex(text, strlen(text), out, size))
+        return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_FORMAT, "%s: %zu lower-case hex digits expected", path,
+                       2 * size);
+}
+
+static covey_status parse_encryption_members(const covey__json *node, const char *path,
+                                             covey__component *out, covey_error *error) {
+    char field[COVEY__FIELD_PATH_SIZE], shown[64];
+    const char *scheme;
+    covey__field_path(field, "%s.scheme", path);
+    covey_status status = covey__json_string(node, "scheme", field, &scheme, error);
+    if (status != COVEY_OK) return status;
+    if (strcmp(scheme, COVEY__ENCRYPTION_SCHEME) != 0)
+        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                           "%s: \"%s\" is not known to this library (%s); update the app", field,
+                           covey__printable(scheme, strlen(scheme), shown, sizeof shown),
+                           COVEY_VERSION);
+    covey__field_path(field, "%s.key", path);
+    status = parse_hex(node, "key", field, out->key_id, sizeof out->key_id, error);
+    covey__field_path(field, "%s.component", path);
+    if (status == COVEY_OK)
+        status =
+            parse_hex(node, "component", field, out->component_id, sizeof out->component_id, error);
+    covey__field_path(field, "%s.plain_size", path);
+    if (status == COVEY_OK)
+        status = covey__field_size(node, "plain_size", field, &out->plain_size, error);
+    if (status != COVEY_OK) return status;
+    if (out->plain_size > COVEY__ENVELOPE_PLAIN_MAX ||
+        covey__envelope_size(out->plain_size) != out->size)
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "%s: a file of %" PRIu64 " bytes does not hold %" PRIu64 " encrypted",
+                           field, out->size, out->plain_size);
+    return COVEY_OK;
+}
+
+/* `may` says that the manifest requires encryption: a reader that does not know it must have
+ * refused. */
+static covey_status parse_encryption(const covey__json *node, const char *path, bool may,
+                                     covey__component *out, covey_error *error) {
+    char field[COVEY__FIELD_PATH_SIZE];
+    const covey__json *encryption;
+    if (covey__json_get(node, "encryption") == NULL) return COVEY_OK;
+    covey__field_path(field, "%s.encryption", path);
+    covey_status status =
+        covey__json_member(node, "encryption", field, COVEY__JSON_OBJECT, &encryption, error);
+    if (status != COVEY_OK) return status;
+    if (!may)
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "%s: \"requires\" does not name \"" COVEY__FEATURE_ENCRYPTION "\"",
+                           field);
+    if (!covey__role_may_hide(out->role))
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "%s: the role \"%s\" must be readable without a key", field, out->role);
+    out->encrypted = true;
+    return parse_encryption_members(encryption, field, out, error);
+}
+
 static covey_status parse_role(const covey__json *node, const char *path, covey__component *out,
                                covey_error *error) {
     char field[COVEY__FIELD_PATH_SIZE], shown[64];
@@ -91,8 +166,8 @@ static covey_status parse_role(const covey__json *node, const char *path, covey_
     return COVEY_OK;
 }
 
-static covey_status parse_component(const covey__json *node, size_t number, covey__component *out,
-                                    covey_error *error) {
+static covey_status parse_component(const covey__json *node, size_t number, bool may_encrypt,
+                                    covey__component *out, covey_error *error) {
     char path[COVEY__FIELD_PATH_SIZE], field[COVEY__FIELD_PATH_SIZE], shown[64];
     covey__field_path(path, "components[%zu]", number);
     if (node->kind != COVEY__JSON_OBJECT)
@@ -115,11 +190,12 @@ static covey_status parse_component(const covey__json *node, size_t number, cove
     status = covey__field_digest(node, "sha256", field, out->sha256, error);
     if (status != COVEY_OK) return status;
     status = parse_base(node, path, out, error);
-    return status == COVEY_OK ? parse_use(node, path, out, error) : status;
+    if (status == COVEY_OK) status = parse_use(node, path, out, error);
+    return status == COVEY_OK ? parse_encryption(node, path, may_encrypt, out, error) : status;
 }
 
 static covey_status parse_components(covey__manifest *manifest, const covey__json *root,
-                                     covey_error *error) {
+                                     bool may_encrypt, covey_error *error) {
     const covey__json *list;
     covey_status status = covey__field_list(root, "components", "components",
                                             COVEY__COMPONENT_COUNT_MAX, &list, error);
@@ -130,7 +206,7 @@ static covey_status parse_components(covey__manifest *manifest, const covey__jso
         return covey__no_memory(error, "components", list->size * sizeof *manifest->components);
     for (const covey__json *node = list->child; node != NULL; node = node->next) {
         size_t number = manifest->component_count;
-        status = parse_component(node, number, &manifest->components[number], error);
+        status = parse_component(node, number, may_encrypt, &manifest->components[number], error);
         if (status != COVEY_OK) return status;
         manifest->component_count++;
     }
@@ -238,16 +314,19 @@ static covey_status check_itself(const covey__manifest *manifest, covey_error *e
 static covey_status parse_root(covey__manifest *manifest, const char *text, size_t size,
                                covey_error *error) {
     const covey__json *root;
+    bool may_encrypt = false;
     covey__json_limits limits = {COVEY__MANIFEST_BYTES_MAX, 16, 1u << 16};
     covey_status status = covey__json_parse(&manifest->arena, text, size, limits, &root, error);
-    if (status == COVEY_OK) status = covey__field_format(root, COVEY__MANIFEST_FORMAT, error);
+    if (status == COVEY_OK)
+        status = covey__field_format_with(root, COVEY__MANIFEST_FORMAT, COVEY__FEATURE_ENCRYPTION,
+                                          &may_encrypt, error);
     if (status == COVEY_OK)
         status = covey__field_name(root, "name", "name", &manifest->name, error);
     if (status == COVEY_OK)
         status = covey__field_version(root, "version", "version", &manifest->version, error);
     if (status == COVEY_OK)
         status = covey__field_name(root, "variant", "variant", &manifest->variant, error);
-    if (status == COVEY_OK) status = parse_components(manifest, root, error);
+    if (status == COVEY_OK) status = parse_components(manifest, root, may_encrypt, error);
     if (status == COVEY_OK) status = parse_needs(manifest, root, error);
     if (status == COVEY_OK) status = check_itself(manifest, error);
     return status;

@@ -24,8 +24,12 @@ typedef struct covey__component {
     bool optional; /* an unknown role may be left unused */
     bool has_base; /* adapters: what they were trained on */
     uint8_t base_sha256[32];
-    float scale;     /* adapters: how strongly they change the model; 1 as they were trained */
-    bool on_request; /* adapters: off for requests that choose nothing */
+    float scale;        /* adapters: how strongly they change the model; 1 as they were trained */
+    bool on_request;    /* adapters: off for requests that choose nothing */
+    bool encrypted;     /* docs/formats/encrypted-component.md; size and sha256 are the file's */
+    uint8_t key_id[16]; /* of the content key */
+    uint8_t component_id[32]; /* a keyed digest of the plain bytes */
+    uint64_t plain_size;
 } covey__component;
 
 typedef struct covey__os_range {
@@ -54,6 +58,15 @@ covey_status covey__manifest_parse(const covey__env *env, const char *text, size
 covey_status covey__manifest_read(const covey__env *env, const char *folder,
                                   covey__manifest **manifest, covey_error *error) COVEY_MUST_USE;
 void covey__manifest_free(covey__manifest *manifest); /* NULL is allowed */
+
+/* The features that a manifest may require. */
+#define COVEY__FEATURE_ENCRYPTION "encryption"
+#define COVEY__ENCRYPTION_SCHEME  "covey-aes-256-gcm-1"
+/* What identifies a component's plain bytes: their SHA-256, or the keyed digest. */
+const uint8_t *covey__component_identity(const covey__component *component);
+/* Roles whose files may be encrypted. What a user is asked to consent to (tools, policy) may not:
+ * it must be readable without a key. */
+bool covey__role_may_hide(const char *role);
 
 /* The first component with a role; NULL if none. */
 const covey__component *covey__manifest_find(const covey__manifest *manifest, const char *role);

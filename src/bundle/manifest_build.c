@@ -8,6 +8,7 @@
 #include "base/semver.h"
 #include "base/sha256.h"
 #include "bundle/fields.h"
+#include "trust/envelope.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -104,6 +105,24 @@ static void write_use(const covey__manifest_part *part, const char *model_hex,
     if (part->on_request) covey__json_member_bool(writer, "on_request", true);
 }
 
+static covey_status write_encryption(const covey__env *env, const char *path,
+                                     covey__json_writer *writer, covey_error *error) {
+    covey__envelope_header header;
+    char key[33], component[65];
+    covey_status status = covey__envelope_file_header(env, path, &header, error);
+    if (status != COVEY_OK) return status;
+    covey__hex(header.key_id, sizeof header.key_id, key);
+    covey__hex(header.component_id, sizeof header.component_id, component);
+    covey__json_name(writer, "encryption");
+    covey__json_begin_object(writer);
+    covey__json_member_string(writer, "scheme", COVEY__ENCRYPTION_SCHEME);
+    covey__json_member_string(writer, "key", key);
+    covey__json_member_string(writer, "component", component);
+    covey__json_member_u64(writer, "plain_size", header.plain_size);
+    covey__json_end_object(writer);
+    return COVEY_OK;
+}
+
 /* `model_hex` gets the model's digest, and gives it to the adapters behind. */
 static covey_status write_part(const covey__env *env, const char *folder,
                                const covey__manifest_part *part, char model_hex[65],
@@ -113,8 +132,10 @@ static covey_status write_part(const covey__env *env, const char *folder,
     char *path = covey__path_join(env, folder, part->file);
     if (path == NULL) return covey__no_memory(error, "path", strlen(folder));
     covey_status status = hash_file(env, path, &size, hex, error);
-    covey__free(env, path);
-    if (status != COVEY_OK) return covey__prefix(error, status, "component \"%s\"", part->role);
+    if (status != COVEY_OK) {
+        covey__free(env, path);
+        return covey__prefix(error, status, "component \"%s\"", part->role);
+    }
     covey__json_begin_object(writer);
     covey__json_member_string(writer, "role", part->role);
     covey__json_member_string(writer, "file", part->file);
@@ -122,8 +143,11 @@ static covey_status write_part(const covey__env *env, const char *folder,
     covey__json_member_string(writer, "sha256", hex);
     if (strcmp(part->role, "model") == 0) memcpy(model_hex, hex, sizeof hex);
     if (strcmp(part->role, "adapter") == 0) write_use(part, model_hex, writer);
+    if (part->encrypted) status = write_encryption(env, path, writer, error);
     covey__json_end_object(writer);
-    return COVEY_OK;
+    covey__free(env, path);
+    return status == COVEY_OK ? status
+                              : covey__prefix(error, status, "component \"%s\"", part->role);
 }
 
 static covey_status write_needs(const covey__manifest_spec *spec, covey__json_writer *writer,
@@ -150,6 +174,12 @@ static covey_status write_needs(const covey__manifest_spec *spec, covey__json_wr
     return COVEY_OK;
 }
 
+static bool any_encrypted(const covey__manifest_spec *spec) {
+    for (size_t i = 0; i < spec->part_count; i++)
+        if (spec->parts[i].encrypted) return true;
+    return false;
+}
+
 static covey_status render(const covey__env *env, const char *folder,
                            const covey__manifest_spec *spec, covey__buffer *out,
                            covey_error *error) {
@@ -160,6 +190,7 @@ static covey_status render(const covey__env *env, const char *folder,
     covey__json_member_i64(&writer, "format", COVEY__MANIFEST_FORMAT);
     covey__json_name(&writer, "requires");
     covey__json_begin_array(&writer);
+    if (any_encrypted(spec)) covey__json_put_string(&writer, COVEY__FEATURE_ENCRYPTION);
     covey__json_end_array(&writer);
     covey__json_member_string(&writer, "name", spec->name);
     covey__json_member_string(&writer, "version", spec->version);

@@ -9,6 +9,7 @@ typedef struct covey__manifest_part {
     const char *file;
     float scale; /* of an adapter; 0: 1 */
     bool on_request;
+    bool encrypted; /* the file is; its header says how */
 } covey__manifest_part;
 
 typedef struct covey__manifest_spec {

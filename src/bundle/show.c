@@ -53,11 +53,13 @@ static void show_plain(const covey__manifest *manifest, covey__buffer *out) {
     covey__buffer_format(out, "digest      %s\n", manifest->digest_hex);
     for (size_t i = 0; i < manifest->component_count; i++) {
         const covey__component *component = &manifest->components[i];
-        char hex[65];
+        char hex[65], key[33];
         covey__hex(component->sha256, 32, hex);
         covey__buffer_format(out, "%-11s %s, %" PRIu64 " bytes, sha256 %.16s…", component->role,
                              component->file, component->size, hex);
         put_use_plain(out, component, ", ");
+        covey__hex(component->key_id, sizeof component->key_id, key);
+        if (component->encrypted) covey__buffer_format(out, ", encrypted with key %s", key);
         covey__buffer_byte(out, '\n');
     }
     covey__buffer_format(out,

@@ -295,8 +295,8 @@ static void set_file(covey_adapter *adapter, const char *path) {
     adapter->info.file = adapter->file;
 }
 
-covey_status covey__adapter_open_vouched(covey_model *model, const char *path,
-                                         covey_adapter **adapter, covey_error *error) {
+static covey_status check_place(covey_model *model, const char *path, covey_adapter **adapter,
+                                covey_error *error) {
     if (!model || !path || !adapter)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "adapter: a model, a path and a place are needed");
@@ -304,9 +304,12 @@ covey_status covey__adapter_open_vouched(covey_model *model, const char *path,
     if (!model->layers)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "adapter: the model was opened for its vocabulary alone");
-    covey__gguf *gguf = NULL;
-    covey_status status = covey__gguf_open_path(model->env, path, &gguf, error);
-    if (status != COVEY_OK) return covey__prefix(error, status, "adapter");
+    return COVEY_OK;
+}
+
+/* Takes the file, also on failure. */
+static covey_status open_on(covey_model *model, covey__gguf *gguf, const char *path,
+                            covey_adapter **adapter, covey_error *error) {
     covey_adapter *opened = covey__calloc(model->env, 1, sizeof *opened);
     if (!opened) {
         covey__gguf_close(gguf);
@@ -318,13 +321,38 @@ covey_status covey__adapter_open_vouched(covey_model *model, const char *path,
     opened->gguf = gguf;
     set_file(opened, path);
     atomic_init(&opened->references, 1);
-    status = load(opened, error);
+    covey_status status = load(opened, error);
     if (status != COVEY_OK) {
         destroy(opened);
         return covey__prefix(error, status, "adapter: %s", path);
     }
     *adapter = opened;
     return COVEY_OK;
+}
+
+covey_status covey__adapter_open_vouched(covey_model *model, const char *path,
+                                         covey_adapter **adapter, covey_error *error) {
+    covey__gguf *gguf = NULL;
+    covey_status status = check_place(model, path, adapter, error);
+    if (status != COVEY_OK) return status;
+    status = covey__gguf_open_path(model->env, path, &gguf, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "adapter");
+    return open_on(model, gguf, path, adapter, error);
+}
+
+covey_status covey__adapter_open_taking(covey_model *model, covey__map *take_map, const char *name,
+                                        covey_adapter **adapter, covey_error *error) {
+    covey__gguf *gguf = NULL;
+    covey__map map = *take_map;
+    memset(take_map, 0, sizeof *take_map);
+    covey_status status = check_place(model, name, adapter, error);
+    if (status != COVEY_OK) {
+        covey__map_close(&map);
+        return status;
+    }
+    status = covey__gguf_open(model->env, &map, &gguf, error);
+    if (status != COVEY_OK) return covey__prefix(error, status, "adapter: %s", name);
+    return open_on(model, gguf, name, adapter, error);
 }
 
 covey_status covey_adapter_open(covey_model *model, const char *path, covey_adapter **adapter,

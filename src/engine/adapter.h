@@ -26,6 +26,10 @@ typedef struct covey__adapter_use {
  * the file does not say. */
 covey_status covey__adapter_open_vouched(covey_model *model, const char *path,
                                          covey_adapter **adapter, covey_error *error);
+/* The same of bytes that are in memory already, which the adapter owns from here on, also on
+ * failure. `name` is the file's. */
+covey_status covey__adapter_open_taking(covey_model *model, covey__map *take_map, const char *name,
+                                        covey_adapter **adapter, covey_error *error);
 /* covey_adapter_bind to a base of this identity, whose tensors `model` has. */
 covey_status covey__adapter_bind_to(covey_model *model, const char *in_path, const char *out_path,
                                     const uint8_t identity[32], covey_error *error);

@@ -118,6 +118,11 @@ struct covey_model {
     covey__observer observer; /* set by its one owner before a session opens; else zeros */
 };
 
+/* covey_model_open of bytes that are in memory already, which the model owns from here on, also on
+ * failure. The source's path, descriptor and memory are not looked at. */
+covey_status covey__model_open_taking(covey_runtime *runtime, const covey_model_source *source,
+                                      covey__map *take_map, covey_model **model,
+                                      covey_error *error) COVEY_MUST_USE;
 void covey__model_hold(covey_model *model);
 void covey__model_drop(covey_model *model);
 /* What saved sessions and adapters are bound to: 32 bytes, given by who opened the model, or a

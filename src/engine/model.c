@@ -11,8 +11,14 @@
 #define MODEL_ARENA_MAX    ((size_t)256 << 20)
 #define PARALLEL_BYTES_MIN ((uint64_t)4 << 20)
 
+/* `in_memory` (may be NULL) is moved from: the source then names nothing. */
 static covey_status map_source(const covey__env *env, const covey_model_source *source,
-                               covey__map *map, covey_error *error) {
+                               covey__map *in_memory, covey__map *map, covey_error *error) {
+    if (in_memory) {
+        *map = *in_memory;
+        memset(in_memory, 0, sizeof *in_memory);
+        return COVEY_OK;
+    }
     int given = (source->path != NULL) + (source->descriptor >= 0) + (source->memory != NULL);
     if (given != 1)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
@@ -130,9 +136,10 @@ static covey_status set_ropes(covey_model *model, covey_error *error) {
                             error);
 }
 
-static covey_status load(covey_model *model, const covey_model_source *source, covey_error *error) {
+static covey_status load(covey_model *model, const covey_model_source *source,
+                         covey__map *in_memory, covey_error *error) {
     covey__map map;
-    covey_status status = map_source(model->env, source, &map, error);
+    covey_status status = map_source(model->env, source, in_memory, &map, error);
     if (status == COVEY_OK) status = covey__gguf_open(model->env, &map, &model->gguf, error);
     if (status == COVEY_OK) status = find_architecture(model, source->vocabulary_only, error);
     if (status == COVEY_OK && source->vocabulary_only) {
@@ -177,8 +184,8 @@ static covey_status open_shared(covey_model *model, const covey_model_source *so
     return status;
 }
 
-covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *source,
-                              covey_model **model, covey_error *error) {
+static covey_status open_model(covey_runtime *runtime, const covey_model_source *source,
+                               covey__map *in_memory, covey_model **model, covey_error *error) {
     if (!runtime || !source || !model)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                            "model: runtime, source and model must be given");
@@ -204,7 +211,7 @@ covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *
         return covey__prefix(error, status, "model");
     }
     covey__fp_state fp = covey__fp_enter();
-    status = load(opened, &full, error);
+    status = load(opened, &full, in_memory, error);
     covey__fp_leave(fp);
     if (status != COVEY_OK) {
         destroy(opened);
@@ -215,6 +222,19 @@ covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *
                opened->architecture_name, opened->quantization, opened->load_ms);
     *model = opened;
     return COVEY_OK;
+}
+
+covey_status covey_model_open(covey_runtime *runtime, const covey_model_source *source,
+                              covey_model **model, covey_error *error) {
+    return open_model(runtime, source, NULL, model, error);
+}
+
+covey_status covey__model_open_taking(covey_runtime *runtime, const covey_model_source *source,
+                                      covey__map *take_map, covey_model **model,
+                                      covey_error *error) {
+    covey_status status = open_model(runtime, source, take_map, model, error);
+    covey__map_close(take_map);
+    return status;
 }
 
 void covey__model_hold(covey_model *model) {

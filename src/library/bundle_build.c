@@ -1,8 +1,8 @@
 /* Building an ensemble, by the publisher. Everything is made in a folder beside the one that was
  * asked for and renamed at the end, so that OUT is a whole ensemble or is not there. The order:
  * check what the person wrote, copy, open the model as it was copied, bind the adapters to it,
- * record bits probes with them, write probes and manifest, then open the result as a device does
- * and run all of its probes. */
+ * record bits probes with them, write probes, encrypt what is to be encrypted, write the manifest,
+ * then open the result as a device does and run all of its probes. */
 #include <covey/bundle.h>
 
 #include "base/error.h"
@@ -13,6 +13,7 @@
 #include "bundle/probes.h"
 #include "engine/adapter.h"
 #include "engine/engine.h"
+#include "library/bundle_encrypt.h"
 #include "library/probe_run.h"
 #include "policy/policy.h"
 
@@ -47,6 +48,8 @@ typedef struct build {
     size_t part_count;
     char variant[65];
     uint64_t memory_bytes;
+    covey__content_key key;     /* with content_key_file */
+    uint8_t model_identity[32]; /* what adapters are bound to and sessions go by */
     covey_progress_fn progress; /* may be NULL */
     void *progress_user;
 } build;
@@ -158,7 +161,14 @@ static covey_status open_model(build *b, covey_error *error) {
     char *path = covey__path_join(b->env, b->folder, "model.gguf");
     if (path == NULL) return covey__no_memory(error, "path", 1);
     source.path = path;
-    covey_status status = covey_model_open(b->runtime, &source, &b->model, error);
+    covey_status status = COVEY_OK;
+    if (b->options->content_key_file != NULL) {
+        /* As devices will know it: the digest of its file, which is yet to be encrypted, says
+         * nothing of what adapters are bound to. */
+        status = covey__encrypted_identity(b->env, &b->key, path, b->model_identity, error);
+        source.identity = b->model_identity;
+    }
+    if (status == COVEY_OK) status = covey_model_open(b->runtime, &source, &b->model, error);
     covey__free(b->env, path);
     if (status != COVEY_OK) return status;
     b->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
@@ -245,7 +255,10 @@ static covey_status add_adapters(build *b, covey_error *error) {
     if (o->adapter_count == 0) return COVEY_OK;
     source.path = o->model;
     covey_status status = covey_model_open(b->runtime, &source, &given, error);
-    if (status == COVEY_OK) status = covey__model_file_digest(b->model, sha256, error);
+    if (status == COVEY_OK && o->content_key_file != NULL)
+        memcpy(sha256, b->model_identity, sizeof sha256);
+    else if (status == COVEY_OK)
+        status = covey__model_file_digest(b->model, sha256, error);
     for (size_t i = 0; i < o->adapter_count && status == COVEY_OK; i++)
         status = add_adapter(b, given, &o->adapters[i], sha256, error);
     covey_model_close(given);
@@ -372,7 +385,10 @@ static covey_status check_options(build *b, covey_error *error) {
 
 static covey_status collect(build *b, covey_error *error) {
     const covey_bundle_options *o = b->options;
-    covey_status status = covey__folder_make(b->env, b->folder, error);
+    covey_status status = COVEY_OK;
+    if (o->content_key_file != NULL)
+        status = covey__content_key_read(b->env, o->content_key_file, &b->key, error);
+    if (status == COVEY_OK) status = covey__folder_make(b->env, b->folder, error);
     if (status == COVEY_OK) status = add_model(b, error);
     if (status == COVEY_OK) status = add_document(b, "tools", "tools.json", o->tools, error);
     if (status == COVEY_OK)
@@ -383,6 +399,8 @@ static covey_status collect(build *b, covey_error *error) {
     if (status == COVEY_OK) status = estimate_memory(b, error);
     if (status == COVEY_OK) status = make_probes(b, error);
     if (status == COVEY_OK) status = write_probes(b, error);
+    if (status == COVEY_OK && o->content_key_file != NULL)
+        status = covey__encrypt_parts(b->env, &b->key, b->folder, b->parts, b->part_count, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "bundle");
     covey__manifest_spec spec = spec_of(b);
     return covey__manifest_write(b->env, b->folder, &spec, error);
@@ -394,7 +412,9 @@ static covey_status prove(build *b, covey_probe_result *result, covey_error *err
     covey_status status =
         covey_ensemble_open(b->runtime, b->folder, COVEY_CHECK_DIGESTS, &ensemble, error);
     if (status != COVEY_OK) return status;
-    status = covey_ensemble_probe(ensemble, result, error, progress, user);
+    if (b->options->content_key_file != NULL)
+        status = covey_ensemble_give_key(ensemble, b->key.key, error);
+    if (status == COVEY_OK) status = covey_ensemble_probe(ensemble, result, error, progress, user);
     covey_ensemble_close(ensemble);
     /* Failing bits probes are never allowed: they were recorded a moment ago on this engine. */
     bool bits_equal = result->bits_passed == result->bits_count;
@@ -447,6 +467,7 @@ covey_status covey_bundle_build(covey_runtime *runtime, const covey_bundle_optio
         (void)ignored;
     }
 end:
+    covey__content_key_wipe(&b.key);
     covey__free(env, b.folder);
     covey__free(env, out);
     if (result != NULL && result->size >= sizeof figures) *result = figures;

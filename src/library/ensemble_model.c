@@ -4,18 +4,13 @@
 #include <covey/ensemble.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/runtime.h"
-#include "bundle/manifest.h"
+#include "bundle/component_open.h"
 #include "engine/adapter.h"
+#include "engine/engine.h"
 #include "library/probe_run.h"
 
 #include <string.h>
-
-static char *component_path(const covey_ensemble *ensemble, const covey__component *component) {
-    const covey__env *env = covey__runtime_env(covey__ensemble_runtime(ensemble));
-    return covey__path_join(env, covey_ensemble_folder(ensemble), component->file);
-}
 
 /* The engine must keep the arithmetic that the ensemble was proved under. */
 static covey_status check_arithmetic(const covey__manifest *manifest, const covey_model *model,
@@ -34,14 +29,13 @@ static covey_status open_base(covey_ensemble *ensemble, int64_t idle_kv_bytes_ma
     covey_runtime *runtime = covey__ensemble_runtime(ensemble);
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
     const covey__component *component = covey__manifest_find(manifest, "model");
-    char *path = component_path(ensemble, component);
-    if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
+    covey__map map;
     source.idle_kv_bytes_max = idle_kv_bytes_max;
-    source.path = path;
-    source.identity = component->sha256; /* what saved sessions and adapters are bound to */
-    covey_status status = covey_model_open(runtime, &source, model, error);
-    covey__free(covey__runtime_env(runtime), path);
+    /* what saved sessions and adapters are bound to */
+    source.identity = covey__component_identity(component);
+    covey_status status = covey__component_map(ensemble, component, &map, error);
+    if (status == COVEY_OK) status = covey__model_open_taking(runtime, &source, &map, model, error);
     if (status == COVEY_OK) {
         status = check_arithmetic(manifest, *model, error);
         if (status == COVEY_OK) return COVEY_OK;
@@ -71,13 +65,13 @@ covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **m
  * names, if anything, is checked here, and its shapes. */
 static covey_status open_adapter(covey_ensemble *ensemble, const covey__component *component,
                                  covey_model *model, covey_adapter **adapter, covey_error *error) {
-    char *path = component_path(ensemble, component);
     covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
+    covey__map map;
     *adapter = NULL;
-    if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
-    covey_status status = covey__adapter_open_vouched(model, path, adapter, error);
-    covey__free(covey__runtime_env(covey__ensemble_runtime(ensemble)), path);
-    if (status == COVEY_OK) {
+    covey_status status = covey__component_map(ensemble, component, &map, error);
+    if (status == COVEY_OK)
+        status = covey__adapter_open_taking(model, &map, component->file, adapter, error);
+    if (status == COVEY_OK && !component->encrypted) { /* else opening it proved its bytes */
         covey_adapter_describe(*adapter, &info);
         if (memcmp(info.sha256, component->sha256, sizeof info.sha256) != 0)
             status = covey__fail(error, COVEY_ERROR_MISMATCH,
@@ -133,16 +127,16 @@ static covey_status read_probes(const covey_ensemble *ensemble, covey__probes **
     const covey__env *env = covey__runtime_env(covey__ensemble_runtime(ensemble));
     const covey__component *component =
         covey__manifest_find(covey__ensemble_manifest(ensemble), "probes");
-    covey__buffer text;
+    covey__map map;
     *probes = NULL;
     if (component == NULL) return COVEY_OK;
-    covey__buffer_init(&text, env, COVEY__PROBES_BYTES_MAX);
-    char *path = component_path(ensemble, component);
-    covey_status status = path == NULL ? covey__no_memory(error, "path", 1)
-                                       : covey__file_read(env, path, &text, error);
-    if (status == COVEY_OK) status = covey__probes_parse(env, text.data, text.size, probes, error);
-    covey__free(env, path);
-    covey__buffer_free(&text);
+    covey_status status = covey__component_map(ensemble, component, &map, error);
+    if (status == COVEY_OK && map.size > COVEY__PROBES_BYTES_MAX)
+        status = covey__fail(error, COVEY_ERROR_LIMIT, "at most %u bytes expected",
+                             (unsigned)COVEY__PROBES_BYTES_MAX);
+    if (status == COVEY_OK)
+        status = covey__probes_parse(env, (const char *)map.data, map.size, probes, error);
+    covey__map_close(&map);
     if (status == COVEY_OK) return COVEY_OK;
     return covey__prefix(error, status, "ensemble: component \"probes\" (%s)", component->file);
 }

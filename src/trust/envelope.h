@@ -19,6 +19,13 @@ covey_status covey__content_key_make(const covey__env *env, covey__content_key *
                                      covey_error *error) COVEY_MUST_USE;
 void covey__content_key_of(const uint8_t bytes[32], covey__content_key *key);
 void covey__content_key_wipe(covey__content_key *key);
+/* In a file that its owner alone may read (docs/formats/key-file.md); as covey__key_write and
+ * covey__key_read. */
+covey_status covey__content_key_write(const covey__env *env, const char *path,
+                                      const covey__content_key *key,
+                                      covey_error *error) COVEY_MUST_USE;
+covey_status covey__content_key_read(const covey__env *env, const char *path,
+                                     covey__content_key *key, covey_error *error) COVEY_MUST_USE;
 
 #define COVEY__WRAPPED_KEY_BYTES 80u
 #define COVEY__DEVICE_ID_MAX     128u

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_BYTES_MAX 4096u
+#define KEY_BYTES_MAX COVEY__KEY_FILE_BYTES_MAX
 #define SALT_BYTES    32u
 #define SEALED_BYTES  (32u + COVEY__GCM_TAG_BYTES)
 #define SCRYPT_R      8
@@ -311,4 +311,17 @@ covey_status covey__key_read(const covey__env *env, const char *path, covey__key
 covey_status covey__key_facts_read(const covey__env *env, const char *path, covey__key_facts *facts,
                                    covey_error *error) {
     return read_file(env, path, NULL, facts, NULL, error);
+}
+
+covey_status covey__owner_file_write(const covey__env *env, const char *path,
+                                     const covey__buffer *text, covey_error *error) {
+    return write_new(env, path, text, error);
+}
+
+covey_status covey__owner_file_read(const covey__env *env, const char *path,
+                                    char text[COVEY__KEY_FILE_BYTES_MAX], size_t *size,
+                                    covey_error *error) {
+    struct stat facts;
+    covey_status status = read_text(env, path, text, size, &facts, error);
+    return status == COVEY_OK ? check_owner(&facts, path, error) : status;
 }

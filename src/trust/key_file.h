@@ -4,6 +4,7 @@
 #ifndef COVEY_TRUST_KEY_FILE_H
 #define COVEY_TRUST_KEY_FILE_H
 
+#include "base/buffer.h"
 #include "trust/crypto.h"
 
 #define COVEY__PASSPHRASE_BYTES_MAX 1024u
@@ -47,5 +48,15 @@ covey_status covey__key_facts_read(const covey__env *env, const char *path, cove
 covey_status covey__key_parse(const covey__env *env, const char *text, size_t size,
                               const covey__passphrase *passphrase, covey__key_facts *facts,
                               covey__key *key, covey_error *error) COVEY_MUST_USE;
+
+/* Small secrets of other kinds in files of their owner alone. Writing: EXISTS when there is one.
+ * Reading: as covey__key_read; `text` gets at most COVEY__KEY_FILE_BYTES_MAX bytes, which the
+ * caller wipes. */
+#define COVEY__KEY_FILE_BYTES_MAX 4096u
+covey_status covey__owner_file_write(const covey__env *env, const char *path,
+                                     const covey__buffer *text, covey_error *error) COVEY_MUST_USE;
+covey_status covey__owner_file_read(const covey__env *env, const char *path,
+                                    char text[COVEY__KEY_FILE_BYTES_MAX], size_t *size,
+                                    covey_error *error) COVEY_MUST_USE;
 
 #endif

@@ -82,10 +82,64 @@ static void what_cannot_be_mapped(void **state) {
     test_folder_remove(&folder);
 }
 
+/* Whether the page at `data` has a flag of /proc/self/smaps. */
+static bool page_has(const void *data, const char *flag) {
+    char line[512];
+    bool found = false, here = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    if (file == NULL) return true; /* not here to be asked */
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+        unsigned long begin, end;
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2 && strchr(line, '-') < strchr(line, ' '))
+            here = (uintptr_t)data >= begin && (uintptr_t)data < end;
+        found = here && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, flag) != NULL;
+    }
+    fclose(file);
+    return found;
+}
+
+static void memory_stands_for_a_file(void **state) {
+    (void)state;
+    test_env test;
+    test_env_init(&test);
+    covey_error error;
+    covey__map map;
+    assert_int_equal(covey__map_memory(&test.env, 12345, &map, &error), COVEY_OK);
+    assert_int_equal(map.size, 12345);
+    assert_ptr_equal(map.base, map.data);
+    memset(map.base, 7, map.size);
+#if defined(__linux__)
+    assert_true(page_has(map.data, " dd")); /* in no core dump */
+    assert_true(page_has(map.data, " wr"));
+#endif
+    assert_int_equal(covey__map_settle(&map, &error), COVEY_OK);
+#if defined(__linux__)
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    if (smaps != NULL) {
+        fclose(smaps);
+        assert_false(page_has(map.data, " wr "));
+    }
+#endif
+    assert_int_equal(map.data[12344], 7);
+    assert_int_equal(covey__map_check(&map, &error), COVEY_OK);
+    covey__map_close(&map);
+    assert_int_equal(covey__map_memory(&test.env, 0, &map, &error), COVEY_OK);
+    assert_non_null(map.data);
+    assert_int_equal(covey__map_settle(&map, &error), COVEY_OK);
+    covey__map_close(&map);
+    assert_int_equal(covey__map_memory(&test.env, SIZE_MAX - 5, &map, &error),
+                     COVEY_ERROR_NO_MEMORY);
+    test.point_calls = 0;
+    test.point_fails = 1;
+    assert_int_equal(covey__map_memory(&test.env, 5, &map, &error), COVEY_ERROR_NO_MEMORY);
+    covey__map_close(&map);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_and_ranges_are_mapped),
         cmocka_unit_test(what_cannot_be_mapped),
+        cmocka_unit_test(memory_stands_for_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

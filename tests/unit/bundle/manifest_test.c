@@ -76,6 +76,34 @@ static void adapters_have_scales(void **state) {
     covey__manifest_free(m);
 }
 
+#define PRIVATE "{\"requires\":[\"encryption\"]," HEAD ",\"components\":["
+#define HIDDEN(role, file, size, members)                                                          \
+    "{\"role\":\"" role "\",\"file\":\"" file "\",\"size\":" size ",\"sha256\":\"" D1              \
+    "\",\"encryption\":{" members "}}"
+#define SCHEME "\"scheme\":\"covey-aes-256-gcm-1\""
+#define KEY    ",\"key\":\"00112233445566778899aabbccddeeff\""
+#define ID     ",\"component\":\"" D2 "\""
+#define PLAIN  ",\"plain_size\":10"
+#define END    "],\"needs\":" NEEDS "}"
+
+static void components_may_be_encrypted(void **state) {
+    (void)state;
+    covey__manifest *m;
+    covey_error error;
+    assert_int_equal(
+        parse(PRIVATE HIDDEN("model", "model.gguf", "106", SCHEME KEY ID PLAIN) END, &m, &error),
+        COVEY_OK);
+    assert_true(m->components[0].encrypted);
+    assert_int_equal(m->components[0].plain_size, 10);
+    assert_int_equal(m->components[0].key_id[1], 0x11);
+    assert_int_equal(covey__component_identity(&m->components[0])[0], 0x22);
+    covey__manifest_free(m);
+    assert_int_equal(parse(WITH(MODEL), &m, &error), COVEY_OK);
+    assert_false(m->components[0].encrypted);
+    assert_int_equal(covey__component_identity(&m->components[0])[0], 0x11);
+    covey__manifest_free(m);
+}
+
 typedef struct bad {
     const char *text;
     covey_status status;
@@ -83,6 +111,21 @@ typedef struct bad {
 } bad;
 
 static const bad cases[] = {
+    {WITH(HIDDEN("model", "m", "106", SCHEME KEY ID PLAIN)), COVEY_ERROR_FORMAT, "requires"},
+    {PRIVATE HIDDEN("model", "m", "105", SCHEME KEY ID PLAIN) END, COVEY_ERROR_FORMAT,
+     "components[0].encryption.plain_size"},
+    {PRIVATE HIDDEN("model", "m", "106", SCHEME KEY ID) END, COVEY_ERROR_FORMAT, "plain_size"},
+    {PRIVATE HIDDEN("model", "m", "106", SCHEME KEY PLAIN) END, COVEY_ERROR_FORMAT,
+     "components[0].encryption.component"},
+    {PRIVATE HIDDEN("model", "m", "106", SCHEME ",\"key\":\"00\"" ID PLAIN) END, COVEY_ERROR_FORMAT,
+     "components[0].encryption.key"},
+    {PRIVATE HIDDEN("model", "m", "106", "\"scheme\":\"rot13\"" KEY ID PLAIN) END,
+     COVEY_ERROR_UNSUPPORTED, "rot13"},
+    {PRIVATE MODEL "," HIDDEN("tools", "t", "106", SCHEME KEY ID PLAIN) END, COVEY_ERROR_FORMAT,
+     "without a key"},
+    {PRIVATE MODEL "," HIDDEN("policy", "t", "106", SCHEME KEY ID PLAIN) END, COVEY_ERROR_FORMAT,
+     "without a key"},
+    {"{\"format\":1,\"requires\":[\"encryption\",\"more\"]}", COVEY_ERROR_UNSUPPORTED, "more"},
     {"", COVEY_ERROR_FORMAT, "manifest"},
     {"[]", COVEY_ERROR_FORMAT, "object"},
     {"{}", COVEY_ERROR_FORMAT, "format"},
@@ -213,6 +256,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_manifest_is_read),
         cmocka_unit_test(adapters_have_scales),
+        cmocka_unit_test(components_may_be_encrypted),
         cmocka_unit_test(each_contradiction_names_its_field),
         cmocka_unit_test(counts_and_sizes_are_bounded),
         cmocka_unit_test(survives_each_failed_allocation),
