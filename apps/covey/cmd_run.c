@@ -204,7 +204,10 @@ static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
     covey_status status =
         covey_conversation_generate(r->conversation, &request, &answer, error, on_text, &out);
     answering = NULL;
-    if (!r->json && out.size) puts("");
+    if (!r->json && out.size) {
+        puts("");
+        fflush(stdout); /* what is said of the answer comes after it */
+    }
     if (!status) print_figures(r, &answer, out.text ? out.text : "");
     r->is_cut = !status && is_cut(r, &answer, &out);
     if (!status && answer.dropped_token_count > r->dropped && !r->json)
@@ -288,17 +291,36 @@ static int interactive(run *r) {
     return app_terminated() ? APP_EXIT_FAILED : APP_EXIT_DONE;
 }
 
-/* The words of the arguments, or standard input; NULL when there is neither (then it is
- * interactive). */
-static char *given_prompt(const app_positional *words, size_t first, bool *unreadable) {
+/* What standard input says; NULL after setting `error`. */
+static char *read_prompt(covey_error *error) {
     size_t size = 0;
-    if (words->count == first) {
-        if (isatty(STDIN_FILENO)) return NULL;
-        char *text = app_read_stream(stdin, PROMPT_BYTES_MAX, &size);
-        if (text && size && text[size - 1] == '\n') text[size - 1] = 0;
-        *unreadable = !text;
-        return text;
+    char *text = app_read_stream(stdin, PROMPT_BYTES_MAX, &size);
+    error->status = COVEY_ERROR_IO;
+    if (!text && errno == EFBIG)
+        snprintf(error->message, sizeof error->message,
+                 "standard input is longer than the %u bytes that a prompt may have",
+                 PROMPT_BYTES_MAX);
+    else if (!text)
+        snprintf(error->message, sizeof error->message, "standard input: %s", strerror(errno));
+    if (!text) return NULL;
+    size_t length = strlen(text);
+    if (length < size) { /* what follows it would be left out in silence */
+        error->status = COVEY_ERROR_FORMAT;
+        snprintf(error->message, sizeof error->message,
+                 "standard input: expected text, found a NUL byte at byte %zu", length);
+        free(text);
+        return NULL;
     }
+    error->status = COVEY_OK;
+    if (size && text[size - 1] == '\n') text[size - 1] = 0;
+    return text;
+}
+
+/* The words of the arguments, or standard input; NULL when there is neither (then it is
+ * interactive), or after setting `error`. */
+static char *given_prompt(const app_positional *words, size_t first, covey_error *error) {
+    size_t size = 0;
+    if (words->count == first) return isatty(STDIN_FILENO) ? NULL : read_prompt(error);
     for (size_t i = first; i < words->count; i++) size += strlen(words->items[i]) + 1;
     char *text = calloc(1, size + 1);
     for (size_t i = first; text && i < words->count; i++) {
@@ -349,15 +371,15 @@ static bool open_guide(run *r, covey_error *error) {
 
 /* ---- Sessions in files ---- */
 
-/* A message out of the file, after those that are there. */
+/* A message out of the file, after those that are there. Of the system there is one, the first. */
 static bool take_message(void *user, const char *role, const char *content) {
     run *r = user;
     covey_error ignored;
-    if (!make_room(r, &ignored)) return false;
+    bool is_system = !strcmp(role, "system"), is_first = r->message_count == (r->system ? 1u : 0u);
+    if ((is_system && (r->own_system || !is_first)) || !make_room(r, &ignored)) return false;
     char *kept = strdup(content);
     if (!kept) return false;
-    if (!strcmp(role, "system")) { /* the first; --system goes before it */
-        free(r->own_system);
+    if (is_system) { /* --system goes before it */
         r->own_system = kept;
         if (!r->system) r->system = kept;
         forget(r);
@@ -373,6 +395,21 @@ static void take_note(void *user, const void *note, size_t size) {
     r->restored = app_unpack_messages(note, size, take_message, r);
 }
 
+/* Whether a file can be made there: better known before a conversation than after it. */
+static bool can_keep(const char *path, covey_error *error) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    bool can = folder && app_is_folder(folder) && !access(folder, W_OK);
+    if (!can) {
+        error->status = COVEY_ERROR_IO;
+        snprintf(error->message, sizeof error->message,
+                 "--session %.200s: cannot be kept there: %s", path,
+                 folder && !app_is_folder(folder) ? "there is no such folder" : strerror(errno));
+    }
+    free(folder);
+    return can;
+}
+
 /* Goes on where the file ends, if there is one. */
 static bool restore_session(run *r, covey_error *error) {
     if (!r->session_file) return true;
@@ -385,7 +422,10 @@ static bool restore_session(run *r, covey_error *error) {
     }
     covey_status status =
         covey_conversation_restore(r->conversation, r->session_file, error, take_note, r);
-    if (status == COVEY_ERROR_NOT_FOUND) return true;
+    if (status == COVEY_ERROR_NOT_FOUND) { /* a new one */
+        *error = (covey_error){0};
+        return can_keep(r->session_file, error);
+    }
     if (status == COVEY_OK && !r->restored) {
         status = error->status = COVEY_ERROR_FORMAT;
         snprintf(error->message, sizeof error->message,
@@ -398,7 +438,16 @@ static bool restore_session(run *r, covey_error *error) {
 
 static bool save_session(run *r, covey_error *error) {
     size_t size = 0;
-    if (!r->session_file || r->message_count == (r->system ? 1u : 0u)) return true;
+    if (!r->session_file) return true;
+    if (r->message_count == (r->system ? 1u : 0u)) { /* nothing was said, or /clear came last */
+        if (r->restored && remove(r->session_file) && errno != ENOENT) {
+            error->status = COVEY_ERROR_IO;
+            snprintf(error->message, sizeof error->message, "--session: cannot remove %.200s: %s",
+                     r->session_file, strerror(errno));
+            return false;
+        }
+        return true;
+    }
     char *note = app_pack_messages(r->messages, r->message_count, &size);
     if (!note) {
         error->status = COVEY_ERROR_NO_MEMORY;
@@ -413,7 +462,6 @@ static bool save_session(run *r, covey_error *error) {
 
 static int run_all(run *r, const app_positional *words) {
     covey_error error = {0};
-    bool unreadable = false;
     int status = APP_EXIT_DONE;
     bool has_model = words->count && is_model(words->items[0]);
     if (!app_open_served(&r->context, has_model ? words->items[0] : NULL, 1, &r->served, &error)) {
@@ -430,11 +478,9 @@ static int run_all(run *r, const app_positional *words) {
     forget(r);
     if (!restore_session(r, &error)) return app_failed(&r->context, &error);
     app_catch_signals(cancel_answer);
-    char *prompt = given_prompt(words, has_model ? 1 : 0, &unreadable);
-    if (unreadable) {
-        fprintf(stderr, "covey run: standard input cannot be read, or is longer than %u bytes\n",
-                PROMPT_BYTES_MAX);
-        status = APP_EXIT_FAILED;
+    char *prompt = given_prompt(words, has_model ? 1 : 0, &error);
+    if (error.status) {
+        status = app_failed(&r->context, &error);
     } else if (!prompt) {
         status = interactive(r);
     } else {
@@ -449,6 +495,10 @@ static int run_all(run *r, const app_positional *words) {
 static bool options_agree(run *r) {
     if (r->schema && r->grammar) {
         fputs("covey run: expected one of --schema and --grammar\n", stderr);
+        return false;
+    }
+    if (r->session_file && !*r->session_file) {
+        fputs("covey run: --session: expected the name of a file, found an empty one\n", stderr);
         return false;
     }
     if (!app_context_fits("covey run", r->context_tokens)) return false;

@@ -60,9 +60,10 @@ static covey_status fail_expected(parser *p, const char *expected) {
         return fail_at(p, p->at, COVEY_ERROR_FORMAT, "expected %s, found the end", expected);
     char found[8];
     size_t length = covey__utf8_sequence(p->text + p->at, p->size - p->at);
-    if (length == 0)
+    unsigned char byte = (unsigned char)p->text[p->at];
+    if (length == 0 || byte < 0x20)
         return fail_at(p, p->at, COVEY_ERROR_FORMAT, "expected %s, found the byte 0x%02x", expected,
-                       (unsigned)(unsigned char)p->text[p->at]);
+                       (unsigned)byte);
     return fail_at(p, p->at, COVEY_ERROR_FORMAT, "expected %s, found '%s'", expected,
                    covey__printable(p->text + p->at, length, found, sizeof found));
 }

@@ -163,6 +163,20 @@ static covey_status too_long(const covey__prompter *to, size_t count, covey_erro
                              count, to->context);
 }
 
+/* The system prompt among `tokens`, which must leave room for something behind it: a template may
+ * write the same whatever is said. */
+static covey_status keep_system(const covey__prompter *to, const covey_request *request,
+                                const covey_token *tokens, size_t count, covey__prompt *out,
+                                covey_error *error) {
+    covey_status status = find_kept(to, request, tokens, count, &out->keep, error);
+    if (status || out->keep < to->context) return status;
+    return covey__fail_sizes(error, COVEY_ERROR_CONTEXT_SIZE, (int64_t)to->context,
+                             (int64_t)out->keep + 1,
+                             "prompt: the system prompt alone has %zu tokens, which leaves no "
+                             "room in a context of %zu; open a longer one",
+                             out->keep, to->context);
+}
+
 static covey_status cut(const covey__prompter *to, const covey_request *request, covey__prompt *out,
                         covey_error *error) {
     size_t total = out->count, count = 0;
@@ -173,13 +187,7 @@ static covey_status cut(const covey__prompter *to, const covey_request *request,
     covey_token *all = covey__calloc(to->env, total, sizeof *all);
     if (!all) return covey__no_memory(error, "the prompt's tokens", total * sizeof *all);
     covey_status status = covey__prompt_render(to, request, all, total, &count, error);
-    if (!status) status = find_kept(to, request, all, count, &out->keep, error);
-    if (!status && out->keep >= to->context)
-        status = covey__fail_sizes(
-            error, COVEY_ERROR_CONTEXT_SIZE, (int64_t)to->context, (int64_t)out->keep + 1,
-            "prompt: the system prompt alone has %zu tokens, which leaves no "
-            "room in a context of %zu; open a longer one",
-            out->keep, to->context);
+    if (!status) status = keep_system(to, request, all, count, out, error);
     if (!status) {
         size_t gone = covey__slide_dropped(count, out->keep, to->context), keep = out->keep;
         out->dropped = gone;
@@ -205,5 +213,5 @@ covey_status covey__prompt_make(const covey__prompter *to, const covey_request *
     if (!to->slides) return out->count < to->context ? status : too_long(to, out->count, error);
     if (beyond) return cut(to, request, out, error);
     if (most > 0 && (size_t)most <= to->context - out->count) return COVEY_OK; /* never full */
-    return find_kept(to, request, out->tokens, out->count, &out->keep, error);
+    return keep_system(to, request, out->tokens, out->count, out, error);
 }

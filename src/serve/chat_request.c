@@ -115,6 +115,9 @@ static covey_status sampling(const covey__json *root, covey_sampling *out, covey
     int64_t top_k = 0, last = out->repetition_last, seed = 0;
     covey_status status = number(root, "temperature", 0, 100, &temperature, error);
     if (!status) status = number(root, "top_p", 0, 1, &top_p, error);
+    if (!status && !((float)top_p > 0))
+        status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                             "top_p: expected a number above 0 and at most 1");
     if (!status) status = number(root, "min_p", 0, 1, &min_p, error);
     if (!status) status = number(root, "repetition_penalty", 0.01, 100, &penalty, error);
     if (!status) status = number(root, "repeat_penalty", 0.01, 100, &penalty, error);
@@ -258,7 +261,8 @@ static covey_status plain_of(const covey__json *root, covey__chat_request *out,
     if (status) return status;
     const covey__json *prompt = present(root, "prompt");
     if (!prompt || prompt->kind != COVEY__JSON_STRING || memchr(prompt->text, 0, prompt->size))
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "prompt: expected one string");
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "prompt: expected one string%s",
+                           prompt && prompt->kind == COVEY__JSON_STRING ? " without \\u0000" : "");
     out->request.prompt = prompt->text;
     return COVEY_OK;
 }

@@ -215,11 +215,34 @@ static void test_limits(void **state) {
     close_all(&o);
 }
 
+/* A template that writes the same whatever is said: all of it is kept, and that may fill the
+ * context to its last token. */
+static void test_constant(void **state) {
+    (void)state;
+    for (size_t size = CONTEXT - 2; size <= CONTEXT + 1; size++) {
+        opened o;
+        covey_error error = {.message = ""};
+        covey_token found[CONTEXT];
+        covey__prompt prompt = {.tokens = found};
+        char text[200] = "{{ bos_token }}";
+        size_t letters = size - 1 - strlen(MARK);
+        memset(text + strlen(text), 's', letters);
+        open_with(&o, text);
+        covey_request request = request_of(&(covey_message){"user", "hi"}, 1);
+        covey_status status = covey__prompt_make(&o.to, &request, &prompt, &error);
+        assert_int_equal(status, size < CONTEXT ? COVEY_OK : COVEY_ERROR_CONTEXT_SIZE);
+        if (status) assert_int_equal(error.found, (int64_t)size + 1);
+        if (!status) assert_int_equal(prompt.keep, size);
+        close_all(&o);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ways),
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_constant),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -83,6 +83,8 @@ static void test_values(void **state) {
         {"\"temperature\":-1", "temperature: expected a number"},
         {"\"temperature\":\"hot\"", "temperature"},
         {"\"top_p\":1.5", "top_p"},
+        {"\"top_p\":0", "top_p: expected a number above 0"},
+        {"\"top_p\":1e-60", "top_p: expected a number above 0"},
         {"\"min_p\":2", "min_p"},
         {"\"top_k\":1.5", "top_k: expected a whole number"},
         {"\"top_k\":-1", "top_k"},
