@@ -385,7 +385,7 @@ static void errors_name_line_and_column(void **state) {
          "json: line 1, column 7: expected ',' or ']', found '1'"},
         {TEXT("{\"a\":1"), "json: line 1, column 7: expected ',' or '}', found the end"},
         {TEXT("[\n\"\xff\"]"), "json: line 2, column 2: the string is not UTF-8"},
-        {TEXT("[\x01]"), "json: line 1, column 2: expected a value, found '?'"},
+        {TEXT("[\x01]"), "json: line 1, column 2: expected a value, found the byte 0x01"},
         {TEXT("[\xff]"), "json: line 1, column 2: expected a value, found the byte 0xff"},
         {TEXT("{\"a\":1,\n\"a\":2}"), "json: line 2, column 5: the name \"a\" is there twice"},
         {TEXT("[\"a\tb\"]"),
