@@ -247,6 +247,14 @@ typedef struct change_words {
      "FILE",    "a public key: 64 hex digits, PEM or a TUF key object",                            \
      0,         0},                                                                                \
         {"new", 'n', APP_FLAG, &(c).make_new, NULL, "make a key in the folder", 0, 0},             \
+        {"no-passphrase",                                                                          \
+         0,                                                                                        \
+         APP_FLAG,                                                                                 \
+         &(c).of.plain,                                                                            \
+         NULL,                                                                                     \
+         "make it a key that whoever reads the file can use",                                      \
+         0,                                                                                        \
+         0},                                                                                       \
         {"program", 0,                                                                             \
          APP_TEXT,  &(c).program,                                                                  \
          "CMD",     "that signs with the first public key (a path and words; no shell)",           \

@@ -94,8 +94,8 @@ int fleet_folder_open(const char *command, fleet_folder *of, const fleet_server 
         if (server != NULL && server->json) session->format = COVEY_FLEET_JSON;
     }
     if (status == COVEY_OK) {
-        status =
-            covey_fleet_keys_open(session->runtime, of->folder, fleet_passphrase, of, keys, &error);
+        status = covey_fleet_keys_open(session->runtime, of->folder,
+                                       of->plain ? NULL : fleet_passphrase, of, keys, &error);
     }
     if (status == COVEY_OK) return APP_EXIT_DONE;
     fleet_session_close(session);

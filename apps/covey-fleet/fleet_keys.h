@@ -9,6 +9,7 @@
 
 typedef struct fleet_folder {
     const char *folder, *passphrase_file;
+    bool plain; /* new keys have no passphrase */
 } fleet_folder;
 #define FLEET_FOLDER_OPTIONS(of)                                                                   \
     {"keys", 'k', APP_TEXT, &(of).folder, "DIR", "the key folder (default: $COVEY_FLEET_KEYS)",    \

@@ -228,6 +228,13 @@ static covey_status take_text(covey__buffer *out, char **text, covey_error *erro
     return status;
 }
 
+/* What a device would not take is refused, however it says so. */
+static covey_status refused(covey_status status, covey_error *error) {
+    if (status != COVEY_ERROR_DENIED && status != COVEY_ERROR_EXISTS) return status;
+    if (error != NULL) error->status = COVEY_ERROR_REFUSED;
+    return COVEY_ERROR_REFUSED;
+}
+
 static covey_status add_statement(steer *s, const covey_fleet_statement *said, covey__buffer *out,
                                   covey_error *error) {
     const covey__env *env = s->keys->env;
@@ -247,7 +254,7 @@ static covey_status add_statement(steer *s, const covey_fleet_statement *said, c
         status = covey__file_replace(env, s->working_path, out->data, out->size, error);
     covey__steering_free(next);
     covey__steering_free(working);
-    return status == COVEY_ERROR_DENIED ? COVEY_ERROR_REFUSED : status;
+    return refused(status, error);
 }
 
 covey_status covey_fleet_steer_add(covey_fleet_client *client, covey_fleet_keys *keys,
@@ -296,8 +303,7 @@ static covey_status check_follows(steer *s, covey_error *error) {
         status = covey__fail(error, COVEY_ERROR_REFUSED, "the document is of another product");
     if (status == COVEY_OK) status = covey__steering_follows(s->held, next, error);
     covey__steering_free(next);
-    return status == COVEY_ERROR_DENIED || status == COVEY_ERROR_EXISTS ? COVEY_ERROR_REFUSED
-                                                                        : status;
+    return refused(status, error);
 }
 
 static covey_status sign_document(steer *s, const char *export_file, bool *complete,

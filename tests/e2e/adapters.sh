@@ -136,7 +136,7 @@ server=
 # A device that is updated to such an ensemble proves it and answers with it.
 fleet=$COVEY_BUILD_DIR/covey-fleet
 [ -x "$fleet" ] || { echo "adapters: all as it should be, without $fleet"; exit 0; }
-"$fleet" keys init keys --product assistant --no-passphrase >/dev/null
+"$fleet" keys init keys --product stories --no-passphrase >/dev/null
 "$fleet" keys release-key old >/dev/null
 "$fleet" serve --data plane --online-key keys/online.key --release-key old/release.pub --port-file plane.port --poll 1 >log 2>&1 &
 plane=$!
