@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_string(const covey__json *node, const char *text) {
@@ -42,6 +44,26 @@ static covey_status from_format(covey_runtime *runtime, const covey__json *forma
     return from_schema(runtime, schema, guide, error);
 }
 
+/* The guide speaks of one schema for all calls, which the caller has never seen: what it says of a
+ * tool's parameters is said of that tool, counted as in the request. */
+static covey_status fail_of_tool(const covey__tools *tools, covey_status status,
+                                 covey_error *error) {
+    static const char call[] = "schema: #/anyOf/", arguments[] = "/properties/arguments";
+    char said[sizeof error->message], *end = said;
+    size_t index = 0;
+    snprintf(said, sizeof said, "%s", error->message);
+    if (!strncmp(said, call, sizeof call - 1)) index = strtoul(said + sizeof call - 1, &end, 10);
+    if (end == said || strncmp(end, arguments, sizeof arguments - 1) != 0)
+        return covey__prefix(error, status, "tools");
+    const covey__json *tool = tools->list->child;
+    for (; tools->name && tool; tool = tool->next, index++) /* the one call there is */
+        if (is_string(covey__json_get(covey__json_get(tool, "function"), "name"), tools->name))
+            break;
+    snprintf(error->message, sizeof error->message, "tools[%zu].function.parameters: schema: #%s",
+             index, end + sizeof arguments - 1);
+    return status;
+}
+
 covey_status covey__chat_calls_read(covey_runtime *runtime, const covey__tools *tools,
                                     covey_guide **guide, covey_error *error) {
     covey__buffer text;
@@ -51,7 +73,7 @@ covey_status covey__chat_calls_read(covey_runtime *runtime, const covey__tools *
     if (!status)
         status = covey_guide_new_json_schema(runtime, text.data, text.size, NULL, guide, error);
     covey__buffer_free(&text);
-    return status ? covey__prefix(error, status, "tools") : COVEY_OK;
+    return status ? fail_of_tool(tools, status, error) : COVEY_OK;
 }
 
 covey_status covey__chat_guide_read(covey_runtime *runtime, const covey__json *format,

@@ -109,8 +109,22 @@ covey_status covey__tools_read(const covey__json *list, const covey__json *choic
     return choice ? read_choice(choice, out, error) : COVEY_OK;
 }
 
-/* A schema that stands at `place` of a larger one: what it refers to moves with it. */
-static void put_schema(covey__json_writer *json, const covey__json *node, const char *place) {
+/* What stands under a schema's keyword: no schema, or members that are schemas by names of the
+ * caller's choice, which mean nothing. */
+static bool is_value(const char *keyword) {
+    static const char *const values[] = {"const", "enum", "default", "examples", NULL};
+    return listed(values, keyword);
+}
+
+static bool is_named(const char *keyword) {
+    static const char *const named[] = {"properties", "$defs", "definitions", NULL};
+    return listed(named, keyword);
+}
+
+/* A schema that stands at `place` of a larger one: what it refers to moves with it. `names`: the
+ * node's members are named by the caller. */
+static void put_schema(covey__json_writer *json, const covey__json *node, const char *place,
+                       bool names) {
     bool is_reference = node->name && !strcmp(node->name, "$ref") && is_string(node);
     if (is_reference && node->text[0] == '#') {
         covey__buffer moved;
@@ -121,18 +135,17 @@ static void put_schema(covey__json_writer *json, const covey__json *node, const 
     } else if (node->kind == COVEY__JSON_OBJECT) {
         covey__json_begin_object(json);
         for (const covey__json *member = node->child; member; member = member->next) {
-            static const char *const values[] = {"const", "enum", "default", "examples", NULL};
             covey__json_name(json, member->name);
-            if (listed(values, member->name))
+            if (!names && is_value(member->name))
                 covey__json_put_node(json, member);
             else
-                put_schema(json, member, place);
+                put_schema(json, member, place, !names && is_named(member->name));
         }
         covey__json_end_object(json);
     } else if (node->kind == COVEY__JSON_ARRAY) {
         covey__json_begin_array(json);
         for (const covey__json *one = node->child; one; one = one->next)
-            put_schema(json, one, place);
+            put_schema(json, one, place, false);
         covey__json_end_array(json);
     } else {
         covey__json_put_node(json, node);
@@ -155,7 +168,7 @@ static void put_call_schema(covey__json_writer *json, const covey__json *tool, s
     covey__json_end_object(json);
     covey__json_name(json, "arguments");
     if (parameters && parameters->kind == COVEY__JSON_OBJECT)
-        put_schema(json, parameters, place);
+        put_schema(json, parameters, place, false);
     else
         covey__json_put_raw(json, "{\"type\":\"object\"}", 17);
     covey__json_end_object(json);

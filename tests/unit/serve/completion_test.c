@@ -454,6 +454,12 @@ static void test_tool_calls(void **state) {
     "\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"o\":{\"$ref\":\"#/$defs/o\"}},"     \
     "\"required\":[\"a\"],\"additionalProperties\":false,\"$defs\":{\"o\":{\"type\":\"object\","   \
     "\"properties\":{\"x\":{\"type\":\"string\"},\"y\":{\"type\":\"boolean\"}}}}}}}]"
+/* Members by the names of keywords. */
+#define OFFER_NAMED                                                                                \
+    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":"    \
+    "\"object\",\"properties\":{\"default\":{\"$ref\":\"#/$defs/const\"},\"properties\":{"         \
+    "\"$ref\":\"#/$defs/const\"}},\"$defs\":{\"const\":{\"type\":\"integer\",\"default\":{"        \
+    "\"$ref\":\"#\"}}}}}}]"
 #define TAGGED(arguments)                                                                          \
     "<tool_call>{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":" arguments "}</tool_call>"
 
@@ -463,6 +469,7 @@ static void test_tool_arguments(void **state) {
     covey__arena arena;
     static const char *const fit[] = {
         ASK(TAGGED("{\\\"a\\\":1}"), OFFER_SCHEMA),
+        ASK(TAGGED("{\\\"default\\\":1,\\\"properties\\\":2}"), OFFER_NAMED),
         ASK(TAGGED("{\\\"o\\\":{\\\"y\\\":true,\\\"x\\\":\\\"\\\"},\\\"a\\\":-7}"), OFFER_SCHEMA)};
     static const struct {
         const char *body, *code, *tool;
@@ -544,6 +551,10 @@ static void expect_param(const char *url, const char *body, const char *param) {
     ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"                           \
     "{\"type\":\"function\",\"function\":{\"name\":\"" name "\"}}]"
 
+#define WITH_NOT(choice)                                                                           \
+    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"g\"}},{\"type\":\"function\","    \
+    "\"function\":{\"name\":\"f\",\"parameters\":{\"not\":{}}}}]" choice
+
 static void test_params(void **state) {
     (void)state;
     expect_param(CHAT, ASK("x", ",\"temperature\":-1"), "temperature");
@@ -569,6 +580,11 @@ static void test_params(void **state) {
                  ASK("x", BAD_TOOL("12345678901234567890123456789012345678901234567890"
                                    "123456789012345")),
                  "tools[1].function.name");
+    expect_param(CHAT, ASK("x", WITH_NOT("")), "tools[1].function.parameters");
+    expect_param(CHAT,
+                 ASK("x", WITH_NOT(",\"tool_choice\":{\"type\":\"function\",\"function\":{"
+                                   "\"name\":\"f\"}}")),
+                 "tools[1].function.parameters");
     expect_param(CHAT,
                  ASK("x", ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
                           "\"schema\":{\"not\":{}}}}"),
