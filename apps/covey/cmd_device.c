@@ -175,29 +175,33 @@ static void print_outcome(bool json, const char *sentence, const char *member, c
 
 int covey_cmd_enroll(int argc, char **argv) {
     app_context context = {.command = "covey enroll"};
-    const char *token_file = NULL, *key = NULL;
+    const char *token_file = NULL, *root = NULL;
     bool json = false;
     const app_option options[] = {
         {"token-file", 0, APP_TEXT, &token_file, "FILE",
          "where the one-time token is (default: standard input)", 0, 0},
-        {"release-key", 0, APP_TEXT, &key, "HEX", "the only key whose releases this device takes",
-         0, 0},
+        {"root", 0, APP_TEXT, &root, "FILE|SHA256",
+         "the root of trust: its metadata, or the SHA-256 of that", 0, 0},
         {"json", 0, APP_FLAG, &json, NULL, "print the control plane as JSON", 0, 0},
         APP_OPTION_STATE(context),
         APP_OPTION_BUILTIN(context),
         APP_OPTION_VERBOSE(context),
         {0}};
-    const app_command command = {"covey enroll",
-                                 "URL",
-                                 "Makes this device known to a control plane with a one-time "
-                                 "token. Without --release-key the keys that\n"
-                                 "the control plane names now are pinned. The token is read from a "
-                                 "file or standard input, so that it does not\n"
-                                 "stand in the list of processes.",
-                                 "  covey enroll http://127.0.0.1:8080 < token",
-                                 options,
-                                 1,
-                                 1};
+    const app_command command = {
+        "covey enroll",
+        "URL",
+        "Makes this device known to a control plane with a one-time "
+        "token. Without --root this device keeps\n"
+        "the root of trust that it has, else the app's, else it trusts the "
+        "control plane's now, and from then on only\n"
+        "roots that follow it. The token is read from a file or standard "
+        "input, so that it does not stand in the list\n"
+        "of processes.",
+        "  covey enroll http://127.0.0.1:8080 < token\n"
+        "  covey enroll https://fleet.example --root root.json < token",
+        options,
+        1,
+        1};
     static app_positional words;
     int status;
     covey_error error = {0};
@@ -212,7 +216,7 @@ int covey_cmd_enroll(int argc, char **argv) {
     token[strcspn(token, "\r\n")] = 0;
     status = APP_EXIT_DONE;
     if (!app_open_agent(&context, NULL, NULL, &error) ||
-        covey_agent_enroll(context.agent, words.items[0], token, key, &error))
+        covey_agent_enroll(context.agent, words.items[0], token, root, &error))
         status = app_failed(&context, &error);
     else
         print_outcome(json, "This device is enrolled with", "control_plane", words.items[0]);
@@ -244,6 +248,25 @@ static void print_slot(const char *name, const covey_agent_slot_info *slot, cons
         printf("%-11s –\n", name);
 }
 
+/* What is believed, and what the publisher's statements say here. */
+static void print_trust(const covey_agent_summary *s) {
+    char date[32] = "";
+    int32_t shown = (int32_t)(sizeof s->statements / sizeof *s->statements);
+    time_t expires = (time_t)(s->metadata_expires_ms / 1000);
+    struct tm utc;
+    if (s->metadata_version && gmtime_r(&expires, &utc))
+        strftime(date, sizeof date, "%Y-%m-%d", &utc);
+    if (s->metadata_version)
+        printf("metadata    version %" PRId64 ", until %s\n", s->metadata_version, date);
+    if (s->held_back[0]) printf("trust       %s\n", s->held_back);
+    if (s->off[0]) printf("off         %s\n", s->off);
+    for (int32_t i = 0; i < s->statement_count && i < shown; i++)
+        printf("steering    %s\n", s->statements[i]);
+    if (s->statement_count > shown)
+        printf("steering    and %d more; covey status --json has them all\n",
+               (int)(s->statement_count - shown));
+}
+
 static void print_status(app_context *context, const covey_agent_summary *s) {
     print_facts(context);
     print_slot("builtin", &s->builtin, "good");
@@ -254,6 +277,7 @@ static void print_status(app_context *context, const covey_agent_summary *s) {
                                    ? s->control_plane
                                    : "none; covey enroll makes this device known to one");
     if (s->problem[0]) printf("problem     %s\n", s->problem);
+    print_trust(s);
     if (s->last_phase[0])
         printf("last step   %s of %s: %s%s%s\n", s->last_phase, s->last_release, s->last_outcome,
                s->last_message[0] ? ": " : "", s->last_message);

@@ -57,9 +57,11 @@ typedef struct covey_agent_options {
     void *probe_user;
     covey_agent_event_fn event; /* may be NULL */
     void *event_user;
+    const char *root_path; /* the root of trust shipped with the app, TUF metadata; NULL: the file
+                            * root.json beside the folder builtin_dir, where there is one */
 } covey_agent_options;
 #define COVEY_AGENT_OPTIONS_INIT                                                                   \
-    { sizeof(covey_agent_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(covey_agent_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Opens the state folder and brings it to rest: what was interrupted is completed or undone. Needs
  * no network. A folder that a newer library wrote is left as it is: the built-in ensemble answers,
@@ -71,12 +73,15 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_open(covey_runtime *runtime,
 /* Closes it, and commits a trial that served. NULL is allowed. */
 COVEY_API void covey_agent_close(covey_agent *agent);
 
-/* Makes this device known to a control plane at `url` with a one-time token. The release keys it
- * answers with are pinned on first use, unless `release_key` (64 hex digits, Ed25519) names the one
- * to trust. May be called again, for another control plane too: an update under way ends, what is
+/* Makes this device known to a control plane at `url` with a one-time token. `root` is the root of
+ * trust: a file with a root's metadata, or the 64 hex digits of its SHA-256; a path of 64 hex
+ * digits begins with "./". NULL keeps the one that this device has, else the one that came with the
+ * app, else trusts the control plane's on first use. A `root` other than the one in hand begins
+ * trust anew: what was seen of the one before is forgotten. DENIED when the control plane serves no
+ * such root. May be called again, for another control plane too: an update under way ends, what is
  * installed stays. Waits for a step that another process is in. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_enroll(covey_agent *agent, const char *url,
-                                                         const char *token, const char *release_key,
+                                                         const char *token, const char *root,
                                                          covey_error *error);
 
 typedef enum covey_agent_state {
@@ -93,9 +98,11 @@ typedef struct covey_agent_outcome {
     int64_t next_step_ms; /* when to call again, from now */
     bool current_changed; /* covey_agent_current names another ensemble than before this step */
     char message[256];
+    bool stopped; /* what covey_agent_current gave before this step was stopped by a statement of
+                   * its publisher: it should not answer any more, in open conversations either */
 } covey_agent_outcome;
 #define COVEY_AGENT_OUTCOME_INIT                                                                   \
-    { sizeof(covey_agent_outcome), COVEY_AGENT_IDLE, 0, false, "" }
+    { sizeof(covey_agent_outcome), COVEY_AGENT_IDLE, 0, false, "", false }
 
 /* Does what is due for up to about `budget_ms` (0: one action), then returns with nothing held.
  * Failures of an update are outcomes, not errors; an error means that the state folder itself
@@ -105,11 +112,12 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_step(covey_agent *agent, int64
                                                        covey_error *error);
 
 /* The ensemble to serve now: current, or the built-in one. It is checked as every start must
- * (manifest, seals, needs); one that fails is left for the previous. A trial commits
- * once it served: at the next step, or when the agent is closed, in the process that opened it. One
- * that three processes opened without getting there is left. Close the ensemble when its last
- * conversation ends. Its model is opened by path: open it soon, since two updates later the folder
- * may be gone; a model that is open stays whole. */
+ * (manifest, seals, needs); one that fails, or that its publisher stopped, is left for the
+ * previous. DENIED with "off by steering" and the reason when nothing is left that may serve. A
+ * trial commits once it served: at the next step, or when the agent is closed, in the process that
+ * opened it. One that three processes opened without getting there is left. Close the ensemble when
+ * its last conversation ends. Its model is opened by path: open it soon, since two updates later
+ * the folder may be gone; a model that is open stays whole. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_current(covey_agent *agent,
                                                           covey_ensemble **ensemble,
                                                           covey_error *error);
@@ -125,7 +133,8 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_leave_current(covey_agent *age
                                                                 covey_error *error);
 
 /* Returns to the local previous ensemble by the user's wish. The version left is not offered again.
- * Waits for a step that another process is in. */
+ * DENIED when a statement of the publisher forbids to return there. Waits for a step that another
+ * process is in. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_rollback(covey_agent *agent, covey_error *error);
 
 /* What is in a slot; all "" when it is empty. Frozen: it stands within covey_agent_summary. */
@@ -144,8 +153,15 @@ typedef struct covey_agent_summary {
     int32_t reports_waiting; /* that have not reached the control plane */
     char last_phase[16];     /* the last step of an update; "" when there was none */
     char last_release[132], last_outcome[16], last_message[256];
-    int64_t drain_deadline_ms; /* the user's setting (policy.json, else the default): how long an
-                                * open conversation may stay with the ensemble before */
+    int64_t drain_deadline_ms;   /* the user's setting (policy.json, else the default): how long an
+                                  * open conversation may stay with the ensemble before */
+    char held_back[256];         /* why nothing new is believed now; "" when that is not so */
+    int64_t metadata_version;    /* of the trusted timestamp; 0: none */
+    int64_t metadata_expires_ms; /* since 1970: the first of the trusted documents to expire */
+    int64_t steering_serial;     /* of the steering document held; 0: none */
+    char off[256];               /* why nothing serves, by a statement of the publisher; else "" */
+    int32_t statement_count;     /* that hold here; those beyond the array are counted alone */
+    char statements[8][200];     /* "kill k-7: version 1.2.0: why", one a line of text */
 } covey_agent_summary;
 #define COVEY_AGENT_SUMMARY_INIT                                                                   \
     { .size = sizeof(covey_agent_summary) }
@@ -154,6 +170,12 @@ typedef struct covey_agent_summary {
 COVEY_API COVEY_MUST_USE covey_status covey_agent_describe(covey_agent *agent,
                                                            covey_agent_summary *summary,
                                                            covey_error *error);
+
+/* Whether the named feature is on: features are, unless a statement of the publisher switches this
+ * one off here. Its reason goes to `reason` (may be NULL), "" when it is on. Asks no network; one
+ * thread at a time with the agent's other calls. */
+COVEY_API bool covey_agent_flag(covey_agent *agent, const char *name, char *reason,
+                                size_t capacity);
 
 /* State as a JSON document: slots, last check-in, last update and why. Free it with
  * covey_agent_free_text. */

@@ -3,6 +3,7 @@
 #include "agent/agent_parts.h"
 
 #include "base/error.h"
+#include "base/utc.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,30 @@ static void fill(const covey_agent *agent, const covey__agent_state *state,
     snprintf(out->last_message, sizeof out->last_message, "%s", state->last.message);
 }
 
+static void add_statement(void *user, const covey__steering_statement *statement,
+                          const char *subject) {
+    covey_agent_summary *out = user;
+    char end[COVEY__UTC_SIZE] = "";
+    size_t count = sizeof out->statements / sizeof *out->statements;
+    if ((size_t)out->statement_count++ >= count) return;
+    if (statement->kind == COVEY__STEERING_END_OF_SUPPORT) covey__utc_format(statement->at_ms, end);
+    covey__agent_say(out->statements[out->statement_count - 1], sizeof *out->statements,
+                     "%s %s: %s%s%s: %s", covey__steering_kind_name(statement->kind), statement->id,
+                     subject, end[0] ? " at " : "", end, statement->reason);
+}
+
+static void fill_trust(const covey_agent *agent, covey_agent_summary *out) {
+    const covey__agent_trust *trust = &agent->state.trust;
+    covey_error why = {0};
+    snprintf(out->held_back, sizeof out->held_back, "%s", trust->message);
+    out->metadata_version = trust->timestamp;
+    out->metadata_expires_ms = trust->expires_ms;
+    out->steering_serial = agent->steering ? agent->steering->serial : 0;
+    if (covey__agent_is_off(agent, &why))
+        covey__agent_say(out->off, sizeof out->off, "%s", why.message);
+    covey__steering_each(agent, add_statement, out);
+}
+
 covey_status covey_agent_describe(covey_agent *agent, covey_agent_summary *summary,
                                   covey_error *error) {
     covey_agent_summary full = COVEY_AGENT_SUMMARY_INIT;
@@ -49,7 +74,10 @@ covey_status covey_agent_describe(covey_agent *agent, covey_agent_summary *summa
     covey_status status = covey__state_load(agent->env, agent->state_dir, fresh, error);
     if (!status) {
         covey__policy policy;
+        agent->state = *fresh;
+        covey__steering_load(agent);
         fill(agent, fresh, &full);
+        fill_trust(agent, &full);
         if (covey__agent_policy(agent, &policy, NULL)) covey__policy_init(&policy);
         full.drain_deadline_ms = policy.drain_deadline_ms;
         full.size = summary->size;

@@ -1,10 +1,15 @@
 /* The agent's inner side: what its files share.
  *
  *   machine.c         the update's life as a pure function
- *   agent.c           open, step, rollback
+ *   agent.c           open, close, rollback; where changes are stored and told
+ *   agent_step.c      what is due now
+ *   agent_phases.c    the phases of an update
  *   agent_describe.c  the state in a struct, for people
  *   agent_state.c     state.json, the journal
- *   agent_wire.c      enrollment, check-in, reports
+ *   agent_wire.c      check-in, reports, blobs
+ *   agent_enroll.c    enrollment
+ *   agent_trust.c     metadata: the first root, refreshes, which releases are signed
+ *   agent_steering.c  statements of the publisher: taken, held, obeyed
  *   agent_plan.c      what to fetch, from where, and whether it may be fetched now
  *   agent_fetch.c     chunks, from files here or the network
  *   agent_stage.c     verify, stage, probe, activate, clean
@@ -18,8 +23,11 @@
  *   lock               held by whoever changes anything; readers need none
  *   policy.json        the user's settings, if any
  *   secrets/NAME       owner-only
+ *   root.json          the first root of trust, unless the app's is; root.next.json on its way
+ *   trust/             the metadata, a store of covey/tuf.h; floor.json its floor
+ *   steering.json      statements of the publisher
  *   ensembles/DIGEST/  a whole ensemble, verified, with DIGEST.seal and DIGEST.index/N beside it
- *   update/            the update at hand: release.json, signature.json, DIGEST/ with files
+ *   update/            the update at hand: release.json, DIGEST/ with files
  *                      that grow, N.index
  *   cache/             indexes of the built-in ensemble; may be deleted at any time */
 #ifndef COVEY_AGENT_AGENT_PARTS_H
@@ -33,11 +41,14 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "bundle/release.h"
+#include "bundle/steering.h"
 #include "delta/chunk_plan.h"
 #include "policy/policy.h"
 #include "trust/signature.h"
+#include <covey/tuf.h>
 
 #define COVEY__AGENT_POLL_DEFAULT_MS 900000
+#define COVEY__ROOT_BYTES_MAX        512000
 
 /* What a process keeps of the update at hand between steps; made again from the folder when lost.
  */
@@ -66,21 +77,33 @@ struct covey_agent {
     const covey__env *env;
     covey_agent_options options; /* strings are our copies */
     char *state_dir, *builtin_dir, *app_version;
+    char *root_path;           /* the root that came with the app; NULL: none did */
+    covey__steering *steering; /* held; NULL: none */
+    char steering_sha256[65];  /* of its bytes; "": none */
     covey__agent_state state;
     covey_ensemble *builtin; /* opened once, for its version and digest; may be NULL */
     covey__fetching fetching;
-    char served_digest[65]; /* what covey_agent_current opened last in this process */
-    char shown_digest[65];  /* what current was when the last step ended */
+    char served_digest[65];  /* what covey_agent_current opened last in this process */
+    char shown_digest[65];   /* what served when the last step ended: "" the built-in one, or OFF */
+    covey__agent_slot shown; /* its name, version and variant */
     bool authentic; /* the plan at hand came as far as a release that a trusted key signed */
     uint32_t retry_after_ms; /* of the last answer; 0 if it named none */
     int64_t prove_at_us;     /* probes of the current one that could not run: not before */
 };
+
+#define COVEY__AGENT_OFF "off" /* in shown_digest: statements left nothing to serve */
 
 /* ---- agent_state.c */
 covey_status covey__state_load(const covey__env *env, const char *state_dir,
                                covey__agent_state *state, covey_error *error) COVEY_MUST_USE;
 covey_status covey__state_save(const covey__env *env, const char *state_dir,
                                const covey__agent_state *state, covey_error *error) COVEY_MUST_USE;
+/* Members that the status document has in the same form. */
+void covey__state_put_update(covey__json_writer *json, const covey__agent_update *update);
+void covey__state_put_report(covey__json_writer *json, const covey__agent_report *report);
+void covey__state_put_refused(covey__json_writer *json, const covey__agent_state *state);
+
+/* ---- agent_status.c */
 /* The member "slots", as a check-in and the status document have it. */
 void covey__state_write_slots(const covey_agent *agent, covey__json_writer *json);
 /* The public status document. */
@@ -88,6 +111,15 @@ covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *
                                        covey_error *error) COVEY_MUST_USE;
 
 /* ---- agent.c */
+/* Something changed on this device by its publisher's or its user's will, and is stored. Told at
+ * one place, for a log that people can read. */
+typedef struct covey__agent_change {
+    const char *what;      /* "current", "steering", "root" */
+    const char *from, *to; /* "assistant@1.1.0", a serial; "" for nothing */
+    const char *digest;    /* of what came, in hex; "" */
+    const char *why;       /* "" */
+} covey__agent_change;
+void covey__agent_changed(const covey_agent *agent, const covey__agent_change *change);
 /* Puts an event to the machine and stores the state if it changed. */
 covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event,
                                 covey__agent_actions *actions, covey_error *error) COVEY_MUST_USE;
@@ -112,7 +144,105 @@ void covey__agent_release(const covey_agent *agent, char out[132]);
 covey_status covey__agent_fault(const covey_agent *agent, const char *point,
                                 covey_error *error) COVEY_MUST_USE;
 
+/* Commits a trial that served in this process. */
+covey_status covey__agent_commit(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_step.c */
+/* What serves now is what the caller knows of. */
+void covey__agent_show(covey_agent *agent);
+
+/* ---- agent_phases.c */
+/* One phase, or a part of the fetch. */
+covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us,
+                                  covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_enroll.c: covey_agent_enroll */
+/* Whether `url` is a base to which paths can be added, and holds no password. */
+bool covey__agent_url_valid(const char *url);
+
+/* ---- agent_trust.c */
+/* Versions of metadata that a control plane says it serves; 0: none. */
+typedef struct covey__served_metadata {
+    int64_t root, timestamp;
+} covey__served_metadata;
+covey_status covey__trust_read_served(const covey__json *answer, covey__served_metadata *served,
+                                      covey_error *error) COVEY_MUST_USE;
+/* A first root named by a person: a file, or a SHA-256 in hex. `bytes` stays empty for the latter,
+ * and `sha256` is set in both. */
+covey_status covey__trust_name_root(const covey_agent *agent, const char *root,
+                                    covey__buffer *bytes, char sha256[65],
+                                    covey_error *error) COVEY_MUST_USE;
+/* Fetches the root with that SHA-256 from the newest back; with "" the newest, whose SHA-256 is
+ * then set. DENIED when none has it. */
+covey_status covey__trust_fetch_root(covey_agent *agent, const char *metadata_url, int64_t newest,
+                                     covey__buffer *bytes, char sha256[65],
+                                     covey_error *error) COVEY_MUST_USE;
+/* Whether a root is in hand: the device's own or the app's. */
+bool covey__trust_has_root(const covey_agent *agent);
+/* Puts bytes aside that become the first root once state.json names their SHA-256. */
+covey_status covey__trust_put_root(const covey_agent *agent, const covey__buffer *bytes,
+                                   covey_error *error) COVEY_MUST_USE;
+/* Makes the folder agree with state.json: when that names another first root than the folder's, the
+ * one put aside takes its place, and what was seen of the one before goes. */
+covey_status covey__trust_settle(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* What a check-in's answer is worth. */
+typedef struct covey__verdict {
+    bool take;          /* the event may go to the machine */
+    covey_error denied; /* what event->denied points to */
+} covey__verdict;
+/* Holds a check-in's answer against the metadata: refreshes when that is due, takes new steering,
+ * and puts what statements say of the target into `event`. Fails only where the state cannot be
+ * stored: whatever a repository does, the state says why nothing new is believed. */
+covey_status covey__trust_judge(covey_agent *agent, const covey__served_metadata *served,
+                                covey__agent_event_in *event, covey__agent_update *target,
+                                covey__verdict *verdict, covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_steering.c */
+/* Reads the file, if it is another than the one in memory. A file that is lost or damaged changes
+ * nothing in memory. */
+void covey__steering_load(covey_agent *agent);
+/* Takes the document that a trusted role names: fetched when its hash is new, checked against the
+ * one held, stored. DENIED, FORMAT, ...: what was held goes on holding. */
+covey_status covey__steering_take(covey_agent *agent, const char *product,
+                                  const covey_tuf_target *target,
+                                  covey_error *error) COVEY_MUST_USE;
+/* What statements say of the event's target, put into the event; its `denied` points into `why`. */
+void covey__steering_judge(const covey_agent *agent, covey__agent_event_in *event,
+                           covey_error *why);
+/* Whether nothing may return to `slot` (NULL: to the built-in one), and why. */
+bool covey__steering_forbids_return(const covey_agent *agent, const covey__agent_slot *slot,
+                                    covey_error *why);
+/* Whether this very ensemble is stopped. */
+bool covey__steering_stops(const covey_agent *agent, const char *name, const char *version,
+                           const char *variant, covey_error *why);
+/* Ends what statements forbid: the current ensemble, the update at hand. `*acted`: there was one.
+ */
+covey_status covey__steering_obey(covey_agent *agent, bool *acted,
+                                  covey_error *error) COVEY_MUST_USE;
+/* The name of the ensembles here: current's, else the built-in one's; "" on a bare device. */
+const char *covey__agent_product(const covey_agent *agent);
+/* Whether statements left nothing to serve, and why. */
+bool covey__agent_is_off(const covey_agent *agent, covey_error *why);
+/* Calls for each statement that holds here, those with an end of support of what serves too. */
+typedef void (*covey__statement_fn)(void *user, const covey__steering_statement *statement,
+                                    const char *subject);
+void covey__steering_each(const covey_agent *agent, covey__statement_fn each, void *user);
+
 /* ---- agent_wire.c */
+/* GET of a small file; `*http_status` is the caller's matter. */
+covey_status covey__agent_get(covey_agent *agent, const char *url, covey__buffer *out,
+                              int *http_status, covey_error *error) COVEY_MUST_USE;
+/* POSTs `body` to the path, with the device's token where `token` is not NULL, and parses the
+ * answer into the arena. */
+covey_status covey__agent_post(covey_agent *agent, const char *url, const char *path,
+                               const char *token, const covey__buffer *body, covey__arena *arena,
+                               const covey__json **root, covey_error *error) COVEY_MUST_USE;
+covey_status covey__agent_put_device(const covey_agent *agent, covey__json_writer *json,
+                                     covey_error *error) COVEY_MUST_USE;
+/* The member poll_ms; no server makes a device hurry. */
+covey_status covey__agent_read_poll(const covey__json *root, int64_t *poll_ms,
+                                    covey_error *error) COVEY_MUST_USE;
+#define COVEY__AGENT_TOKEN_SIZE 160
 covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 covey_status covey__agent_send_reports(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 /* A whole blob into `out` (which caps it), verified against its name. */

@@ -1,7 +1,7 @@
-/* From a target to a plan: the release document, its signature, the manifest, the chunk indexes,
- * each fetched once, stored, and checked every time it is read, since a process may have died or a
- * disk erred in between. Then what is here already is set against what is needed: chunks of
- * installed ensembles, whatever file they moved to. */
+/* From a target to a plan: the release document, which the metadata names by length and digest, the
+ * manifest, the chunk indexes, each fetched once, stored, and checked every time it is read, since
+ * a process may have died or a disk erred in between. Then what is here already is set against what
+ * is needed: chunks of installed ensembles, whatever file they moved to. */
 #include "agent/agent_parts.h"
 
 #include "base/error.h"
@@ -58,14 +58,16 @@ static covey_status read_release(covey_agent *agent, covey_error *error) {
     uint8_t digest[32];
     covey__buffer text;
     covey__buffer_init(&text, agent->env, COVEY__RELEASE_BYTES_MAX);
+    char *folder = covey__agent_path(agent, "update");
     char *path = covey__agent_path(agent, "update/release.json");
     covey_status status = COVEY_OK;
-    if (!path) status = covey__no_memory(error, "a path", 0);
+    if (!folder || !path) status = covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__folder_make(agent->env, folder, error);
     if (!status && !covey__unhex(update->release_digest, 64, digest, 32))
         status = covey__fail(error, COVEY_ERROR_FORMAT, "the release's digest is malformed");
     if (!status)
         status = stored_blob(agent, path, digest, (uint64_t)update->release_size, &text, error);
-    if (!status) status = check_signature(agent, &text, error);
+    if (!status && !update->listed) status = check_signature(agent, &text, error);
     if (!status)
         status = covey__release_parse(agent->env, text.data, text.size, &fetching->release, error);
     if (!status && (strcmp(fetching->release->name, update->name) ||
@@ -74,6 +76,7 @@ static covey_status read_release(covey_agent *agent, covey_error *error) {
             error, COVEY_ERROR_MISMATCH, "release: the document is of %s@%s, not of %s@%s",
             fetching->release->name, fetching->release->version, update->name, update->version);
     agent->authentic = !status;
+    covey__free(agent->env, folder);
     covey__free(agent->env, path);
     covey__buffer_free(&text);
     return status;

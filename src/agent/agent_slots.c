@@ -93,10 +93,22 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
     covey_status status = COVEY_ERROR_NOT_FOUND;
     covey__agent_actions actions;
     char platform[COVEY__PLATFORM_SIZE];
+    bool obeyed = false;
+    covey_error ignored = {0};
+    if (locked && covey__steering_obey(agent, &obeyed, &ignored)) locked = false;
     for (int tries = 0; tries < 2; tries++) {
         const covey__agent_slot *slot =
             tries && !locked ? &agent->state.previous : &agent->state.current;
         if (!slot->digest[0]) return COVEY_ERROR_NOT_FOUND;
+        bool forbidden =
+            slot == &agent->state.previous
+                ? covey__steering_forbids_return(agent, slot, error)
+                : covey__steering_stops(agent, slot->name, slot->version, slot->variant, error);
+        if (forbidden) { /* the folder is another process's now: for this time */
+            status = COVEY_ERROR_DENIED;
+            locked = false;
+            continue;
+        }
         covey__agent_event_in event = {.kind = COVEY__EVENT_TRIAL_START};
         /* Once more in a process that lives on is no start that failed. */
         bool again = !strcmp(agent->served_digest, slot->digest);
@@ -110,7 +122,6 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
         }
         covey__log(agent->env, COVEY_LOG_ERROR, "agent", "cannot use %s@%s: %s", slot->name,
                    slot->version, error ? error->message : "");
-        covey_error ignored;
         covey__agent_event_in left = {.message = error ? error->message : NULL};
         if (!is_lasting(status, &left.kind)) locked = false;
         covey__agent_platform(agent, platform);
@@ -132,6 +143,14 @@ static covey_status open_builtin(covey_agent *agent, covey_ensemble **ensemble,
     return covey__prefix(error, status, "built-in ensemble");
 }
 
+/* Current may not serve, another process has the folder, and the built-in one is stopped too. */
+static bool off_for_now(const covey_agent *agent, covey_status status, covey_error *why) {
+    if (status != COVEY_ERROR_DENIED) return false;
+    return !agent->builtin || covey__steering_stops(agent, covey_ensemble_name(agent->builtin),
+                                                    covey_ensemble_version(agent->builtin),
+                                                    covey_ensemble_variant(agent->builtin), why);
+}
+
 covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
                                  covey_error *error) {
     covey_error why = {0};
@@ -140,9 +159,12 @@ covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
     bool locked = !covey__agent_lock(agent, false, &lock, NULL);
     covey__agent_state fresh;
     if (!covey__state_load(agent->env, agent->state_dir, &fresh, &why)) agent->state = fresh;
+    covey__steering_load(agent);
     covey_status status = open_installed(agent, locked, ensemble, &why);
     if (locked) covey__lock_drop(lock);
     if (!status) return COVEY_OK;
+    if (covey__agent_is_off(agent, &why) || off_for_now(agent, status, &why))
+        return covey__fail(error, COVEY_ERROR_DENIED, "agent: %s", why.message);
     if (agent->builtin_dir) return open_builtin(agent, ensemble, error);
     return covey__fail(error, COVEY_ERROR_NOT_FOUND,
                        "agent: no ensemble is installed in %s and none is built in%s%s",

@@ -32,7 +32,7 @@ static void put_slot(covey__json_writer *json, const char *name, const covey__ag
     covey__json_end_object(json);
 }
 
-static void put_update(covey__json_writer *json, const covey__agent_update *update) {
+void covey__state_put_update(covey__json_writer *json, const covey__agent_update *update) {
     covey__json_name(json, "update");
     if (update->phase == COVEY__PHASE_NONE) {
         covey__json_put_null(json);
@@ -54,10 +54,11 @@ static void put_update(covey__json_writer *json, const covey__agent_update *upda
     covey__json_member_i64(json, "probe_starts", update->probe_starts);
     covey__json_member_i64(json, "retry_at_ms", update->retry_at_ms);
     covey__json_member_bool(json, "waiting_said", update->waiting_said);
+    covey__json_member_bool(json, "listed", update->listed);
     covey__json_end_object(json);
 }
 
-static void put_report(covey__json_writer *json, const covey__agent_report *report) {
+void covey__state_put_report(covey__json_writer *json, const covey__agent_report *report) {
     covey__json_begin_object(json);
     covey__json_member_string(json, "id", report->id);
     covey__json_member_i64(json, "time_ms", report->time_ms);
@@ -71,7 +72,7 @@ static void put_report(covey__json_writer *json, const covey__agent_report *repo
     covey__json_end_object(json);
 }
 
-static void put_refused(covey__json_writer *json, const covey__agent_state *state) {
+void covey__state_put_refused(covey__json_writer *json, const covey__agent_state *state) {
     covey__json_name(json, "refused");
     covey__json_begin_array(json);
     for (int32_t i = 0; i < state->refused_count; i++) {
@@ -82,6 +83,21 @@ static void put_refused(covey__json_writer *json, const covey__agent_state *stat
         covey__json_end_object(json);
     }
     covey__json_end_array(json);
+}
+
+static void put_trust(covey__json_writer *json, const covey__agent_trust *trust) {
+    covey__json_name(json, "trust");
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "metadata_url", trust->metadata_url);
+    covey__json_member_string(json, "root_sha256", trust->root_sha256);
+    covey__json_member_i64(json, "root", trust->root);
+    covey__json_member_i64(json, "timestamp", trust->timestamp);
+    covey__json_member_i64(json, "expires_ms", trust->expires_ms);
+    covey__json_member_string(json, "problem", trust->problem);
+    covey__json_member_string(json, "message", trust->message);
+    covey__json_member_i64(json, "steering_serial", trust->steering_serial);
+    covey__json_member_string(json, "steering_product", trust->steering_product);
+    covey__json_end_object(json);
 }
 
 static void put_enrollment(covey__json_writer *json, const covey__agent_state *state) {
@@ -98,6 +114,7 @@ static void put_enrollment(covey__json_writer *json, const covey__agent_state *s
     covey__json_member_i64(json, "last_checkin_ms", state->last_checkin_ms);
     covey__json_member_i64(json, "checkin_failures", state->checkin_failures);
     covey__json_member_string(json, "checkin_message", state->checkin_message);
+    put_trust(json, &state->trust);
 }
 
 covey_status covey__state_save(const covey__env *env, const char *state_dir,
@@ -109,20 +126,22 @@ covey_status covey__state_save(const covey__env *env, const char *state_dir,
     covey__json_begin_object(&json);
     covey__json_member_i64(&json, "format", 1);
     put_enrollment(&json, state);
+    covey__json_member_string(&json, "stopped", state->stopped);
     put_slot(&json, "current", &state->current);
     put_slot(&json, "previous", &state->previous);
-    put_update(&json, &state->update);
-    put_refused(&json, state);
+    covey__state_put_update(&json, &state->update);
+    covey__state_put_refused(&json, state);
     covey__json_name(&json, "outbox");
     covey__json_begin_array(&json);
-    for (int32_t i = 0; i < state->outbox_count; i++) put_report(&json, &state->outbox[i]);
+    for (int32_t i = 0; i < state->outbox_count; i++)
+        covey__state_put_report(&json, &state->outbox[i]);
     covey__json_end_array(&json);
     covey__json_member_i64(&json, "outbox_dropped", state->outbox_dropped);
     covey__json_member_i64(&json, "report_serial", state->report_serial);
     covey__json_member_i64(&json, "next_report_ms", state->next_report_ms);
     covey__json_name(&json, "last");
     if (state->last.id[0])
-        put_report(&json, &state->last);
+        covey__state_put_report(&json, &state->last);
     else
         covey__json_put_null(&json);
     covey__json_end_object(&json);
@@ -156,11 +175,14 @@ static void get_text(reader *in, const covey__json *object, const char *name, ch
 }
 
 /* Of a message the beginning will do. */
-static void get_message(reader *in, const covey__json *object, char out[256]) {
+static void get_words(reader *in, const covey__json *object, const char *name, char out[256]) {
     const char *text = "";
-    if (!in->status)
-        in->status = covey__json_string(object, "message", "message", &text, in->error);
+    if (!in->status) in->status = covey__json_string(object, name, name, &text, in->error);
     covey__printable(text, strlen(text), out, 256);
+}
+
+static void get_message(reader *in, const covey__json *object, char out[256]) {
+    get_words(in, object, "message", out);
 }
 
 /* 64 hex digits, or "" where that is allowed: digests become paths. */
@@ -252,6 +274,7 @@ static void get_update(reader *in, const covey__json *root, covey__agent_update 
     update->probe_starts = (int32_t)get_number(in, node, "probe_starts", INT32_MAX);
     update->retry_at_ms = get_number(in, node, "retry_at_ms", INT64_MAX);
     update->waiting_said = get_bool(in, node, "waiting_said");
+    if (covey__json_get(node, "listed")) update->listed = get_bool(in, node, "listed");
 }
 
 static void get_report(reader *in, const covey__json *node, covey__agent_report *report) {
@@ -266,11 +289,29 @@ static void get_report(reader *in, const covey__json *node, covey__agent_report 
     report->elapsed_ms = get_number(in, node, "elapsed_ms", INT64_MAX);
 }
 
+/* Absent in a state from before there was metadata. */
+static void get_trust(reader *in, const covey__json *root, covey__agent_trust *trust) {
+    if (!covey__json_get(root, "trust")) return;
+    const covey__json *node = get_object(in, root, "trust");
+    if (!node) return;
+    get_text(in, node, "metadata_url", trust->metadata_url, sizeof trust->metadata_url);
+    get_digest(in, node, "root_sha256", true, trust->root_sha256);
+    trust->root = get_number(in, node, "root", INT64_MAX);
+    trust->timestamp = get_number(in, node, "timestamp", INT64_MAX);
+    trust->expires_ms = get_number(in, node, "expires_ms", INT64_MAX);
+    get_text(in, node, "problem", trust->problem, sizeof trust->problem);
+    get_message(in, node, trust->message);
+    trust->steering_serial = get_number(in, node, "steering_serial", INT64_MAX);
+    get_text(in, node, "steering_product", trust->steering_product, sizeof trust->steering_product);
+}
+
 static void get_enrollment(reader *in, const covey__json *root, covey__agent_state *state) {
     get_text(in, root, "url", state->url, sizeof state->url);
     get_text(in, root, "blobs_url", state->blobs_url, sizeof state->blobs_url);
     get_text(in, root, "device_id", state->device_id, sizeof state->device_id);
-    const covey__json *keys = get_array(in, root, "release_keys", COVEY__RELEASE_KEYS_MAX);
+    const covey__json *keys = covey__json_get(root, "release_keys")
+                                  ? get_array(in, root, "release_keys", COVEY__RELEASE_KEYS_MAX)
+                                  : NULL;
     for (const covey__json *key = keys ? keys->child : NULL; key; key = key->next) {
         uint8_t bytes[32];
         if (key->kind != COVEY__JSON_STRING || !covey__unhex(key->text, key->size, bytes, 32)) {
@@ -284,6 +325,8 @@ static void get_enrollment(reader *in, const covey__json *root, covey__agent_sta
     state->last_checkin_ms = get_number(in, root, "last_checkin_ms", INT64_MAX);
     state->checkin_failures = (int32_t)get_number(in, root, "checkin_failures", INT32_MAX);
     get_text(in, root, "checkin_message", state->checkin_message, sizeof state->checkin_message);
+    get_trust(in, root, &state->trust);
+    if (covey__json_get(root, "stopped")) get_words(in, root, "stopped", state->stopped);
 }
 
 static covey_status read_root(const covey__json *root, covey__agent_state *state,
@@ -345,91 +388,4 @@ covey_status covey__state_load(const covey__env *env, const char *state_dir,
     covey__buffer_free(&text);
     covey__free(env, path);
     return status;
-}
-
-/* ---- Status for people and programs -----------------------------------------------------------
- */
-
-static void put_public_slot(covey__json_writer *json, const char *name,
-                            const covey__agent_slot *slot, const char *state) {
-    covey__json_name(json, name);
-    if (!slot->digest[0]) {
-        covey__json_put_null(json);
-        return;
-    }
-    covey__json_begin_object(json);
-    covey__json_member_string(json, "name", slot->name);
-    covey__json_member_string(json, "version", slot->version);
-    covey__json_member_string(json, "variant", slot->variant);
-    covey__json_member_string(json, "digest", slot->digest);
-    covey__json_member_string(json, "state", state);
-    covey__json_end_object(json);
-}
-
-static void put_builtin(covey__json_writer *json, const covey_ensemble *builtin) {
-    covey__agent_slot slot = {0};
-    if (builtin) {
-        snprintf(slot.name, sizeof slot.name, "%s", covey_ensemble_name(builtin));
-        snprintf(slot.version, sizeof slot.version, "%s", covey_ensemble_version(builtin));
-        snprintf(slot.variant, sizeof slot.variant, "%s", covey_ensemble_variant(builtin));
-        snprintf(slot.digest, sizeof slot.digest, "%s", covey_ensemble_digest(builtin));
-    }
-    put_public_slot(json, "builtin", &slot, "good");
-}
-
-static void put_staged(covey__json_writer *json, const covey__agent_update *update) {
-    covey__agent_slot slot = {0};
-    if (update->phase >= COVEY__PHASE_PROBE) {
-        memcpy(slot.name, update->name, sizeof slot.name);
-        memcpy(slot.version, update->version, sizeof slot.version);
-        memcpy(slot.variant, update->variant, sizeof slot.variant);
-        memcpy(slot.digest, update->digest, sizeof slot.digest);
-    }
-    put_public_slot(json, "staged", &slot, "staged");
-}
-
-void covey__state_write_slots(const covey_agent *agent, covey__json_writer *json) {
-    const covey__agent_state *state = &agent->state;
-    covey__json_name(json, "slots");
-    covey__json_begin_object(json);
-    put_builtin(json, agent->builtin);
-    put_public_slot(json, "current", &state->current, state->current.trial ? "trial" : "good");
-    put_public_slot(json, "previous", &state->previous, "good");
-    put_staged(json, &state->update);
-    covey__json_end_object(json);
-}
-
-covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *out,
-                                       covey_error *error) {
-    const covey__agent_state *state = &agent->state;
-    covey__json_writer json;
-    covey__json_writer_init(&json, out, true);
-    covey__json_begin_object(&json);
-    covey__json_member_string(&json, "library_version", covey_version());
-    covey__json_member_string(&json, "state_dir", agent->state_dir);
-    covey__json_name(&json, "control_plane");
-    if (state->url[0]) {
-        covey__json_begin_object(&json);
-        covey__json_member_string(&json, "url", state->url);
-        covey__json_member_string(&json, "device_id", state->device_id);
-        covey__json_member_i64(&json, "last_checkin_ms", state->last_checkin_ms);
-        covey__json_member_i64(&json, "next_checkin_ms", state->next_checkin_ms);
-        covey__json_member_string(&json, "problem",
-                                  state->checkin_message[0] ? state->checkin_message : NULL);
-        covey__json_member_i64(&json, "reports_waiting", state->outbox_count);
-        covey__json_member_i64(&json, "reports_dropped", state->outbox_dropped);
-        covey__json_end_object(&json);
-    } else {
-        covey__json_put_null(&json);
-    }
-    covey__state_write_slots(agent, &json);
-    put_update(&json, &state->update);
-    put_refused(&json, state);
-    covey__json_name(&json, "last");
-    if (state->last.id[0])
-        put_report(&json, &state->last);
-    else
-        covey__json_put_null(&json);
-    covey__json_end_object(&json);
-    return covey__buffer_check(out, error, "the status");
 }

@@ -1,7 +1,7 @@
 /* What the agent says to a control plane and hears from it (docs/api.md). Answers are bounded and
- * checked member by member; nothing in them is trusted but what a release key signed. A retried
- * message is harmless: enrollment has a request id, a check-in repeats the state, and a report
- * counts once by its id. */
+ * checked member by member; nothing in them is trusted but what the metadata names (agent_trust.c).
+ * A retried message is harmless: enrollment has a request id, a check-in repeats the state, and a
+ * report counts once by its id. */
 #include "agent/agent_parts.h"
 
 #include "base/error.h"
@@ -16,7 +16,7 @@
 #define ANSWER_BYTES_MAX (256u << 10)
 #define CONNECT_TIMEOUT  10000
 #define IDLE_TIMEOUT     30000
-#define TOKEN_SIZE       160
+#define TOKEN_SIZE       COVEY__AGENT_TOKEN_SIZE
 #define SIGNATURE_FILE   "update/signature.json"
 
 /* ---- One exchange -----------------------------------------------------------------------------
@@ -92,11 +92,9 @@ static covey_status remote_error(const covey_agent *agent, const covey_http_resp
                              text[0] ? ": " : "", text);
 }
 
-/* POSTs `body`, with the device's token where `token` is not NULL, and parses the answer into the
- * arena. */
-static covey_status post(covey_agent *agent, const char *url, const char *path, const char *token,
-                         const covey__buffer *body, covey__arena *arena, const covey__json **root,
-                         covey_error *error) {
+covey_status covey__agent_post(covey_agent *agent, const char *url, const char *path,
+                               const char *token, const covey__buffer *body, covey__arena *arena,
+                               const covey__json **root, covey_error *error) {
     char authorization[TOKEN_SIZE + 32];
     const char *headers[2] = {"Content-Type: application/json", authorization};
     char *full = covey__format(agent->env, "%s%s", url, path);
@@ -125,11 +123,21 @@ static covey_status post(covey_agent *agent, const char *url, const char *path, 
     return status;
 }
 
+covey_status covey__agent_get(covey_agent *agent, const char *url, covey__buffer *out,
+                              int *http_status, covey_error *error) {
+    covey_http_request request = {.method = "GET", .url = url, .body_bytes_max = out->size_max};
+    covey_http_response response;
+    sink to = {.out = out};
+    covey_status status = exchange(agent, &request, &response, &to, error);
+    *http_status = response.status;
+    return status;
+}
+
 /* ---- Bodies -----------------------------------------------------------------------------------
  */
 
-static covey_status put_device(const covey_agent *agent, covey__json_writer *json,
-                               covey_error *error) {
+covey_status covey__agent_put_device(const covey_agent *agent, covey__json_writer *json,
+                                     covey_error *error) {
     covey_device_facts facts = {.size = sizeof facts};
     covey_status status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
     if (status) return status;
@@ -159,157 +167,10 @@ static void put_refused(const covey_agent *agent, covey__json_writer *json) {
     covey__json_end_array(json);
 }
 
-/* ---- Enrollment -------------------------------------------------------------------------------
- */
-
-/* A base to which paths are added. It is shown and logged, so it may hold no password. */
-static bool url_valid(const char *url) {
-    size_t size = strlen(url);
-    if (size > 400 || strpbrk(url, "\"<>\\@?#")) return false;
-    for (size_t i = 0; i < size; i++)
-        if (url[i] <= ' ' || url[i] > '~') return false;
-    size_t scheme = !strncmp(url, "https://", 8) ? 8 : !strncmp(url, "http://", 7) ? 7 : 0;
-    return scheme && url[scheme] && url[scheme] != '/';
-}
-
-/* What goes into a header or an address. */
-static bool plain_word(const char *text) {
-    for (; *text; text++)
-        if (*text <= ' ' || *text > '~') return false;
-    return true;
-}
-
-static covey_status take_keys(covey__agent_state *state, const covey__json *root,
-                              const char *release_key, covey_error *error) {
-    covey__trusted_keys check = {0};
-    state->release_key_count = 0;
-    if (release_key) {
-        covey_status status = covey__trusted_add(&check, release_key, error);
-        if (status) return covey__prefix(error, status, "the release key");
-        snprintf(state->release_keys[state->release_key_count++], 65, "%s", release_key);
-        return COVEY_OK;
-    }
-    const covey__json *keys = NULL;
-    covey_status status =
-        covey__json_member(root, "release_keys", "release_keys", COVEY__JSON_ARRAY, &keys, error);
-    if (status) return status;
-    for (const covey__json *key = keys->child; key; key = key->next) {
-        if (key->kind != COVEY__JSON_STRING || state->release_key_count == COVEY__RELEASE_KEYS_MAX)
-            return covey__fail(error, COVEY_ERROR_FORMAT, "release_keys: not a list of keys");
-        status = covey__trusted_add(&check, key->text, error);
-        if (status) return status;
-        snprintf(state->release_keys[state->release_key_count++], 65, "%s", key->text);
-    }
-    if (!state->release_key_count)
-        return covey__fail(
-            error, COVEY_ERROR_FORMAT,
-            "release_keys: the control plane names none; tell it one, or name it here");
-    return COVEY_OK;
-}
-
-/* No server makes a device hurry. */
-static covey_status read_poll(const covey__json *root, int64_t *poll_ms, covey_error *error) {
+covey_status covey__agent_read_poll(const covey__json *root, int64_t *poll_ms, covey_error *error) {
     covey_status status =
         covey__json_i64(root, "poll_ms", "poll_ms", 1, POLL_MAX_MS, poll_ms, error);
     if (!status && *poll_ms < POLL_MIN_MS) *poll_ms = POLL_MIN_MS;
-    return status;
-}
-
-static covey_status read_enrollment(const covey__json *root, const char *url,
-                                    const char *release_key, covey__agent_state *next,
-                                    const char **token, covey_error *error) {
-    const char *id = NULL, *blobs = NULL;
-    covey_status status = covey__json_string(root, "device_id", "device_id", &id, error);
-    if (!status) status = covey__json_string(root, "device_token", "device_token", token, error);
-    if (!status) status = covey__json_string(root, "blobs_url", "blobs_url", &blobs, error);
-    if (!status) status = read_poll(root, &next->poll_ms, error);
-    if (!status) status = take_keys(next, root, release_key, error);
-    if (status) return status;
-    if (strlen(id) >= sizeof next->device_id || strlen(*token) >= TOKEN_SIZE ||
-        strlen(blobs) + strlen(url) >= sizeof next->blobs_url)
-        return covey__fail(error, COVEY_ERROR_FORMAT, "the answer has a member that is too long");
-    if (!plain_word(id) || !plain_word(*token))
-        return covey__fail(error, COVEY_ERROR_FORMAT, "the answer's id or token is malformed");
-    snprintf(next->device_id, sizeof next->device_id, "%s", id);
-    snprintf(next->url, sizeof next->url, "%s", url);
-    snprintf(next->blobs_url, sizeof next->blobs_url, "%s%s", blobs[0] == '/' ? url : "", blobs);
-    if (!url_valid(next->blobs_url))
-        return covey__fail(error, COVEY_ERROR_FORMAT, "blobs_url: not an http address");
-    return COVEY_OK;
-}
-
-/* Under the lock and on what state.json says now: another process may have updated this device
- * since. What the control plane before wanted, and what was to be told it, ends here. */
-static covey_status take_enrollment(covey_agent *agent, const covey__json *root, const char *url,
-                                    const char *release_key, covey_error *error) {
-    const char *token = NULL;
-    covey_status status = covey__agent_load(agent, error);
-    if (status) return status;
-    covey__agent_state next = agent->state;
-    status = read_enrollment(root, url, release_key, &next, &token, error);
-    if (status) return status;
-    memset(&next.update, 0, sizeof next.update);
-    next.outbox_count = 0;
-    next.next_report_ms = 0;
-    next.next_checkin_ms = 0;
-    next.checkin_failures = 0;
-    next.checkin_message[0] = 0;
-    status = covey__secret_put(agent, "device_token", token, error);
-    if (!status) status = covey__state_save(agent->env, agent->state_dir, &next, error);
-    if (status) return status;
-    agent->state = next;
-    covey__fetching_free(agent);
-    return COVEY_OK;
-}
-
-/* The id of the request is kept until it was answered, so that a lost answer does not cost a second
- * device. */
-static covey_status request_id(covey_agent *agent, char id[65], covey_error *error) {
-    uint8_t bytes[16];
-    if (!covey__secret_get(agent, "enroll_request", id, 65, NULL) && strlen(id) == 32)
-        return COVEY_OK;
-    covey_status status = covey__random(agent->env, bytes, sizeof bytes, error);
-    if (status) return status;
-    covey__hex(bytes, sizeof bytes, id);
-    return covey__secret_put(agent, "enroll_request", id, error);
-}
-
-covey_status covey_agent_enroll(covey_agent *agent, const char *url, const char *token,
-                                const char *release_key, covey_error *error) {
-    char base[512], id[65];
-    int lock = -1;
-    if (!url || !url_valid(url) || !token || !token[0])
-        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "enroll: expected an address such as https://fleet.example, without "
-                           "user or query, and a token");
-    snprintf(base, sizeof base, "%s", url);
-    for (size_t n = strlen(base); n && base[n - 1] == '/'; n--) base[n - 1] = 0;
-    covey__buffer body;
-    covey__json_writer json;
-    covey__arena arena;
-    const covey__json *root = NULL;
-    covey__buffer_init(&body, agent->env, 16u << 10);
-    covey__arena_init(&arena, agent->env, 4u << 20);
-    covey_status status = request_id(agent, id, error);
-    covey__json_writer_init(&json, &body, false);
-    covey__json_begin_object(&json);
-    covey__json_member_string(&json, "token", token);
-    covey__json_member_string(&json, "request_id", id);
-    if (!status) status = put_device(agent, &json, error);
-    covey__json_end_object(&json);
-    if (!status) status = covey__buffer_check(&body, error, "the request");
-    if (!status) status = post(agent, base, "/v1/enroll", NULL, &body, &arena, &root, error);
-    if (!status) status = covey__agent_lock(agent, true, &lock, error);
-    if (!status) {
-        status = take_enrollment(agent, root, base, release_key, error);
-        if (!status && covey__secret_remove(agent, "enroll_request", NULL))
-            covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot forget the enrollment's id");
-        covey__lock_drop(lock);
-    }
-    if (body.data) explicit_bzero(body.data, body.size); /* the token */
-    if (status) covey__prefix(error, status, "enroll");
-    covey__arena_free(&arena);
-    covey__buffer_free(&body);
     return status;
 }
 
@@ -325,9 +186,6 @@ static covey_status read_target(const covey__json *target, covey__agent_update *
     if (!status)
         status = covey__json_member(target, "release", "target.release", COVEY__JSON_OBJECT,
                                     &release, error);
-    if (!status)
-        status = covey__json_member(target, "signature", "target.signature", COVEY__JSON_OBJECT,
-                                    signature, error);
     if (!status) status = covey__json_string(release, "name", "release.name", &name, error);
     if (!status)
         status = covey__json_string(release, "version", "release.version", &version, error);
@@ -344,6 +202,8 @@ static covey_status read_target(const covey__json *target, covey__agent_update *
     snprintf(out->name, sizeof out->name, "%s", name);
     snprintf(out->version, sizeof out->version, "%s", version);
     covey__hex(bytes, sizeof bytes, out->release_digest);
+    *signature = covey__json_get(target, "signature");
+    if (*signature && (*signature)->kind != COVEY__JSON_OBJECT) *signature = NULL;
     return COVEY_OK;
 }
 
@@ -375,11 +235,14 @@ static covey_status store_signature(covey_agent *agent, const covey__json *signa
 
 static covey_status take_checkin(covey_agent *agent, const covey__json *root, covey_error *error) {
     int64_t poll_ms = agent->state.poll_ms;
-    covey_status status = read_poll(root, &poll_ms, error);
+    covey__served_metadata served;
+    covey_status status = covey__agent_read_poll(root, &poll_ms, error);
+    if (!status) status = covey__trust_read_served(root, &served, error);
     if (status) return status;
     agent->state.poll_ms = poll_ms;
     covey__agent_update target = {0};
     covey__agent_actions actions;
+    covey__verdict verdict = {0};
     covey__agent_event_in event = {.kind = COVEY__EVENT_TARGET_NONE};
     const covey__json *node = covey__json_get(root, "target"), *signature = NULL;
     if (node && node->kind != COVEY__JSON_NULL) {
@@ -387,14 +250,14 @@ static covey_status take_checkin(covey_agent *agent, const covey__json *root, co
         if (status) return status;
         event.kind = COVEY__EVENT_TARGET;
         event.target = &target;
-        if (agent->builtin) {
-            event.builtin_name = covey_ensemble_name(agent->builtin);
-            event.builtin_version = covey_ensemble_version(agent->builtin);
-        }
+    }
+    status = covey__trust_judge(agent, &served, &event, &target, &verdict, error);
+    if (status || !verdict.take) return status;
+    if (event.target) {
         covey__agent_state next = agent->state;
         covey__machine(&next, &event, &actions);
         if (next.update.phase == COVEY__PHASE_PLAN) covey__fetching_free(agent);
-        if (next.update.phase != COVEY__PHASE_NONE)
+        if (next.update.phase != COVEY__PHASE_NONE && !target.listed && signature)
             status = store_signature(agent, signature, error);
     }
     return status ? status : covey__agent_event(agent, &event, &actions, error);
@@ -412,13 +275,14 @@ covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) {
     covey__arena_init(&arena, agent->env, 4u << 20);
     covey__json_writer_init(&json, &body, false);
     covey__json_begin_object(&json);
-    status = put_device(agent, &json, error);
+    status = covey__agent_put_device(agent, &json, error);
     covey__state_write_slots(agent, &json);
     put_refused(agent, &json);
     covey__json_end_object(&json);
     if (!status) status = covey__buffer_check(&body, error, "the request");
     if (!status)
-        status = post(agent, agent->state.url, "/v1/checkin", token, &body, &arena, &root, error);
+        status = covey__agent_post(agent, agent->state.url, "/v1/checkin", token, &body, &arena,
+                                   &root, error);
     if (!status) status = take_checkin(agent, root, error);
     explicit_bzero(token, sizeof token);
     covey__arena_free(&arena);
@@ -481,7 +345,8 @@ covey_status covey__agent_send_reports(covey_agent *agent, covey_error *error) {
     if (!status) status = covey__buffer_check(&body, &local, "the reports");
     bool too_large = status == COVEY_ERROR_LIMIT;
     if (!status)
-        status = post(agent, agent->state.url, "/v1/reports", token, &body, &arena, &root, &local);
+        status = covey__agent_post(agent, agent->state.url, "/v1/reports", token, &body, &arena,
+                                   &root, &local);
     explicit_bzero(token, sizeof token);
     /* What the server will never take is dropped and counted, or it would block what comes after
      * it. */

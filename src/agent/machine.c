@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *const phase_names[] = {"idle",  "plan",     "fetch",  "verify", "stage",
-                                          "probe", "activate", "commit", "return"};
+                                          "probe", "activate", "commit", "return", "check-in"};
 #define PHASE_COUNT (sizeof phase_names / sizeof *phase_names)
 
 const char *covey__phase_name(covey__phase phase) {
@@ -120,6 +120,13 @@ static void end_update(covey__agent_state *state, covey__agent_actions *actions)
     actions->clean = true;
 }
 
+/* Says why an update ends that nothing was wrong with until now. */
+static void report_stopped(covey__agent_state *state, const covey__agent_event_in *event) {
+    covey__agent_event_in why = *event;
+    if (event->denied) why.message = event->denied;
+    report_update(state, &why, "refused");
+}
+
 static bool on_target(covey__agent_state *state, const covey__agent_event_in *event,
                       covey__agent_actions *actions) {
     const covey__agent_update *target = event->target;
@@ -128,18 +135,23 @@ static bool on_target(covey__agent_state *state, const covey__agent_event_in *ev
     bool has_current = state->current.digest[0] != 0;
     const char *here = has_current ? state->current.version : event->builtin_version;
     const char *name = has_current ? state->current.name : event->builtin_name;
+    int order = here ? covey__semver_compare(target->version, here) : 1;
     bool wanted = !covey__is_refused(state, release) && (!name || !strcmp(target->name, name)) &&
-                  (!here || covey__semver_compare(target->version, here) > 0);
+                  (order > 0 || (order < 0 && event->downgrade)) && !event->denied;
     bool same = state->update.phase != COVEY__PHASE_NONE &&
                 !strcmp(state->update.release_digest, target->release_digest) &&
                 !strcmp(state->update.name, target->name) &&
                 !strcmp(state->update.version, target->version);
     if (wanted && same) {
-        if (!strcmp(state->update.rollout, target->rollout)) return false;
+        bool known = !strcmp(state->update.rollout, target->rollout) &&
+                     state->update.listed == target->listed;
+        if (known) return false;
         memcpy(state->update.rollout, target->rollout, sizeof state->update.rollout);
+        state->update.listed = target->listed;
         return true;
     }
     bool changed = state->update.phase != COVEY__PHASE_NONE;
+    if (changed && event->denied) report_stopped(state, event);
     if (changed) end_update(state, actions);
     if (!wanted) return changed;
     state->update = *target;
@@ -160,6 +172,7 @@ static void activate(covey__agent_state *state, const covey__agent_event_in *eve
     if (!state->current.trial) state->previous = state->current;
     state->previous.starts = 0;
     state->current = next;
+    state->stopped[0] = 0;
     end_update(state, actions);
     actions->current_changed = true;
 }
@@ -229,9 +242,15 @@ static void on_damaged(covey__agent_state *state, const covey__agent_event_in *e
 static void return_to_previous(covey__agent_state *state, const covey__agent_event_in *event,
                                const char *outcome, covey__agent_actions *actions) {
     report_current(state, event, COVEY__PHASE_RETURN, outcome);
-    if (event->kind != COVEY__EVENT_CURRENT_DAMAGED)
+    /* A statement holds by itself, as long as it does: it needs no refusal beside it. */
+    if (event->kind != COVEY__EVENT_CURRENT_DAMAGED && event->kind != COVEY__EVENT_CURRENT_STOPPED)
         refuse(state, state->current.name, state->current.version, event);
-    state->current = state->previous;
+    state->stopped[0] = 0;
+    if (event->kind == COVEY__EVENT_CURRENT_STOPPED) put_message(state->stopped, event->message);
+    if (event->previous_denied)
+        memset(&state->current, 0, sizeof state->current);
+    else
+        state->current = state->previous;
     memset(&state->previous, 0, sizeof state->previous);
     actions->current_changed = true;
     actions->clean = true; /* and what was left goes too */
@@ -307,8 +326,17 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
         if (has_current) return_to_previous(state, event, "failed", actions);
         return has_current;
     case COVEY__EVENT_ROLLBACK:
+    case COVEY__EVENT_CURRENT_STOPPED:
         if (has_current) return_to_previous(state, event, "refused", actions);
         return has_current;
+    case COVEY__EVENT_UPDATE_STOPPED:
+        if (!updating) return false;
+        report_stopped(state, event);
+        end_update(state, actions);
+        return true;
+    case COVEY__EVENT_TOLD:
+        report(state, event, COVEY__PHASE_CHECKIN, event->outcome, event->release, "");
+        return true;
     }
     return false;
 }

@@ -13,7 +13,9 @@
  *  2. `previous` is the last ensemble before `current` that served here, or nothing; the built-in
  * ensemble stands behind both.
  *  3. A release that was refused, is of another name, or is not newer than the current one, never
- * becomes an update by a server's word.
+ * becomes an update by a server's word. An older one does where a signed statement permits it; what
+ * statements forbid does not, whatever its version. They are judged before: the event brings the
+ * verdict.
  *  4. A trial that was started three times without proving itself is left.
  *  5. A phase that failed is tried again after a random time below an exponentially growing bound.
  */
@@ -42,7 +44,8 @@ typedef enum covey__phase {
     COVEY__PHASE_PROBE,
     COVEY__PHASE_ACTIVATE,
     COVEY__PHASE_COMMIT, /* in reports only */
-    COVEY__PHASE_RETURN  /* in reports only */
+    COVEY__PHASE_RETURN, /* in reports only */
+    COVEY__PHASE_CHECKIN /* in reports only */
 } covey__phase;
 const char *covey__phase_name(covey__phase phase); /* "plan", …; "idle" for NONE */
 /* COVEY__PHASE_NONE for a name that is not one. */
@@ -72,6 +75,7 @@ typedef struct covey__agent_update {
     int32_t probe_starts; /* probes begun; those that never ended took the process with them */
     int64_t retry_at_ms;  /* not before; 0 at once */
     bool waiting_said;    /* that it waits was reported */
+    bool listed;          /* the metadata names release_digest and release_size */
 } covey__agent_update;
 
 typedef struct covey__agent_report {
@@ -92,6 +96,18 @@ typedef struct covey__agent_refusal {
                                          refused for ever */
 } covey__agent_refusal;
 
+/* What is known of the metadata (docs/trust.md); the documents are in the store. */
+typedef struct covey__agent_trust {
+    char metadata_url[512];  /* "" on a device that was enrolled where there was none */
+    char root_sha256[65];    /* of the first root, root.json of the state folder; "": the app's */
+    int64_t root, timestamp; /* versions that are trusted; 0: none */
+    int64_t expires_ms;      /* when the first of the trusted documents expires */
+    char problem[24];        /* the status that the last refresh or search ended with; "" */
+    char message[256];       /* why nothing new is believed; "" */
+    int64_t steering_serial; /* the highest seen, of this product */
+    char steering_product[65];
+} covey__agent_trust;
+
 typedef struct covey__agent_state {
     /* enrollment; not enrolled while url is "" */
     char url[512], blobs_url[512], device_id[33];
@@ -101,7 +117,9 @@ typedef struct covey__agent_state {
     int64_t next_checkin_ms, last_checkin_ms; /* 0: at once, never */
     int32_t checkin_failures;
     char checkin_message[256]; /* why the last check-in failed; "" when it did not */
+    covey__agent_trust trust;
     /* slots */
+    char stopped[256]; /* why the last current one was stopped; "" since another is */
     covey__agent_slot current, previous; /* current empty: the built-in ensemble serves */
     covey__agent_update update;
     covey__agent_refusal refused[COVEY__REFUSED_MAX]; /* oldest first */
@@ -128,7 +146,10 @@ typedef enum covey__event_kind {
     COVEY__EVENT_CURRENT_GOOD,    /* current served, or passed its probes again */
     COVEY__EVENT_CURRENT_BAD,     /* current is not fit for this device */
     COVEY__EVENT_CURRENT_DAMAGED, /* its files changed: it may be fetched again */
-    COVEY__EVENT_ROLLBACK         /* the user wants the previous one */
+    COVEY__EVENT_ROLLBACK,        /* the user wants the previous one */
+    COVEY__EVENT_CURRENT_STOPPED, /* its publisher stopped it */
+    COVEY__EVENT_UPDATE_STOPPED,  /* the update at hand may not be installed any more */
+    COVEY__EVENT_TOLD             /* `outcome` of a check-in, for `release`, is to be reported */
 } covey__event_kind;
 
 typedef struct covey__agent_event_in {
@@ -136,7 +157,11 @@ typedef struct covey__agent_event_in {
     const covey__agent_update
         *target; /* TARGET: rollout, name, version, release_digest, release_size */
     const char *builtin_name, *builtin_version; /* TARGET: of the built-in ensemble, or NULL */
-    const char *message;                        /* why; may be NULL */
+    bool downgrade;                             /* TARGET: a statement permits this older version */
+    const char *denied;            /* TARGET: why statements forbid it; NULL when they do not */
+    const char *previous_denied;   /* why nothing may return to `previous`; NULL: it may */
+    const char *outcome, *release; /* TOLD */
+    const char *message;           /* why; may be NULL */
     const char *under;  /* REFUSED, CURRENT_BAD: holds for this library, system and app; or NULL */
     const char *proved; /* CURRENT_GOOD after probes, and DONE of PROBE */
     int64_t bytes, elapsed_ms;

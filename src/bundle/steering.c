@@ -42,6 +42,12 @@ static const struct {
 };
 #define KIND_COUNT (sizeof kinds / sizeof kinds[0])
 
+const char *covey__steering_kind_name(covey__steering_kind kind) {
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        if (kinds[i].kind == kind) return kinds[i].name;
+    return "unknown";
+}
+
 /* ---- Reading ----------------------------------------------------------------------------------
  */
 
@@ -357,8 +363,8 @@ static bool names_hold(const char *const *names, size_t count, const char *name)
     return false;
 }
 
-static bool applies(const covey__steering_statement *statement,
-                    const covey__steering_device *device) {
+bool covey__steering_applies(const covey__steering_statement *statement,
+                             const covey__steering_device *device) {
     if (!names_hold(statement->classes, statement->class_count, device->device_class)) return false;
     if (!covey__semver_in_range(device->app_version, statement->app)) return false;
     if (!statement->has_cohort) return true;
@@ -375,7 +381,8 @@ static const covey__steering_statement *next_of(const covey__steering *steering,
     if (steering == NULL) return NULL;
     size_t i = from == NULL ? 0 : (size_t)(from - steering->statements) + 1;
     for (; i < steering->statement_count; i++)
-        if (steering->statements[i].kind == kind && applies(&steering->statements[i], device))
+        if (steering->statements[i].kind == kind &&
+            covey__steering_applies(&steering->statements[i], device))
             return &steering->statements[i];
     return NULL;
 }

@@ -46,6 +46,9 @@ typedef struct covey__steering {
     size_t statement_count;
 } covey__steering;
 
+/* "kill", "minimum", …; "unknown". */
+const char *covey__steering_kind_name(covey__steering_kind kind);
+
 /* Free with covey__steering_free. FORMAT names the statement and its field; UNSUPPORTED for a
  * format or a required feature that this library does not know. */
 covey_status covey__steering_parse(const covey__env *env, const char *text, size_t size,
@@ -65,6 +68,9 @@ typedef struct covey__steering_device {
     const char *app_version; /* semantic version */
 } covey__steering_device;
 
+/* Whether its scope has this device: class, app, cohort. */
+bool covey__steering_applies(const covey__steering_statement *statement,
+                             const covey__steering_device *device);
 /* The statement that stops this ensemble here, or NULL. */
 const covey__steering_statement *covey__steering_killed(const covey__steering *steering,
                                                         const covey__steering_device *device,

@@ -69,6 +69,12 @@ static inline covey_status double_blob_answer(control_double *c, const covey_htt
                        user);
 }
 
+static inline void double_metadata(const control_double *c, char *out, size_t capacity) {
+    const agent_repository *r = &c->repository;
+    snprintf(out, capacity, "{\"root\":%lld,\"timestamp\":%lld}", (long long)r->root,
+             (long long)(c->served_timestamp ? c->served_timestamp : r->timestamp));
+}
+
 static inline covey_status double_fetch(void *user, const covey_http_request *request,
                                         covey_http_response *response, covey_http_sink sink,
                                         void *sink_user, covey_error *error) {
@@ -78,26 +84,32 @@ static inline covey_status double_fetch(void *user, const covey_http_request *re
         covey_status status = double_blob_answer(c, request, response, sink, sink_user);
         return status ? covey__fail(error, status, "the line broke") : COVEY_OK;
     }
+    if (strstr(request->url, "/v1/metadata/"))
+        return repo_fetch(&c->repository, request->url, response, sink, sink_user, error);
     if (strstr(request->url, "/v1/enroll")) {
-        char text[1024], hex[65];
-        covey__hex(c->key.public_key, 32, hex);
+        char text[1024], metadata[200];
+        double_metadata(c, metadata, sizeof metadata);
         snprintf(
             text, sizeof text,
             "{\"device_id\":\"00112233445566778899aabbccddeeff\",\"device_token\":\"cvd_secret\","
-            "\"release_keys\":[%s%s%s],\"blobs_url\":\"/v1/blobs\",\"poll_ms\":60000}",
-            c->keyless ? "" : "\"", c->keyless ? "" : hex, c->keyless ? "" : "\"");
+            "\"blobs_url\":\"/v1/blobs\",\"metadata_url\":\"/v1/metadata\","
+            "\"targets_url\":\"/v1/targets\",\"metadata\":%s,\"poll_ms\":60000}",
+            c->rootless ? "null" : metadata);
         return double_send(response, 201, text, sink, sink_user);
     }
     if (strstr(request->url, "/v1/checkin")) {
         static char text[70000];
+        char metadata[200];
+        double_metadata(c, metadata, sizeof metadata);
         c->checkins++;
         snprintf(c->last_checkin, sizeof c->last_checkin, "%.*s", (int)request->body_size,
                  (const char *)request->body);
         response->retry_after_ms = c->retry_after_ms;
         if (c->checkin_status)
             return double_send(response, c->checkin_status, "{}", sink, sink_user);
-        snprintf(text, sizeof text, "{\"poll_ms\":%lld,\"target\":%s}",
-                 c->poll_ms ? (long long)c->poll_ms : 60000LL, c->target[0] ? c->target : "null");
+        snprintf(text, sizeof text, "{\"poll_ms\":%lld,\"metadata\":%s,\"target\":%s}",
+                 c->poll_ms ? (long long)c->poll_ms : 60000LL, metadata,
+                 c->target[0] ? c->target : "null");
         return double_send(response, 200, text, sink, sink_user);
     }
     if (strstr(request->url, "/v1/reports")) {
@@ -142,11 +154,15 @@ static inline void double_open(control_double *c) {
     options.crypto = covey__crypto_openssl();
     options.transport = &c->transport;
     if (covey__runtime_new(&options, &c->runtime, &error)) fail_msg("%s", error.message);
-    assert_int_equal(covey__key_make(covey__runtime_env(c->runtime), &c->key, &error), COVEY_OK);
+    repo_open(&c->repository, covey__runtime_env(c->runtime), 1);
+    c->repository.expires_ms = c->now_ms + 3650 * REPO_DAY_MS;
+    c->repository.issued_ms = c->now_ms;
+    repo_publish(&c->repository);
 }
 
 static inline void double_close(control_double *c) {
     for (size_t i = 0; i < c->blob_count; i++) free(c->blobs[i].data);
+    repo_close(&c->repository);
     covey_runtime_close(c->runtime);
     test_folder_remove(&c->folder);
 }

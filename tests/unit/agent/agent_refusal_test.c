@@ -116,25 +116,6 @@ static void test_other_name_is_not_taken(void **unused) {
     double_finish(&c, agent);
 }
 
-/* The signature was lost or is another release's: the next check-in brings it again. */
-static void test_signature_comes_again(void **unused) {
-    (void)unused;
-    static const covey__phase phases[] = {COVEY__PHASE_PLAN, COVEY__PHASE_FETCH};
-    for (int i = 0; i < 4; i++) {
-        control_double c;
-        covey_agent *agent = device(&c);
-        step_to(agent, phases[i / 2]);
-        covey_agent_close(agent);
-        if (i % 2)
-            unlink(state_file(&c, "update/signature.json"));
-        else
-            test_write(state_file(&c, "update/signature.json"), "{}", 2);
-        agent = double_agent(&c, true);
-        goes_on(&c, agent);
-        double_finish(&c, agent);
-    }
-}
-
 static void test_probes_that_wait_are_not_probes_that_kill(void **unused) {
     (void)unused;
     control_double c;
@@ -390,7 +371,7 @@ static void test_enrollment_is_checked(void **unused) {
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
         assert_int_equal(covey_agent_enroll(agent, urls[i], "cve_x", NULL, &error),
                          COVEY_ERROR_INVALID_ARGUMENT);
-    c.keyless = true; /* a device that trusts no key would refuse everything */
+    c.rootless = true; /* a device that trusts nobody would take nothing */
     assert_int_equal(covey_agent_enroll(agent, "http://x", "cve_x", NULL, &error),
                      COVEY_ERROR_FORMAT);
     assert_string_equal(agent->state.url, "http://fleet.test");
@@ -628,7 +609,6 @@ int main(void) {
         cmocka_unit_test(test_wrong_settings_hold_but_refuse_nothing),
         cmocka_unit_test(test_false_target_refuses_nothing),
         cmocka_unit_test(test_other_name_is_not_taken),
-        cmocka_unit_test(test_signature_comes_again),
         cmocka_unit_test(test_probes_that_wait_are_not_probes_that_kill),
         cmocka_unit_test(test_denied_by_the_file_system),
         cmocka_unit_test(test_a_newer_app_brings_what_needed_it),

@@ -3,21 +3,13 @@
 #ifndef COVEY_TEST_AGENT_RELEASES_H
 #define COVEY_TEST_AGENT_RELEASES_H
 
-#include "support/support.h"
+#include "agent_repository.h"
 
 #include "agent/agent.h"
 #include "agent/agent_parts.h"
-#include "base/error.h"
 #include "base/json.h"
-#include "base/runtime.h"
-#include "base/sha256.h"
 #include "bundle/release.h"
-#include "trust/crypto.h"
-#include "trust/signature.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,7 +26,7 @@ typedef struct control_double {
     test_folder folder;
     covey_runtime *runtime;
     covey_transport transport;
-    covey__key key;
+    agent_repository repository;
     int64_t now_ms; /* the device's clock */
     double_blob blobs[DOUBLE_BLOBS_MAX];
     size_t blob_count;
@@ -55,8 +47,10 @@ typedef struct control_double {
     const char *page;     /* 200 with this for blobs, as a sign-in page does */
     int checkin_status;   /* answer this to check-ins; 0: as it should be */
     uint32_t retry_after_ms;
-    int64_t poll_ms; /* 0: a minute */
-    bool keyless;    /* enrollment names no release key */
+    int64_t poll_ms;          /* 0: a minute */
+    bool rootless;            /* enrollment names no metadata */
+    bool unsigned_too;        /* what is published next is offered without being signed */
+    int64_t served_timestamp; /* what check-ins say of the metadata; 0: the truth */
     /* probes */
     covey_status probe_status;
     const char *probe_message;
@@ -123,27 +117,42 @@ static inline void double_publish_variants(control_double *c, const covey__relea
                                            size_t count, const char *version) {
     const covey__env *env = covey__runtime_env(c->runtime);
     covey_error error = {0};
-    covey__buffer document, signature;
+    covey__buffer document;
     uint8_t digest[32];
     char hex[65];
     covey__buffer_init(&document, env, 1u << 20);
-    covey__buffer_init(&signature, env, 1u << 16);
     covey_status status =
         covey__release_build(env, sources, count, &document, &error, double_add_blob, c);
     if (status) fail_msg("release: %s", error.message);
     covey__sha256_of(document.data, document.size, digest);
     covey__hex(digest, 32, hex);
     double_add_blob(c, digest, document.data, document.size, NULL);
-    assert_int_equal(covey__signature_make(env, COVEY__DOMAIN_RELEASE, document.data, document.size,
-                                           &c->key, 1, &signature, &error),
-                     COVEY_OK);
+    if (!c->unsigned_too) {
+        repo_add_release(&c->repository, version, document.data, document.size);
+        repo_publish(&c->repository);
+    }
     snprintf(c->target, sizeof c->target,
              "{\"rollout\":\"r-1\",\"release\":{\"name\":\"assistant\",\"version\":\"%s\","
              "\"digest\":\"%s\","
-             "\"size\":%zu},\"signature\":%s,\"blob\":\"sha256/%s\"}",
-             version, hex, document.size, signature.data, hex);
+             "\"size\":%zu},\"blob\":\"sha256/%s\"}",
+             version, hex, document.size, hex);
     covey__buffer_free(&document);
-    covey__buffer_free(&signature);
+}
+
+/* Publishes a steering document of serial `serial` with these statements, as JSON. */
+static inline void double_steer(control_double *c, int serial, const char *statements) {
+    char text[8192];
+    covey__tuf_make_target *target = &c->repository.steering;
+    int size = snprintf(text, sizeof text,
+                        "{\"format\":1,\"product\":\"assistant\",\"serial\":%d,"
+                        "\"statements\":[%s]}",
+                        serial, statements);
+    target->name = "steering/assistant.json";
+    target->length = (uint64_t)size;
+    covey__sha256_of(text, (size_t)size, target->sha256);
+    c->repository.has_steering = true;
+    double_add_blob(c, target->sha256, text, (size_t)size, NULL);
+    repo_publish(&c->repository);
 }
 
 /* One folder, for devices of every class. */

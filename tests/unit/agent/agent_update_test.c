@@ -218,25 +218,24 @@ static void test_flipped_byte_is_found_and_repaired(void **unused) {
     double_finish(&c, agent);
 }
 
-static void test_signature_and_key(void **unused) {
+/* A control plane that offers what nobody signed: it is not taken, and the true one of that name
+ * is, later. */
+static void test_unsigned_release(void **unused) {
     (void)unused;
     control_double c;
     covey_agent *agent = device(&c);
-    covey__key other, right = c.key;
-    covey_error error = {0};
-    assert_int_equal(covey__key_make(covey__runtime_env(c.runtime), &other, &error), COVEY_OK);
-    c.key = other; /* a server that makes its own releases */
+    c.unsigned_too = true;
     double_publish(&c, "v110", "1.1.0");
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.0.0");
-    assert_true(double_reported(&c, "plan failed assistant@1.1.0"));
-    /* A forged signature is no reason to refuse the true release of that name. */
+    assert_int_equal(c.blob_requests, 0);
+    assert_true(double_reported(&c, "check-in failed assistant@1.0.0: not signed"));
     assert_int_equal(agent->state.refused_count, 0);
-    c.key = right;
+    c.unsigned_too = false;
     double_publish(&c, "v110", "1.1.0");
-    c.now_ms += 2 * COVEY__RETRY_MAX_MS;
     double_steps(&c, agent, 100);
     double_assert_serves(agent, "1.1.0");
+    assert_string_equal(agent->state.trust.message, "");
     double_finish(&c, agent);
 }
 
@@ -498,7 +497,7 @@ int main(void) {
         cmocka_unit_test(test_404_is_final_in_time_and_503_is_not),
         cmocka_unit_test(test_bad_probes_are_refused_and_reported),
         cmocka_unit_test(test_flipped_byte_is_found_and_repaired),
-        cmocka_unit_test(test_signature_and_key),
+        cmocka_unit_test(test_unsigned_release),
         cmocka_unit_test(test_needs_of_the_app),
         cmocka_unit_test(test_older_release_is_not_taken),
         cmocka_unit_test(test_trial_that_crashes_each_start),
