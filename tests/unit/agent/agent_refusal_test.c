@@ -371,9 +371,18 @@ static void test_enrollment_is_checked(void **unused) {
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
         assert_int_equal(covey_agent_enroll(agent, urls[i], "cve_x", NULL, &error),
                          COVEY_ERROR_INVALID_ARGUMENT);
-    c.rootless = true; /* a device that trusts nobody would take nothing */
-    assert_int_equal(covey_agent_enroll(agent, "http://x", "cve_x", NULL, &error),
-                     COVEY_ERROR_FORMAT);
+    static const struct {
+        const char *root;
+        covey_status status;
+    } roots[] = {
+        {"0000000000000000000000000000000000000000000000000000000000000000", COVEY_ERROR_DENIED},
+        {"/nonexistent/root.json", COVEY_ERROR_NOT_FOUND},
+        {"/proc/self/status", COVEY_ERROR_FORMAT},
+        {"00", COVEY_ERROR_NOT_FOUND},
+    };
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
+        assert_int_equal(covey_agent_enroll(agent, "http://x", "cve_x", roots[i].root, &error),
+                         roots[i].status);
     assert_string_equal(agent->state.url, "http://fleet.test");
     double_finish(&c, agent);
 }
