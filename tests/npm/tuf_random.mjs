@@ -92,7 +92,8 @@ const inDocuments = {
   version: (random, repository) => {
     const role = anyRole(random, repository), by = random.pick([-2, -1, 1, 5]);
     if (repository.documents[role].version + by < 0) return undefined;
-    if (role === "snapshot" && by === -1 && repository.withHashes) return undefined; // a known difference: another snapshot of the same version
+    // A known difference: another snapshot of a version that is stored.
+    if (role === "snapshot" && by < 0 && repository.withHashes) return undefined;
     repository.documents[role].version += by;
     return `${role}'s version is moved by ${by}`;
   },

@@ -63,6 +63,11 @@ scenario("file download", "a target that is longer or shorter than it should be 
     assert.deepEqual(client.targets(), []);
   }
   repository.files.set(path, Buffer.from(text));
+  repository.targets.targets["file.txt"].length++; // what is served has the hash, and not the length
+  repository.publish("targets", "snapshot", "timestamp");
+  await fails(client, client.download("file.txt"));
+  repository.targets.targets["file.txt"].length--;
+  repository.publish("targets", "snapshot", "timestamp");
   await succeeds(client, client.download("file.txt"));
 });
 

@@ -68,6 +68,21 @@ scenario("target search", "a role that does not hold ends the search", async (wo
   assert.equal(client.trusted(), "root 1, snapshot 2, targets 2, timestamp 2");
 });
 
+scenario("target search", "behind a cycle of delegations", async (world) => {
+  const repository = world.repository();
+  repository.delegate("targets", "A");
+  repository.delegate("A", "B");
+  repository.delegate("B", "A");
+  repository.delegate("B", "B");
+  repository.delegate("targets", "C");
+  repository.addTarget("C", "file", "by C");
+  repository.publish("A", "B", "C", "targets", "snapshot", "timestamp");
+  const client = await world.ready(repository);
+  client.allowed.add("by C");
+  await succeeds(client, client.download("file"));
+  assert.deepEqual(repository.requests.slice(4), ["1.A.json", "1.B.json", "1.C.json"]);
+});
+
 scenario("target search", "by the prefix of a path's hash", async (world) => {
   const repository = world.repository();
   const digit = hash("file")[0], other = digit === "0" ? "1" : "0";
