@@ -272,6 +272,12 @@ static covey_status make_drafts(change *c, covey_error *error) {
 static void drop_made(change *c) {
     char *path = covey__path_join(c->keys->env, c->keys->folder, c->made);
     covey_error ignored;
+    covey_fleet_keys *keys = c->keys;
+    for (size_t i = keys->holder_count; i > 0; i--) {
+        if (strcmp(keys->holders[i - 1].name, c->made) != 0) continue;
+        covey__holder_close(keys->env, &keys->holders[i - 1]);
+        keys->holders[i - 1] = keys->holders[--keys->holder_count];
+    }
     if (path != NULL && covey__file_remove(c->keys->env, path, &ignored) != COVEY_OK)
         covey__log(c->keys->env, COVEY_LOG_WARN, "fleet", "%s was left, and is of no use", path);
     covey__free(c->keys->env, path);
