@@ -3,7 +3,7 @@
 #ifndef COVEY_BACKEND_H
 #define COVEY_BACKEND_H
 
-#include <covey/session.h>
+#include <covey/session_file.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -5,7 +5,7 @@
  *
  * The logits of a session are a function of the model, the session's options that are marked
  * "declared" and the tokens alone: not of threads, of how the prompt was split, or of other
- * sessions (docs/arithmetic.md). */
+ * sessions (docs/arithmetic.md). Sessions in files: covey/session_file.h. */
 #ifndef COVEY_SESSION_H
 #define COVEY_SESSION_H
 
@@ -87,36 +87,6 @@ COVEY_API COVEY_MUST_USE covey_status covey_session_set_adapters(covey_session *
                                                                  const covey_adapter_use *uses,
                                                                  size_t use_count,
                                                                  covey_error *error);
-
-/* Writes tokens, logits, keys and values to a file, replaced atomically and readable by its owner
- * alone (docs/formats/session.md). It is as private as the conversation itself. */
-COVEY_API COVEY_MUST_USE covey_status covey_session_save(const covey_session *session,
-                                                         const char *path, covey_error *error);
-/* Opens a session as it was saved. `options` may be NULL; its kv_type must be the file's, or
- * COVEY_KV_DEFAULT, which takes the file's. COVEY_ERROR_MISMATCH names what differs when the file
- * was saved on another model, other adapters or another arithmetic version; COVEY_ERROR_FORMAT when
- * it is damaged; COVEY_ERROR_CONTEXT_SIZE when it holds more tokens than the context. Any thread,
- * as for covey_session_open. */
-COVEY_API COVEY_MUST_USE covey_status covey_session_restore(covey_model *model,
-                                                            const covey_session_options *options,
-                                                            const char *path,
-                                                            covey_session **session,
-                                                            covey_error *error);
-
-/* The same with a note: bytes of the caller's own, such as the words that the tokens were made of.
- * It stands in the file under the same digest, and is handed on once all of the file was checked;
- * `note` may be NULL, and is not called where there is none. At most COVEY_NOTE_BYTES_MAX, else
- * COVEY_ERROR_LIMIT. */
-#define COVEY_NOTE_BYTES_MAX (16 << 20)
-typedef void (*covey_note_fn)(void *user, const void *note, size_t note_size);
-COVEY_API COVEY_MUST_USE covey_status covey_session_save_with_note(const covey_session *session,
-                                                                   const char *path,
-                                                                   const void *note,
-                                                                   size_t note_size,
-                                                                   covey_error *error);
-COVEY_API COVEY_MUST_USE covey_status covey_session_restore_with_note(
-    covey_model *model, const covey_session_options *options, const char *path,
-    covey_session **session, covey_error *error, covey_note_fn note, void *user);
 
 /* Appends tokens and computes their KV state and the logits after the last. The longest beginning
  * of the session's tokens that this model has computed before, in any session of the same

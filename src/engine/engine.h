@@ -16,7 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include <covey/session.h>
+#include <covey/session_file.h>
 
 #include "base/arena.h"
 #include "base/error.h"
