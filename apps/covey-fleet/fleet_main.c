@@ -14,6 +14,7 @@ static const fleet_verb commands[] = {
     {"rollout", fleet_cmd_rollout, "create, change and list rollouts"},
     {"devices", fleet_cmd_devices, "list devices, or explain one"},
     {"token", fleet_cmd_token, "make an enrollment token"},
+    {"content-key", fleet_cmd_content_key, "give devices the key of private ensembles"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 
@@ -22,7 +23,7 @@ static void help(FILE *out) {
           "The control plane of a fleet of devices, and its command line.\n\ncommands:\n",
           out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].summary);
     }
     fputs(
         "\n\"covey-fleet COMMAND --help\" says more. Exit status: 0 done, 1 failed, 2 used "

@@ -196,6 +196,42 @@ COVEY_API COVEY_MUST_USE covey_status covey_fleet_token_create(covey_fleet_clien
                                                                covey_fleet_format format,
                                                                char **text, covey_error *error);
 
+typedef struct covey_fleet_wrap_options {
+    size_t size;
+    const char *key_file;   /* that "covey bundle key" made */
+    const char *device;     /* id; NULL: all enrolled devices that lack the key */
+    const char *device_key; /* 64 hex digits: refuse the device unless this is its key; or NULL */
+} covey_fleet_wrap_options;
+#define COVEY_FLEET_WRAP_OPTIONS_INIT                                                              \
+    { sizeof(covey_fleet_wrap_options), NULL, NULL, NULL }
+
+typedef struct covey_fleet_wrapped {
+    size_t size;
+    char key[33];         /* the content key's id */
+    uint64_t devices;     /* that were looked at */
+    uint64_t wrapped;     /* that can fetch it now */
+    uint64_t without_key; /* that never said a key of their own: too old, or without a keystore */
+    uint64_t skipped;     /* that were revoked, or changed their key, meanwhile */
+} covey_fleet_wrapped;
+#define COVEY_FLEET_WRAPPED_INIT                                                                   \
+    { sizeof(covey_fleet_wrapped), "", 0, 0, 0, 0 }
+
+/* Wraps a content key for devices, each by its own key, and uploads that; the content key does not
+ * leave this process. `wrapped` may be NULL. May be repeated at any time: for devices that enrolled
+ * since, or whose key is another now. REFUSED when a device's key is not `device_key`. */
+COVEY_API COVEY_MUST_USE covey_status
+covey_fleet_content_key_wrap(covey_fleet_client *client, const covey_fleet_wrap_options *options,
+                             covey_fleet_wrapped *wrapped, covey_error *error);
+/* The content keys that were wrapped, with how many devices have and lack each. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_content_keys(covey_fleet_client *client,
+                                                               covey_fleet_format format,
+                                                               char **text, covey_error *error);
+/* Devices, in the order of their ids, and whether each has the content key: "wrapped", "lacking",
+ * "stale" (wrapped for a key that it had before) or "no_key". Revoked ones are left out. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_content_key_devices(
+    covey_fleet_client *client, const char *key_id, const char *after, bool lacking,
+    covey_fleet_format format, char **text, covey_error *error);
+
 #ifdef __cplusplus
 }
 #endif

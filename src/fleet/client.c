@@ -220,6 +220,11 @@ static covey_status ask(covey_fleet_client *client, const char *method, const ch
     return status;
 }
 
+covey_status covey__fleet_ask(covey_fleet_client *client, const char *path, covey__shown what,
+                              covey_fleet_format format, char **text, covey_error *error) {
+    return ask(client, "GET", path, NULL, what, format, text, error);
+}
+
 /* ---- what can be asked -------------------------------------------------------------------- */
 
 covey_status covey_fleet_releases(covey_fleet_client *client, covey_fleet_format format,

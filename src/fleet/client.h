@@ -28,10 +28,17 @@ typedef enum covey__shown {
     COVEY__SHOWN_ROLLOUTS,
     COVEY__SHOWN_DEVICES,
     COVEY__SHOWN_DEVICE,
-    COVEY__SHOWN_TOKEN
+    COVEY__SHOWN_TOKEN,
+    COVEY__SHOWN_CONTENT_KEYS,
+    COVEY__SHOWN_KEY_DEVICES
 } covey__shown;
 covey_status covey__fleet_show(const covey__env *env, covey__shown what, int64_t now_ms,
                                const covey__buffer *answer, covey__buffer *out,
                                covey_error *error) COVEY_MUST_USE;
+
+/* A GET whose answer becomes the caller's text. */
+covey_status covey__fleet_ask(covey_fleet_client *client, const char *path, covey__shown what,
+                              covey_fleet_format format, char **text,
+                              covey_error *error) COVEY_MUST_USE;
 
 #endif

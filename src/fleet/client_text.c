@@ -195,6 +195,33 @@ static void show_device(const covey__json *d, int64_t now_ms, covey__buffer *out
     show_reports(covey__json_get(d, "reports"), out);
 }
 
+static void show_content_keys(const covey__json *root, int64_t now_ms, covey__buffer *out) {
+    const covey__json *list = covey__json_get(root, "content_keys");
+    char key[CELL_MAX], ago[32];
+    if (list == NULL || list->size == 0)
+        (void)covey__buffer_text(out, "No content key was wrapped for a device.\n");
+    for (const covey__json *k = list != NULL ? list->child : NULL; k != NULL; k = k->next) {
+        (void)covey__buffer_format(
+            out, "%s  %" PRId64 " devices have it, %" PRId64 " lack it  last wrapped %s\n",
+            cell(k, "key", key), number(k, "devices_wrapped"), number(k, "devices_lacking"),
+            ago_text(now_ms, number(k, "last_ms"), ago));
+    }
+}
+
+static void show_key_devices(const covey__json *root, covey__buffer *out) {
+    const covey__json *list = covey__json_get(root, "devices");
+    const covey__json *next = covey__json_get(root, "next");
+    char id[CELL_MAX], state[CELL_MAX], key[CELL_MAX];
+    if (list == NULL || list->size == 0) (void)covey__buffer_text(out, "No device was found.\n");
+    for (const covey__json *d = list != NULL ? list->child : NULL; d != NULL; d = d->next) {
+        (void)covey__buffer_format(out, "%s  %-7s  key %s\n", cell(d, "id", id),
+                                   cell(d, "state", state), cell(d, "encryption_key", key));
+    }
+    if (next != NULL && next->kind == COVEY__JSON_STRING) {
+        (void)covey__buffer_format(out, "There may be more: --after %s\n", cell(root, "next", id));
+    }
+}
+
 covey_status covey__fleet_show(const covey__env *env, covey__shown what, int64_t now_ms,
                                const covey__buffer *answer, covey__buffer *out,
                                covey_error *error) {
@@ -223,6 +250,12 @@ covey_status covey__fleet_show(const covey__env *env, covey__shown what, int64_t
             break;
         case COVEY__SHOWN_TOKEN:
             (void)covey__buffer_format(out, "%s\n", cell(root, "token", token));
+            break;
+        case COVEY__SHOWN_CONTENT_KEYS:
+            show_content_keys(root, now_ms, out);
+            break;
+        case COVEY__SHOWN_KEY_DEVICES:
+            show_key_devices(root, out);
             break;
         }
         status = covey__buffer_check(out, error, "answer");

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/semver.h"
+#include "base/sha256.h"
 #include "bundle/manifest.h"
 #include "fleet/cohort.h"
 
@@ -114,6 +115,17 @@ static covey_status read_refused(const covey__json *root, covey__device_state *s
     return COVEY_OK;
 }
 
+static covey_status read_encryption_key(const covey__json *root, covey__device_state *state,
+                                        covey_error *error) {
+    const char *hex;
+    if (covey__json_get(root, "encryption_key") == NULL) return COVEY_OK;
+    covey_status status = covey__json_string(root, "encryption_key", "encryption_key", &hex, error);
+    if (status != COVEY_OK) return status;
+    state->has_encryption_key = covey__unhex(hex, strlen(hex), state->encryption_key, 32);
+    if (state->has_encryption_key) return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_FORMAT, "encryption_key: expected 64 hex digits");
+}
+
 covey_status covey__device_state_read(const covey__json *root, covey__buffer *out,
                                       covey__device_state *state, covey_error *error) {
     const covey__json *device;
@@ -123,6 +135,7 @@ covey_status covey__device_state_read(const covey__json *root, covey__buffer *ou
         covey__json_member(root, "device", "device", COVEY__JSON_OBJECT, &device, error);
     if (status == COVEY_OK) status = read_class(device, state, error);
     if (status == COVEY_OK) status = read_refused(root, state, error);
+    if (status == COVEY_OK) status = read_encryption_key(root, state, error);
     if (status != COVEY_OK) return status;
     covey__json_writer_init(&w, out, false);
     covey__json_begin_object(&w);

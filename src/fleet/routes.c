@@ -15,6 +15,7 @@ const covey__route covey__routes[] = {
     {"HEAD", "/v1/blobs/sha256/*", COVEY__AUTH_NONE, 0, covey__api_blob_get},
     {"GET", "/v1/metadata/*", COVEY__AUTH_NONE, 0, covey__api_metadata_get},
     {"GET", "/v1/targets/**", COVEY__AUTH_NONE, 0, covey__api_target_get},
+    {"GET", "/v1/content-keys/*", COVEY__AUTH_DEVICE, 0, covey__api_content_key_get},
     /* For publishers and operators. */
     {"POST", "/v1/metadata", COVEY__AUTH_ADMIN, KIB(32768), covey__api_metadata_add},
     {"PUT", "/v1/blobs/sha256/*", COVEY__AUTH_ADMIN, COVEY__BLOB_BYTES_MAX, covey__api_blob_put},
@@ -32,6 +33,9 @@ const covey__route covey__routes[] = {
     {"DELETE", "/v1/devices/*", COVEY__AUTH_ADMIN, 0, covey__api_device_revoke},
     {"GET", "/v1/enroll-tokens", COVEY__AUTH_ADMIN, 0, covey__api_tokens_list},
     {"POST", "/v1/enroll-tokens", COVEY__AUTH_ADMIN, KIB(4), covey__api_token_add},
+    {"GET", "/v1/content-keys", COVEY__AUTH_ADMIN, 0, covey__api_content_keys_list},
+    {"POST", "/v1/content-keys", COVEY__AUTH_ADMIN, KIB(512), covey__api_content_keys_add},
+    {"GET", "/v1/content-keys/*/devices", COVEY__AUTH_ADMIN, 0, covey__api_content_key_devices},
     /* For whoever watches the process. */
     {"GET", "/health", COVEY__AUTH_NONE, 0, covey__api_health},
     {"GET", "/metrics", COVEY__AUTH_NONE, 0, covey__api_metrics},

@@ -41,6 +41,12 @@ int covey__api_device_revoke(covey__exchange *x);
 int covey__api_token_add(covey__exchange *x);
 int covey__api_tokens_list(covey__exchange *x);
 
+/* api_content_keys.c */
+int covey__api_content_key_get(covey__exchange *x);
+int covey__api_content_keys_add(covey__exchange *x);
+int covey__api_content_keys_list(covey__exchange *x);
+int covey__api_content_key_devices(covey__exchange *x);
+
 /* api_system.c */
 int covey__api_health(covey__exchange *x);
 int covey__api_metrics(covey__exchange *x);

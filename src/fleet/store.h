@@ -34,8 +34,37 @@ typedef struct covey__device_state {
     uint8_t digest[32];
     const char *refused[COVEY__REFUSED_COUNT_MAX];
     size_t refused_count;
-    bool refused_said; /* the list was there: what it does not name is not refused any more */
+    bool refused_said;       /* the list was there: what it does not name is not refused any more */
+    bool has_encryption_key; /* without one the key that is known stays */
+    uint8_t encryption_key[32]; /* X25519: what content keys are wrapped for */
 } covey__device_state;
+
+/* A content key wrapped for a device (docs/formats/encrypted-component.md). */
+typedef struct covey__wrap {
+    const char *device;
+    uint8_t device_key[32]; /* that it was wrapped for */
+    uint8_t wrapped[80];
+    bool stored; /* out: the device is here, not revoked, and that is its key */
+} covey__wrap;
+
+typedef struct covey__wrap_filter {
+    uint8_t key[16];
+    const char *after;  /* id, "" for the first page */
+    const char *device; /* only this one; NULL: all */
+    bool lacking;       /* only those that have no wrap for their key */
+    int32_t limit;
+} covey__wrap_filter;
+
+typedef struct covey__wrap_device {
+    const char *device;
+    bool has_key, has_wrap, is_current; /* is_current: the wrap is for the key that it has now */
+    uint8_t device_key[32];
+} covey__wrap_device;
+
+typedef struct covey__wrap_key {
+    uint8_t id[16];
+    int64_t devices_wrapped, devices_lacking, last_ms;
+} covey__wrap_key;
 
 typedef struct covey__device_row {
     covey__device_known known;
@@ -122,6 +151,8 @@ typedef covey_status (*covey__report_fn)(void *user, const covey__report *report
 typedef covey_status (*covey__token_fn)(void *user, const covey__token_row *row);
 typedef covey_status (*covey__release_fn)(void *user, const covey__release_row *row);
 typedef covey_status (*covey__rollout_fn)(void *user, const covey__rollout_row *row);
+typedef covey_status (*covey__wrap_device_fn)(void *user, const covey__wrap_device *row);
+typedef covey_status (*covey__wrap_key_fn)(void *user, const covey__wrap_key *row);
 typedef covey_status (*covey__key_fn)(void *user, const uint8_t key[32], int64_t added_ms);
 
 typedef struct covey__store covey__store;
@@ -153,6 +184,17 @@ typedef struct covey__store_driver {
     covey_status (*device_each)(covey__store *store, const covey__device_filter *filter,
                                 covey__device_fn each, void *user, covey_error *error); /* by id */
     covey_status (*device_revoke)(covey__store *store, const char *id, covey_error *error);
+    /* All in one transaction; each wrap says whether it was stored. */
+    covey_status (*wrap_add)(covey__store *store, const uint8_t id[16], covey__wrap *wraps,
+                             size_t count, int64_t now_ms, covey_error *error);
+    /* For the key that the device has now. */
+    covey_status (*wrap_get)(covey__store *store, const uint8_t id[16], int64_t device,
+                             uint8_t wrapped[80], covey_error *error);
+    /* By id; without those that were revoked. */
+    covey_status (*wrap_devices)(covey__store *store, const covey__wrap_filter *filter,
+                                 covey__wrap_device_fn each, void *user, covey_error *error);
+    covey_status (*wrap_each)(covey__store *store, covey__wrap_key_fn each, void *user,
+                              covey_error *error); /* newest first */
     covey_status (*refusal_each)(covey__store *store, int64_t device, covey__refusal_fn each,
                                  void *user, covey_error *error);
 

@@ -44,6 +44,13 @@ const char *const covey__migrations[] = {
     " device INTEGER NOT NULL REFERENCES devices(key), state INTEGER NOT NULL,"
     " changed_ms INTEGER NOT NULL, PRIMARY KEY (rollout, device)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX rollout_devices_by_device ON rollout_devices (device);",
+    /* 2: content keys of private ensembles, each sealed to a device's X25519 key */
+    "ALTER TABLE devices ADD COLUMN encryption_key BLOB;"
+    "CREATE TABLE wrapped_keys ("
+    " id BLOB NOT NULL, device INTEGER NOT NULL REFERENCES devices(key),"
+    " device_key BLOB NOT NULL, wrapped BLOB NOT NULL, created_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (id, device)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX wrapped_keys_by_device ON wrapped_keys (device);",
 };
 
 const size_t covey__migration_count = sizeof(covey__migrations) / sizeof(covey__migrations[0]);

@@ -19,14 +19,16 @@
     X(TOKEN_FIND, "SELECT id, uses_left, expires_ms FROM enroll_tokens WHERE hash = ?1")           \
     X(TOKEN_USE, "UPDATE enroll_tokens SET uses_left = uses_left - 1 WHERE id = ?1")               \
     X(ENROLL_FIND, "SELECT key, id, revoked FROM devices WHERE request_hash = ?1")                 \
-    X(ENROLL_AGAIN, "UPDATE devices SET token_hash = ?2, last_seen_ms = ?3 WHERE key = ?1")        \
+    X(ENROLL_AGAIN, "UPDATE devices SET token_hash = ?2, last_seen_ms = ?3,"                       \
+                    " encryption_key = coalesce(?4, encryption_key) WHERE key = ?1")               \
     X(ENROLL_NEW, "INSERT INTO devices (id, token_hash, request_hash, class, name, version,"       \
-                  " state, state_digest, enrolled_ms, last_seen_ms)"                               \
-                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)")                              \
+                  " state, state_digest, enrolled_ms, last_seen_ms, encryption_key)"               \
+                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)")                         \
     X(DEVICE_BY_TOKEN, "SELECT key, id, revoked, class, name, version, state_digest FROM devices"  \
                        " WHERE token_hash = ?1")                                                   \
     X(DEVICE_UPDATE, "UPDATE devices SET class = ?2, name = ?3, version = ?4, state = ?5,"         \
-                     " state_digest = ?6, last_seen_ms = max(last_seen_ms, ?7) WHERE key = ?1")    \
+                     " state_digest = ?6, last_seen_ms = max(last_seen_ms, ?7),"                   \
+                     " encryption_key = coalesce(?8, encryption_key) WHERE key = ?1")              \
     X(DEVICE_SETTLE, "UPDATE rollout_devices SET state = ?4, changed_ms = ?5 WHERE device = ?1"    \
                      " AND state <> ?4 AND (?4 <> 2 OR state = 0) AND rollout IN ("                \
                      "SELECT rollouts.key FROM rollouts JOIN releases"                             \
@@ -42,6 +44,25 @@
                    " AND (?2 < 0 OR class = ?2) AND (?3 IS NULL OR version = ?3)"                  \
                    " ORDER BY id LIMIT ?4")                                                        \
     X(DEVICE_REVOKE, "UPDATE devices SET revoked = 1 WHERE id = ?1")                               \
+    X(WRAP_ADD, "INSERT INTO wrapped_keys (id, device, device_key, wrapped, created_ms)"           \
+                " SELECT ?1, key, ?3, ?4, ?5 FROM devices WHERE id = ?2 AND revoked = 0"           \
+                " AND encryption_key = ?3 ON CONFLICT (id, device) DO UPDATE SET"                  \
+                " device_key = excluded.device_key, wrapped = excluded.wrapped,"                   \
+                " created_ms = excluded.created_ms")                                               \
+    X(WRAP_GET, "SELECT wrapped FROM wrapped_keys JOIN devices ON devices.key = device"            \
+                " WHERE wrapped_keys.id = ?1 AND device = ?2 AND device_key = encryption_key"      \
+                " AND revoked = 0")                                                                \
+    X(WRAP_DROP,                                                                                   \
+      "DELETE FROM wrapped_keys WHERE device = (SELECT key FROM devices WHERE id = ?1)")           \
+    X(WRAP_DEVICES, "SELECT devices.id, encryption_key, device_key FROM devices"                   \
+                    " LEFT JOIN wrapped_keys ON device = devices.key AND wrapped_keys.id = ?1"     \
+                    " WHERE revoked = 0 AND devices.id > ?2 AND (?3 IS NULL OR devices.id = ?3)"   \
+                    " AND (?4 = 0 OR device_key IS NULL OR encryption_key IS NULL"                 \
+                    " OR device_key <> encryption_key) ORDER BY devices.id LIMIT ?5")              \
+    X(WRAP_EACH, "SELECT wrapped_keys.id, coalesce(sum(device_key = encryption_key), 0),"          \
+                 " (SELECT count(*) FROM devices WHERE revoked = 0), max(created_ms)"              \
+                 " FROM wrapped_keys JOIN devices ON devices.key = device WHERE revoked = 0"       \
+                 " GROUP BY wrapped_keys.id ORDER BY max(created_ms) DESC LIMIT 1000")             \
     X(REFUSAL_ADD, "INSERT OR IGNORE INTO refusals (device, release, reason, at_ms)"               \
                    " VALUES (?1, ?2, ?3, ?4)")                                                     \
     X(REFUSAL_KEEP, "DELETE FROM refusals WHERE device = ?1"                                       \
@@ -136,6 +157,13 @@ covey_status covey__sqlite_device_get(covey__store *, const char *, covey__devic
 covey_status covey__sqlite_device_each(covey__store *, const covey__device_filter *,
                                        covey__device_fn, void *, covey_error *);
 covey_status covey__sqlite_device_revoke(covey__store *, const char *, covey_error *);
+covey_status covey__sqlite_wrap_add(covey__store *, const uint8_t[16], covey__wrap *, size_t,
+                                    int64_t, covey_error *);
+covey_status covey__sqlite_wrap_get(covey__store *, const uint8_t[16], int64_t, uint8_t[80],
+                                    covey_error *);
+covey_status covey__sqlite_wrap_devices(covey__store *, const covey__wrap_filter *,
+                                        covey__wrap_device_fn, void *, covey_error *);
+covey_status covey__sqlite_wrap_each(covey__store *, covey__wrap_key_fn, void *, covey_error *);
 covey_status covey__sqlite_refusal_each(covey__store *, int64_t, covey__refusal_fn, void *,
                                         covey_error *);
 covey_status covey__sqlite_report_add(covey__store *, int64_t, const covey__report *, size_t,

@@ -140,6 +140,7 @@ static covey_status enroll_again(covey__sqlite *s, covey__enrollment *e,
     (void)sqlite3_bind_int64(q, 1, device);
     covey__bind_blob(q, 2, e->device_token_hash, 32);
     (void)sqlite3_bind_int64(q, 3, e->now_ms);
+    if (e->state->has_encryption_key) covey__bind_blob(q, 4, e->state->encryption_key, 32);
     return covey__sqlite_run(s, q, error);
 }
 
@@ -161,6 +162,7 @@ static covey_status enroll_new(covey__sqlite *s, const covey__enrollment *e, int
     covey__bind_text(q, 7, e->state->json);
     covey__bind_blob(q, 8, e->state->digest, 32);
     (void)sqlite3_bind_int64(q, 9, e->now_ms);
+    if (e->state->has_encryption_key) covey__bind_blob(q, 10, e->state->encryption_key, 32);
     return covey__sqlite_run(s, q, error);
 }
 
@@ -245,6 +247,7 @@ covey_status covey__sqlite_device_update(covey__store *store, int64_t device,
             covey__bind_text(q, 5, state->json);
             covey__bind_blob(q, 6, state->digest, 32);
             (void)sqlite3_bind_int64(q, 7, now_ms);
+            if (state->has_encryption_key) covey__bind_blob(q, 8, state->encryption_key, 32);
             status = covey__sqlite_run(s, q, error);
         }
         if (status == COVEY_OK) {
@@ -335,15 +338,26 @@ covey_status covey__sqlite_device_each(covey__store *store, const covey__device_
     return status;
 }
 
+/* What was wrapped for it goes with its token. */
 covey_status covey__sqlite_device_revoke(covey__store *store, const char *id, covey_error *error) {
     covey__sqlite *s = covey__sqlite_enter(store);
     sqlite3_stmt *q = NULL;
-    covey_status status = covey__sqlite_get(s, COVEY__SQL_DEVICE_REVOKE, &q, error);
+    bool found = false;
+    covey_status status = covey__sqlite_begin(s, error);
     if (status == COVEY_OK) {
-        covey__bind_text(q, 1, id);
-        status = covey__sqlite_run(s, q, error);
+        status = covey__sqlite_get(s, COVEY__SQL_DEVICE_REVOKE, &q, error);
+        if (status == COVEY_OK) {
+            covey__bind_text(q, 1, id);
+            status = covey__sqlite_run(s, q, error);
+        }
+        found = status == COVEY_OK && sqlite3_changes(s->db) > 0;
+        if (status == COVEY_OK) status = covey__sqlite_get(s, COVEY__SQL_WRAP_DROP, &q, error);
+        if (status == COVEY_OK) {
+            covey__bind_text(q, 1, id);
+            status = covey__sqlite_run(s, q, error);
+        }
+        status = covey__sqlite_end(s, status, error);
     }
-    bool found = status == COVEY_OK && sqlite3_changes(s->db) > 0;
     covey__sqlite_leave(s);
     if (status == COVEY_OK && !found) {
         return covey__fail(error, COVEY_ERROR_NOT_FOUND, "store: no device has this id");

@@ -68,9 +68,12 @@ static covey_status open_adapter(covey_ensemble *ensemble, const covey__componen
     covey_adapter_info info = COVEY_ADAPTER_INFO_INIT;
     covey__map map;
     *adapter = NULL;
+    const covey__env *env = covey__runtime_env(covey__ensemble_runtime(ensemble));
+    char *path = covey__path_join(env, covey_ensemble_folder(ensemble), component->file);
+    if (path == NULL) return covey__no_memory(error, "ensemble: path", 1);
     covey_status status = covey__component_map(ensemble, component, &map, error);
-    if (status == COVEY_OK)
-        status = covey__adapter_open_taking(model, &map, component->file, adapter, error);
+    if (status == COVEY_OK) status = covey__adapter_open_taking(model, &map, path, adapter, error);
+    covey__free(env, path);
     if (status == COVEY_OK && !component->encrypted) { /* else opening it proved its bytes */
         covey_adapter_describe(*adapter, &info);
         if (memcmp(info.sha256, component->sha256, sizeof info.sha256) != 0)

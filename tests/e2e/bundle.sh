@@ -65,7 +65,7 @@ wait "$pid" || status=$?
 
 # Usage.
 expect 2 "--model FILE is needed" "$covey" bundle build
-expect 2 "build, check, show or diff expected" "$covey" bundle frob
+expect 2 "build, check, show, diff or key expected" "$covey" bundle frob
 expect 0 "example:" "$covey" bundle build --help
 expect 2 "min-score" "$covey" bundle build --min-score 2
 echo "covey bundle does what it says"

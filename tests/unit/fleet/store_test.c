@@ -552,6 +552,42 @@ static void a_newer_schema_is_refused(void **state) {
     assert_non_null(strstr(error.message, "newer"));
 }
 
+/* A store of the first schema, with a device in it, is brought to the newest when it is opened. */
+static void an_older_schema_is_brought_up(void **state) {
+    fixture *f = *state;
+    sqlite3 *db;
+    f->store->driver->close(f->store);
+    f->store = NULL;
+    assert_int_equal(remove(f->path), 0);
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, covey__migrations[0], NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db,
+                     "INSERT INTO devices (id, token_hash, class, name, version, state,"
+                     " state_digest, enrolled_ms, last_seen_ms) VALUES"
+                     " ('00000000000000000000000000000001', x'01', 1, 'assistant', '1.0.0', '{}',"
+                     " x'02', 5, 6); PRAGMA user_version = 1",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+    open_store(f);
+    assert_string_equal(get_device(f, 1).known.version, "1.0.0");
+    /* What came with later schemas works on it. */
+    covey_error error = {0};
+    covey__wrap wrap = {.device = "00000000000000000000000000000001"};
+    uint8_t id[16] = {1}, wrapped[80];
+    assert_int_equal(f->store->driver->wrap_add(f->store, id, &wrap, 1, 7, &error), COVEY_OK);
+    assert_false(wrap.stored); /* it has no key yet */
+    covey__device_state s = state_of("1.0.0");
+    s.has_encryption_key = true;
+    assert_int_equal(f->store->driver->device_update(f->store, 1, &s, 8, &error), COVEY_OK);
+    memset(wrap.wrapped, 7, sizeof wrap.wrapped);
+    assert_int_equal(f->store->driver->wrap_add(f->store, id, &wrap, 1, 9, &error), COVEY_OK);
+    assert_true(wrap.stored);
+    assert_int_equal(f->store->driver->wrap_get(f->store, id, 1, wrapped, &error), COVEY_OK);
+    assert_int_equal(wrapped[79], 7);
+}
+
 static void what_is_no_database_is_refused(void **state) {
     fixture *f = *state;
     covey_error error = {0};
@@ -582,6 +618,7 @@ int main(void) {
         TEST(the_file_is_its_owners),
         TEST(a_full_store_says_so),
         TEST(a_newer_schema_is_refused),
+        TEST(an_older_schema_is_brought_up),
         TEST(what_is_no_database_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
