@@ -117,6 +117,17 @@ const differences = [
       repository.timestamp.meta["snapshot.json"].hashes = { sha256: hash("another") };
       repository.publish("timestamp");
     } },
+  { what: "recovery of a timestamp whose old version holds under the new keys too", right: "ours: it is deleted when keys were rotated (5.3.11)",
+    ours: finds, theirs: noRefresh, make: (repository) => {
+      repository.addKey("timestamp");
+      repository.publish("root");
+      inTargets(repository, "file");
+    }, again: (repository) => {
+      repository.setKeys("timestamp", repository.signers.timestamp.slice(1), 1);
+      repository.forget("timestamp");
+      repository.timestamp.version = 1;
+      repository.publish("root", "timestamp");
+    } },
 ];
 
 /** Makes each and asks both. `ask` is covey-tuf's answer to names; returns how many were checked. */

@@ -243,6 +243,7 @@ const inBytes = {
   truncated: (random, bytes) => bytes.subarray(0, random.below(bytes.length)),
   changed: (random, bytes) => {
     const changed = Buffer.from(bytes), at = random.below(bytes.length);
+    if (bytes.length === 0) return bytes;
     changed[at] = random.pick([...Buffer.from("0123456789abcdef{}[]\",: xyz")]);
     return changed;
   },
@@ -256,9 +257,13 @@ const inBytes = {
 };
 
 function withSignatures(bytes, change) {
-  const document = JSON.parse(bytes);
-  change(document.signatures);
-  return Buffer.from(JSON.stringify(document));
+  try {
+    const document = JSON.parse(bytes);
+    change(document.signatures);
+    return Buffer.from(JSON.stringify(document));
+  } catch {
+    return bytes; // an earlier change left no document
+  }
 }
 
 /** Something goes wrong, or changes; all is published again, with or without a new root. Returns what happened. */

@@ -138,6 +138,24 @@ scenario("rollback", "recovery of a timestamp that an attacker drove far ahead",
   assert.equal(client.trusted(), "root 2, snapshot 2, targets 2, timestamp 1");
 });
 
+scenario("rollback", "recovery when the stored documents would hold under the new keys too", async (world) => {
+  const repository = world.repository();
+  const client = await world.ready(repository);
+  const stolen = repository.signers.timestamp[0], kept = repository.addKey("timestamp");
+  repository.publish("root");
+  Object.assign(repository.timestamp, { version: 99999 });
+  repository.publish("timestamp"); // signed by both keys: the one that stays is enough
+  await succeeds(client, client.refresh());
+  assert.match(client.trusted(), /timestamp 100000/);
+  repository.setKeys("timestamp", [kept], 1);
+  delete repository.root.keys[stolen.id];
+  repository.forget("timestamp");
+  repository.timestamp.version = 1;
+  repository.publish("root", "timestamp");
+  await succeeds(client, client.refresh());
+  assert.equal(client.trusted(), "root 3, snapshot 1, targets 1, timestamp 1");
+});
+
 scenario("rollback", "without a rotation there is no recovery", async (world) => {
   const repository = world.repository();
   const client = await world.ready(repository);
