@@ -41,27 +41,6 @@ static bool plain_word(const char *text) {
     return true;
 }
 
-/* Keys of a control plane that signs releases by themselves and serves no metadata. */
-static covey_status take_keys(covey__agent_state *state, const covey__json *root,
-                              covey_error *error) {
-    covey__trusted_keys check = {0};
-    state->release_key_count = 0;
-    const covey__json *keys = NULL;
-    covey_status status =
-        covey__json_member(root, "release_keys", "release_keys", COVEY__JSON_ARRAY, &keys, error);
-    if (status) return status;
-    for (const covey__json *key = keys->child; key; key = key->next) {
-        if (key->kind != COVEY__JSON_STRING || state->release_key_count == COVEY__RELEASE_KEYS_MAX)
-            return covey__fail(error, COVEY_ERROR_FORMAT, "release_keys: not a list of keys");
-        status = covey__trusted_add(&check, key->text, error);
-        if (status) return status;
-        snprintf(state->release_keys[state->release_key_count++], 65, "%s", key->text);
-    }
-    if (!state->release_key_count)
-        return covey__fail(error, COVEY_ERROR_FORMAT, "the control plane names no one to trust");
-    return COVEY_OK;
-}
-
 /* An address that may be relative to the control plane's. */
 static covey_status read_address(const covey__json *root, const char *name, const char *url,
                                  char out[512], covey_error *error) {
@@ -84,8 +63,7 @@ static covey_status read_answer(const covey__json *root, const char *url, answer
     if (!status) status = read_address(root, "blobs_url", url, out->blobs_url, error);
     if (!status) status = covey__agent_read_poll(root, &out->poll_ms, error);
     if (!status) status = covey__trust_read_served(root, &out->served, error);
-    if (!status && covey__json_get(root, "metadata_url"))
-        status = read_address(root, "metadata_url", url, out->metadata_url, error);
+    if (!status) status = read_address(root, "metadata_url", url, out->metadata_url, error);
     if (status) return status;
     if (strlen(out->id) > 32 || strlen(out->token) >= COVEY__AGENT_TOKEN_SIZE)
         return covey__fail(error, COVEY_ERROR_FORMAT, "the answer has a member that is too long");
@@ -100,7 +78,7 @@ static covey_status find_root(covey_agent *agent, const answered *answer, first_
                               covey_error *error) {
     bool in_hand = !strcmp(first->sha256, agent->state.trust.root_sha256) || !first->named;
     bool needed = !first->bytes.size && !(in_hand && covey__trust_has_root(agent));
-    if (!needed || !answer->metadata_url[0] || !answer->served.root) return COVEY_OK;
+    if (!needed || !answer->served.root) return COVEY_OK;
     return covey__trust_fetch_root(agent, answer->metadata_url, answer->served.root, &first->bytes,
                                    first->sha256, error);
 }
@@ -111,9 +89,8 @@ static void begin_anew(covey__agent_trust *trust, const char *sha256) {
     snprintf(trust->root_sha256, sizeof trust->root_sha256, "%s", sha256);
 }
 
-static covey_status fill_state(const covey__json *root, const char *url, const answered *answer,
-                               const first_root *first, bool has_root, covey__agent_state *next,
-                               covey_error *error) {
+static void fill_state(const char *url, const answered *answer, const first_root *first,
+                       covey__agent_state *next) {
     snprintf(next->device_id, sizeof next->device_id, "%s", answer->id);
     snprintf(next->url, sizeof next->url, "%s", url);
     snprintf(next->blobs_url, sizeof next->blobs_url, "%s", answer->blobs_url);
@@ -122,9 +99,6 @@ static covey_status fill_state(const covey__json *root, const char *url, const a
         begin_anew(&next->trust, first->sha256);
     snprintf(next->trust.metadata_url, sizeof next->trust.metadata_url, "%s", answer->metadata_url);
     next->trust.problem[0] = next->trust.message[0] = 0;
-    next->release_key_count = 0;
-    if (!has_root && !first->sha256[0] && !answer->served.root) return take_keys(next, root, error);
-    return COVEY_OK;
 }
 
 /* Under the lock and on what state.json says now: another process may have updated this device
@@ -138,8 +112,7 @@ static covey_status take_enrollment(covey_agent *agent, const covey__json *root,
     if (!status) status = find_root(agent, &answer, first, error);
     if (status) return status;
     covey__agent_state next = agent->state;
-    status = fill_state(root, url, &answer, first, covey__trust_has_root(agent), &next, error);
-    if (status) return status;
+    fill_state(url, &answer, first, &next);
     memset(&next.update, 0, sizeof next.update);
     next.outbox_count = 0;
     next.next_report_ms = 0;

@@ -44,7 +44,6 @@
 #include "bundle/steering.h"
 #include "delta/chunk_plan.h"
 #include "policy/policy.h"
-#include "trust/signature.h"
 #include <covey/tuf.h>
 
 #define COVEY__AGENT_POLL_DEFAULT_MS 900000
@@ -194,8 +193,8 @@ typedef struct covey__verdict {
  * and puts what statements say of the target into `event`. Fails only where the state cannot be
  * stored: whatever a repository does, the state says why nothing new is believed. */
 covey_status covey__trust_judge(covey_agent *agent, const covey__served_metadata *served,
-                                covey__agent_event_in *event, covey__agent_update *target,
-                                covey__verdict *verdict, covey_error *error) COVEY_MUST_USE;
+                                covey__agent_event_in *event, covey__verdict *verdict,
+                                covey_error *error) COVEY_MUST_USE;
 
 /* ---- agent_steering.c */
 /* Reads the file, if it is another than the one in memory. A file that is lost or damaged changes

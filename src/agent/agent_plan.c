@@ -32,26 +32,6 @@ static covey_status stored_blob(covey_agent *agent, const char *path, const uint
     return status;
 }
 
-static covey_status check_signature(covey_agent *agent, const covey__buffer *document,
-                                    covey_error *error) {
-    covey__trusted_keys trusted = {0};
-    covey_status status = COVEY_OK;
-    for (int32_t i = 0; !status && i < agent->state.release_key_count; i++)
-        status = covey__trusted_add(&trusted, agent->state.release_keys[i], error);
-    covey__buffer signature;
-    covey__buffer_init(&signature, agent->env, COVEY__SIGNATURE_BYTES_MAX);
-    char *path = covey__agent_path(agent, "update/signature.json");
-    if (!status && !path) status = covey__no_memory(error, "a path", 0);
-    if (!status) status = covey__file_read(agent->env, path, &signature, error);
-    if (!status)
-        status = covey__signature_check(agent->env, COVEY__DOMAIN_RELEASE, document->data,
-                                        document->size, signature.data, signature.size, &trusted,
-                                        NULL, error);
-    covey__free(agent->env, path);
-    covey__buffer_free(&signature);
-    return status;
-}
-
 static covey_status read_release(covey_agent *agent, covey_error *error) {
     covey__fetching *fetching = &agent->fetching;
     const covey__agent_update *update = &agent->state.update;
@@ -67,7 +47,6 @@ static covey_status read_release(covey_agent *agent, covey_error *error) {
         status = covey__fail(error, COVEY_ERROR_FORMAT, "the release's digest is malformed");
     if (!status)
         status = stored_blob(agent, path, digest, (uint64_t)update->release_size, &text, error);
-    if (!status && !update->listed) status = check_signature(agent, &text, error);
     if (!status)
         status = covey__release_parse(agent->env, text.data, text.size, &fetching->release, error);
     if (!status && (strcmp(fetching->release->name, update->name) ||

@@ -54,7 +54,6 @@ void covey__state_put_update(covey__json_writer *json, const covey__agent_update
     covey__json_member_i64(json, "probe_starts", update->probe_starts);
     covey__json_member_i64(json, "retry_at_ms", update->retry_at_ms);
     covey__json_member_bool(json, "waiting_said", update->waiting_said);
-    covey__json_member_bool(json, "listed", update->listed);
     covey__json_end_object(json);
 }
 
@@ -104,11 +103,6 @@ static void put_enrollment(covey__json_writer *json, const covey__agent_state *s
     covey__json_member_string(json, "url", state->url);
     covey__json_member_string(json, "blobs_url", state->blobs_url);
     covey__json_member_string(json, "device_id", state->device_id);
-    covey__json_name(json, "release_keys");
-    covey__json_begin_array(json);
-    for (int32_t i = 0; i < state->release_key_count; i++)
-        covey__json_put_string(json, state->release_keys[i]);
-    covey__json_end_array(json);
     covey__json_member_i64(json, "poll_ms", state->poll_ms);
     covey__json_member_i64(json, "next_checkin_ms", state->next_checkin_ms);
     covey__json_member_i64(json, "last_checkin_ms", state->last_checkin_ms);
@@ -274,7 +268,6 @@ static void get_update(reader *in, const covey__json *root, covey__agent_update 
     update->probe_starts = (int32_t)get_number(in, node, "probe_starts", INT32_MAX);
     update->retry_at_ms = get_number(in, node, "retry_at_ms", INT64_MAX);
     update->waiting_said = get_bool(in, node, "waiting_said");
-    if (covey__json_get(node, "listed")) update->listed = get_bool(in, node, "listed");
 }
 
 static void get_report(reader *in, const covey__json *node, covey__agent_report *report) {
@@ -309,17 +302,6 @@ static void get_enrollment(reader *in, const covey__json *root, covey__agent_sta
     get_text(in, root, "url", state->url, sizeof state->url);
     get_text(in, root, "blobs_url", state->blobs_url, sizeof state->blobs_url);
     get_text(in, root, "device_id", state->device_id, sizeof state->device_id);
-    const covey__json *keys = covey__json_get(root, "release_keys")
-                                  ? get_array(in, root, "release_keys", COVEY__RELEASE_KEYS_MAX)
-                                  : NULL;
-    for (const covey__json *key = keys ? keys->child : NULL; key; key = key->next) {
-        uint8_t bytes[32];
-        if (key->kind != COVEY__JSON_STRING || !covey__unhex(key->text, key->size, bytes, 32)) {
-            in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "release_keys: not a key");
-            return;
-        }
-        memcpy(state->release_keys[state->release_key_count++], key->text, 65);
-    }
     state->poll_ms = get_number(in, root, "poll_ms", INT64_MAX);
     state->next_checkin_ms = get_number(in, root, "next_checkin_ms", INT64_MAX);
     state->last_checkin_ms = get_number(in, root, "last_checkin_ms", INT64_MAX);

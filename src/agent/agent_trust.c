@@ -257,9 +257,14 @@ static bool refresh_due(const covey_agent *agent, const covey__served_metadata *
     return is_expired(agent) || lost;
 }
 
+/* A device that was enrolled before there was metadata pinned keys then, and is not moved to
+ * another trust by a server's word. */
+static bool enrolled_for(const covey__agent_trust *trust) {
+    return trust->metadata_url[0] != 0;
+}
+
 /* A root where none is in hand: the one that was named when this device was enrolled, or on first
- * use the control plane's. A device that pinned release keys before there was metadata is not moved
- * to another trust by a server's word. */
+ * use the control plane's. */
 static covey_status begin_root(covey_agent *agent, const covey__served_metadata *served,
                                covey_error *error) {
     covey__agent_trust *trust = &agent->state.trust;
@@ -267,7 +272,7 @@ static covey_status begin_root(covey_agent *agent, const covey__served_metadata 
     covey__buffer bytes;
     covey_status status = covey__trust_settle(agent, error);
     if (status || covey__trust_has_root(agent)) return status;
-    if (agent->state.release_key_count || !served->root)
+    if (!enrolled_for(trust) || !served->root)
         return covey__fail(error, COVEY_ERROR_NOT_FOUND,
                            "this device has no root of trust; enroll it again");
     covey__buffer_init(&bytes, agent->env, COVEY__ROOT_BYTES_MAX);
@@ -328,11 +333,11 @@ static void refresh(covey_agent *agent, const covey__served_metadata *served, co
     covey__agent_trust *trust = &agent->state.trust;
     covey_tuf_report report = COVEY_TUF_REPORT_INIT;
     covey_error why = {0};
-    if (!trust->metadata_url[0])
-        covey__agent_say(trust->metadata_url, sizeof trust->metadata_url, "%s/v1/metadata",
-                         agent->state.url);
     covey_status status = covey__agent_fault(agent, "agent.refresh", &why);
     if (!status) status = begin_root(agent, served, &why);
+    if (!status && !trust->metadata_url[0]) /* the app's root came after the enrollment */
+        covey__agent_say(trust->metadata_url, sizeof trust->metadata_url, "%s/v1/metadata",
+                         agent->state.url);
     if (!status) status = open_client(agent, tuf, &why);
     if (!status) status = covey_tuf_refresh(*tuf, served->root, &report, &why);
     if (report.after.root) trust->root = report.after.root;
@@ -462,36 +467,32 @@ static covey_status keep_finding(covey_agent *agent, const covey__agent_event_in
 
 /* What the metadata says of the target. */
 static void judge_target(covey_agent *agent, covey_tuf *tuf, bool begins,
-                         covey__agent_event_in *event, covey__agent_update *target, bool *take,
-                         finding *found) {
+                         covey__agent_event_in *event, const covey__agent_update *target,
+                         bool *take, finding *found) {
     bool known = false, at_hand = is_at_hand(agent, target);
     if (found->holds) {
         *take = at_hand; /* it was signed when it was taken */
         return;
     }
     if (!at_hand && !begins) return;
-    target->listed = is_listed(agent, tuf, target, &known, found);
-    if (target->listed) return;
-    if (at_hand && known && agent->state.update.listed)
+    if (is_listed(agent, tuf, target, &known, found)) return;
+    if (at_hand && known)
         *event = (covey__agent_event_in){.kind = COVEY__EVENT_TARGET_NONE};
     else
         *take = at_hand;
-    target->listed = agent->state.update.listed && at_hand;
 }
 
 covey_status covey__trust_judge(covey_agent *agent, const covey__served_metadata *served,
-                                covey__agent_event_in *event, covey__agent_update *target,
-                                covey__verdict *verdict, covey_error *error) {
+                                covey__agent_event_in *event, covey__verdict *verdict,
+                                covey_error *error) {
+    const covey__agent_update *target = event->target;
     covey__agent_trust *trust = &agent->state.trust;
     finding found = {0};
     covey_tuf *tuf = NULL;
     verdict->take = true;
     covey__steering_judge(agent, event, &verdict->denied);
-    if (event->target) target->listed = is_at_hand(agent, target) && agent->state.update.listed;
-    bool signs_itself =
-        agent->state.release_key_count && !trust->root_sha256[0] && !covey__trust_has_root(agent);
     bool any = served->root || trust->root;
-    if (!signs_itself && (would_begin(agent, event) || (any && refresh_due(agent, served)))) {
+    if (would_begin(agent, event) || (any && refresh_due(agent, served))) {
         const char *product = covey__agent_product(agent);
         refresh(agent, served, &tuf, &found);
         if (!found.holds)

@@ -17,7 +17,6 @@
 #define CONNECT_TIMEOUT  10000
 #define IDLE_TIMEOUT     30000
 #define TOKEN_SIZE       COVEY__AGENT_TOKEN_SIZE
-#define SIGNATURE_FILE   "update/signature.json"
 
 /* ---- One exchange -----------------------------------------------------------------------------
  */
@@ -178,7 +177,7 @@ covey_status covey__agent_read_poll(const covey__json *root, int64_t *poll_ms, c
  */
 
 static covey_status read_target(const covey__json *target, covey__agent_update *out,
-                                const covey__json **signature, covey_error *error) {
+                                covey_error *error) {
     const covey__json *release = NULL;
     const char *rollout = NULL, *name = NULL, *version = NULL, *digest = NULL;
     uint8_t bytes[32];
@@ -202,35 +201,7 @@ static covey_status read_target(const covey__json *target, covey__agent_update *
     snprintf(out->name, sizeof out->name, "%s", name);
     snprintf(out->version, sizeof out->version, "%s", version);
     covey__hex(bytes, sizeof bytes, out->release_digest);
-    *signature = covey__json_get(target, "signature");
-    if (*signature && (*signature)->kind != COVEY__JSON_OBJECT) *signature = NULL;
     return COVEY_OK;
-}
-
-/* The signature is stored before the state says that there is an update which needs it, and again
- * whenever it comes: the same release may be signed anew, or an earlier try may have been cut. */
-static covey_status store_signature(covey_agent *agent, const covey__json *signature,
-                                    covey_error *error) {
-    covey__buffer text, known;
-    covey__json_writer json;
-    covey__buffer_init(&text, agent->env, COVEY__SIGNATURE_BYTES_MAX);
-    covey__json_writer_init(&json, &text, false);
-    covey__json_put_node(&json, signature);
-    char *folder = covey__agent_path(agent, "update"),
-         *path = covey__agent_path(agent, SIGNATURE_FILE);
-    covey_status status = covey__buffer_check(&text, error, "the signature");
-    if (!status && (!folder || !path)) status = covey__no_memory(error, "a path", 0);
-    if (!status) status = covey__folder_make(agent->env, folder, error);
-    covey__buffer_init(&known, agent->env, COVEY__SIGNATURE_BYTES_MAX);
-    bool same = !status && !covey__file_read(agent->env, path, &known, NULL) &&
-                known.size == text.size && !memcmp(known.data, text.data, text.size);
-    if (!status && !same)
-        status = covey__file_replace(agent->env, path, text.data, text.size, error);
-    covey__free(agent->env, folder);
-    covey__free(agent->env, path);
-    covey__buffer_free(&known);
-    covey__buffer_free(&text);
-    return status;
 }
 
 static covey_status take_checkin(covey_agent *agent, const covey__json *root, covey_error *error) {
@@ -244,23 +215,16 @@ static covey_status take_checkin(covey_agent *agent, const covey__json *root, co
     covey__agent_actions actions;
     covey__verdict verdict = {0};
     covey__agent_event_in event = {.kind = COVEY__EVENT_TARGET_NONE};
-    const covey__json *node = covey__json_get(root, "target"), *signature = NULL;
+    const covey__json *node = covey__json_get(root, "target");
     if (node && node->kind != COVEY__JSON_NULL) {
-        status = read_target(node, &target, &signature, error);
+        status = read_target(node, &target, error);
         if (status) return status;
         event.kind = COVEY__EVENT_TARGET;
         event.target = &target;
     }
-    status = covey__trust_judge(agent, &served, &event, &target, &verdict, error);
+    status = covey__trust_judge(agent, &served, &event, &verdict, error);
     if (status || !verdict.take) return status;
-    if (event.target) {
-        covey__agent_state next = agent->state;
-        covey__machine(&next, &event, &actions);
-        if (next.update.phase == COVEY__PHASE_PLAN) covey__fetching_free(agent);
-        if (next.update.phase != COVEY__PHASE_NONE && !target.listed && signature)
-            status = store_signature(agent, signature, error);
-    }
-    return status ? status : covey__agent_event(agent, &event, &actions, error);
+    return covey__agent_event(agent, &event, &actions, error);
 }
 
 covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) {

@@ -143,11 +143,8 @@ static bool on_target(covey__agent_state *state, const covey__agent_event_in *ev
                 !strcmp(state->update.name, target->name) &&
                 !strcmp(state->update.version, target->version);
     if (wanted && same) {
-        bool known = !strcmp(state->update.rollout, target->rollout) &&
-                     state->update.listed == target->listed;
-        if (known) return false;
+        if (!strcmp(state->update.rollout, target->rollout)) return false;
         memcpy(state->update.rollout, target->rollout, sizeof state->update.rollout);
-        state->update.listed = target->listed;
         return true;
     }
     bool changed = state->update.phase != COVEY__PHASE_NONE;

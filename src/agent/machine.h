@@ -32,7 +32,6 @@
 #define COVEY__GONE_MAX         12 /* answers "not found" in a row, about a quarter of an hour */
 #define COVEY__RETRY_FIRST_MS   1000
 #define COVEY__RETRY_MAX_MS     900000
-#define COVEY__RELEASE_KEYS_MAX 16
 #define COVEY__PLATFORM_SIZE    256
 
 typedef enum covey__phase {
@@ -75,7 +74,6 @@ typedef struct covey__agent_update {
     int32_t probe_starts; /* probes begun; those that never ended took the process with them */
     int64_t retry_at_ms;  /* not before; 0 at once */
     bool waiting_said;    /* that it waits was reported */
-    bool listed;          /* the metadata names release_digest and release_size */
 } covey__agent_update;
 
 typedef struct covey__agent_report {
@@ -111,8 +109,6 @@ typedef struct covey__agent_trust {
 typedef struct covey__agent_state {
     /* enrollment; not enrolled while url is "" */
     char url[512], blobs_url[512], device_id[33];
-    char release_keys[COVEY__RELEASE_KEYS_MAX][65];
-    int32_t release_key_count;
     int64_t poll_ms;
     int64_t next_checkin_ms, last_checkin_ms; /* 0: at once, never */
     int32_t checkin_failures;

@@ -89,8 +89,8 @@ static void begin(bool updating) {
     snprintf(state->url, sizeof state->url, "http://fleet.test");
     snprintf(state->blobs_url, sizeof state->blobs_url, "http://fleet.test/v1/blobs");
     snprintf(state->device_id, sizeof state->device_id, "d");
-    snprintf(state->release_keys[0], 65, "%s", KEY);
-    state->release_key_count = 1;
+    snprintf(state->trust.metadata_url, 100, "http://fleet.test/v1/metadata");
+    snprintf(state->trust.root_sha256, 65, "%s", KEY);
     snprintf(state->current.name, 65, "assistant");
     snprintf(state->current.version, 65, "1.0.0");
     snprintf(state->current.variant, 65, "q8_0");
@@ -143,7 +143,7 @@ static void check_unmoved(void) {
     FUZZ_CHECK(strcmp(state.current.version, "1.0.0") == 0);
     FUZZ_CHECK(strcmp(state.current.digest, KEY) == 0);
     FUZZ_CHECK(strcmp(state.url, "http://fleet.test") == 0);
-    FUZZ_CHECK(state.release_key_count == 1 && strcmp(state.release_keys[0], KEY) == 0);
+    FUZZ_CHECK(strcmp(state.trust.root_sha256, KEY) == 0);
     FUZZ_CHECK(state.poll_ms >= 50 && state.poll_ms <= 86400000);
     FUZZ_CHECK(state.refused_count == 0); /* nothing here is signed */
     if (state.update.phase == COVEY__PHASE_NONE) return;
@@ -160,7 +160,7 @@ static void enroll(void) {
     check_kept(&state);
     FUZZ_CHECK(strcmp(state.current.digest, KEY) == 0);
     FUZZ_CHECK((status == COVEY_OK) == (strcmp(state.url, "http://other.test") == 0));
-    FUZZ_CHECK(state.release_key_count > 0);
+    FUZZ_CHECK(strcmp(state.trust.root_sha256, KEY) == 0);
 }
 
 /* A state file: read or put aside, and the agent goes on from either. */
