@@ -128,8 +128,8 @@ static inline void double_publish_variants(control_double *c, const covey__relea
     covey__hex(digest, 32, hex);
     double_add_blob(c, digest, document.data, document.size, NULL);
     if (!c->unsigned_too) {
-        repo_add_release(&c->repository, version, document.data, document.size);
-        repo_publish(&c->repository);
+        if (repo_add_release(&c->repository, version, document.data, document.size))
+            repo_publish(&c->repository);
     }
     snprintf(c->target, sizeof c->target,
              "{\"rollout\":\"r-1\",\"release\":{\"name\":\"assistant\",\"version\":\"%s\","

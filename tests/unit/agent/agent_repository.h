@@ -221,8 +221,9 @@ static inline void repo_publish(agent_repository *r) {
     repo_publish_timestamp(r);
 }
 
-/* Names a release document; a second one of that name takes the first's place. */
-static inline void repo_add_release(agent_repository *r, const char *version, const char *document,
+/* Names a release document; a second one of that name takes the first's place. False when it was
+ * named before. */
+static inline bool repo_add_release(agent_repository *r, const char *version, const char *document,
                                     size_t size) {
     char name[120];
     snprintf(name, sizeof name, "assistant/%s/release.json", version);
@@ -234,8 +235,11 @@ static inline void repo_add_release(agent_repository *r, const char *version, co
         target = r->releases + r->release_count++;
         target->name = covey__arena_strndup(&r->arena, name, strlen(name));
     }
+    uint8_t before[32];
+    memcpy(before, target->sha256, sizeof before);
     target->length = size;
     covey__sha256_of(document, size, target->sha256);
+    return memcmp(before, target->sha256, sizeof before) != 0;
 }
 
 /* GET of a document of the metadata. */
