@@ -35,7 +35,7 @@ static covey_chat chat_of(const covey__prompter *to, const covey_request *reques
     }
     chat.size = sizeof chat;
     chat.add_generation_prompt = true;
-    if (chat.now_ms < 0) chat.now_ms = covey__now_ms(to->env); /* one time for all renderings */
+    if (chat.now_ms < 0) chat.now_ms = to->now_ms ? to->now_ms : covey__now_ms(to->env);
     return chat;
 }
 
@@ -199,9 +199,12 @@ static covey_status cut(const covey__prompter *to, const covey_request *request,
     return status;
 }
 
-covey_status covey__prompt_make(const covey__prompter *to, const covey_request *request,
+covey_status covey__prompt_make(const covey__prompter *where, const covey_request *request,
                                 covey__prompt *out, covey_error *error) {
+    covey__prompter at_once = *where; /* one time for all renderings, which are compared */
+    const covey__prompter *to = &at_once;
     int32_t most = request->generation->tokens_max;
+    if (!at_once.now_ms) at_once.now_ms = covey__now_ms(where->env);
     out->count = out->keep = out->dropped = 0;
     covey_status status =
         covey__prompt_render(to, request, out->tokens, to->context, &out->count, error);

@@ -16,6 +16,7 @@ typedef struct covey__prompter {
     const covey_model_info *info;
     bool slides;    /* a prompt beyond the context is cut; else refused */
     size_t context; /* of the session; 0: none, and count_tokens alone is asked for */
+    int64_t now_ms; /* what templates are told of the time; 0: the clock's */
 } covey__prompter;
 
 typedef struct covey__prompt {
@@ -32,7 +33,7 @@ covey_status covey__prompt_render(const covey__prompter *to, const covey_request
 
 /* Fills `out->tokens` and what is said of them. COVEY_ERROR_CONTEXT_SIZE, with both lengths, when
  * they do not fit. */
-covey_status covey__prompt_make(const covey__prompter *to, const covey_request *request,
+covey_status covey__prompt_make(const covey__prompter *where, const covey_request *request,
                                 covey__prompt *out, covey_error *error) COVEY_MUST_USE;
 
 #endif

@@ -56,7 +56,7 @@ static void open_with(opened *o, const char *template_text) {
     o->model = open_model(o->runtime, in_folder("model.gguf"));
     o->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
     covey_model_describe(o->model, &o->info);
-    o->to = (covey__prompter){&plain_env, o->model, &o->info, true, CONTEXT};
+    o->to = (covey__prompter){&plain_env, o->model, &o->info, true, CONTEXT, 0};
 }
 
 static void close_all(opened *o) {
@@ -237,12 +237,41 @@ static void test_constant(void **state) {
     }
 }
 
+static int64_t next_minute(void *user) {
+    return *(int64_t *)user += 60000;
+}
+
+/* The time stands before the system's words, and goes on between any two looks at the clock. */
+static void test_time(void **state) {
+    (void)state;
+    opened o;
+    covey_error error = {.message = ""};
+    covey_token found[CONTEXT];
+    covey__prompt prompt = {.tokens = found};
+    int64_t now = 1770000000000;
+    covey__env env = plain_env;
+    char text[200];
+    env.clock = next_minute;
+    env.clock_user = &now;
+    open_with(&o, "{{ bos_token }}[{{ strftime_now('%H%M') }}]{% for m in messages %}"
+                  "[{{ m.role }}]{{ m.content }}{% endfor %}");
+    o.to.env = &env;
+    for (size_t size = 10; size <= 150; size += 140) { /* it fits; it is cut */
+        memset(text, 'u', sizeof text);
+        text[size] = 0;
+        covey_request request = request_of(&(covey_message){"user", text}, 1);
+        must(covey__prompt_make(&o.to, &request, &prompt, &error), &error);
+        assert_int_equal(prompt.keep, 1 + strlen(MARK "[0000]"
+                                                      "[user]"));
+    }
+    close_all(&o);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ways),
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_ways),   cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
