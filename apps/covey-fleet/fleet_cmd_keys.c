@@ -439,37 +439,6 @@ static int keys_product(int argc, char **argv) {
     return fleet_verbs("covey-fleet keys product", verbs, 1, argc, argv);
 }
 
-/* ---- the earlier kind of key --------------------------------------------------------------- */
-
-static int keys_release_key(int argc, char **argv) {
-    static const char name[] = "covey-fleet keys release-key";
-    const app_option options[] = {{0}};
-    const app_command command = {
-        name,
-        "DIR",
-        "Makes DIR/release.key and DIR/release.pub, with which releases are signed for devices\n"
-        "that do not read metadata yet.",
-        "  covey-fleet keys release-key old",
-        options,
-        1,
-        1};
-    app_positional folder;
-    covey_error error = {0};
-    covey_runtime *runtime = NULL;
-    char public_key[65] = "";
-    int exit_status;
-    if (!app_options_read(&command, argc, argv, &folder, &exit_status)) return exit_status;
-    covey_status status = fleet_runtime(&runtime, false, &error);
-    if (status == COVEY_OK) {
-        status = covey_fleet_keys_init(runtime, folder.items[0], public_key, &error);
-    }
-    covey_runtime_close(runtime);
-    if (status != COVEY_OK) return fleet_failed(name, &error);
-    printf("%s/release.key  private: keep it\n%s/release.pub  %s\n", folder.items[0],
-           folder.items[0], public_key);
-    return APP_EXIT_DONE;
-}
-
 int fleet_cmd_keys(int argc, char **argv) {
     static const fleet_verb verbs[] = {
         {"init", keys_init, "make a key folder with its first documents"},
@@ -483,7 +452,6 @@ int fleet_cmd_keys(int argc, char **argv) {
         {"revoke", keys_revoke, "take a key away from a role"},
         {"renew", keys_renew, "sign anew before it expires"},
         {"import", keys_import, "take back what others signed"},
-        {"release-key", keys_release_key, "make a key for devices that read no metadata yet"},
     };
     return fleet_verbs("covey-fleet keys", verbs, sizeof(verbs) / sizeof(*verbs), argc, argv);
 }

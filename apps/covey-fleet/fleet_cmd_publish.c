@@ -66,7 +66,7 @@ static void print_result(const covey_fleet_published *p, bool json) {
 }
 
 typedef struct publish_words {
-    const char *key, *release, *export_file, *import_file;
+    const char *release, *export_file, *import_file;
     fleet_folder of;
     fleet_server server;
 } publish_words;
@@ -87,7 +87,6 @@ static int publish(const app_positional *folders, const publish_words *words,
     }
     options.bundles = bundles;
     options.bundle_count = folders->count;
-    options.key_file = words->key;
     options.release = words->release;
     options.keys = keys;
     options.export_file = words->export_file;
@@ -120,15 +119,13 @@ static int import(publish_words *words) {
 }
 
 int fleet_cmd_publish(int argc, char **argv) {
-    publish_words words = {.key = NULL};
+    publish_words words = {.release = NULL};
     const app_option options[] = {{"release", 'r', APP_TEXT, &words.release, "NAME@VERSION",
                                    "what the bundles must be, as a check", 0, 0},
                                   {"export", 'x', APP_TEXT, &words.export_file, "FILE",
                                    "upload, but write what is to be signed there", 0, 0},
                                   {"import", 'i', APP_TEXT, &words.import_file, "FILE",
                                    "publish what others signed; no bundles then", 0, 0},
-                                  {"key", 0, APP_TEXT, &words.key, "FILE",
-                                   "a release.key, for devices that read no metadata yet", 0, 0},
                                   FLEET_FOLDER_OPTIONS(words.of),
                                   FLEET_SERVER_OPTIONS(words.server),
                                   {0}};
@@ -155,12 +152,7 @@ int fleet_cmd_publish(int argc, char **argv) {
         fprintf(stderr, "%s: expected folders of bundles, or --import FILE\n", command_name);
         return APP_EXIT_USAGE;
     }
-    if (words.key != NULL && words.of.folder == NULL) {
-        exit_status = fleet_session_open(command_name, &words.server, &session);
-    } else {
-        exit_status =
-            fleet_folder_open(command_name, &words.of, &words.server, true, &session, &keys);
-    }
+    exit_status = fleet_folder_open(command_name, &words.of, &words.server, true, &session, &keys);
     if (exit_status != APP_EXIT_DONE) return exit_status;
     exit_status = publish(&folders, &words, &session, keys);
     fleet_folder_close(&session, keys);

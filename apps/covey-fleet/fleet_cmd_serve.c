@@ -12,7 +12,6 @@
 
 typedef struct serve_options {
     const char *data, *listen_at, *port_file, *blobs_url, *online_key;
-    app_texts release_keys;
     double poll_s;
     int64_t threads, drain_s;
     bool json, verbose;
@@ -28,8 +27,6 @@ static bool read_options(int argc, char **argv, serve_options *o, int *exit_stat
          "where to listen (127.0.0.1:0: loopback, any free port)", 0, 0},
         {"port-file", 0, APP_TEXT, &o->port_file, "FILE", "write the port here once it serves", 0,
          0},
-        {"release-key", 'k', APP_TEXTS, &o->release_keys, "FILE",
-         "trust releases signed by this public key (release.pub)", 0, 0},
         {"online-key", 'o', APP_TEXT, &o->online_key, "FILE",
          "the key that signs snapshot and timestamp (online.key)", 0, 0},
         {"poll", 0, APP_NUMBER, &o->poll_s, "SECONDS", "how often devices check in (900)", 0.05,
@@ -116,9 +113,6 @@ static int serve(const serve_options *o, covey_runtime *runtime, const sigset_t 
     options.blobs_url = o->blobs_url;
     options.online_key_file = o->online_key;
     covey_status status = covey_fleet_server_open(runtime, &options, &server, &error);
-    for (size_t i = 0; i < o->release_keys.count && status == COVEY_OK; i++) {
-        status = covey_fleet_server_trust(server, o->release_keys.items[i], &error);
-    }
     int exit_status = APP_EXIT_FAILED;
     if (status != COVEY_OK) {
         exit_status = fleet_failed(command_name, &error);

@@ -46,12 +46,6 @@ COVEY_API const char *covey_fleet_server_url(const covey_fleet_server *server);
 /* The path of the admin token's file. Borrowed from the server. */
 COVEY_API const char *covey_fleet_server_token_file(const covey_fleet_server *server);
 
-/* Trusts releases signed by the public key in `key_file` (what covey_fleet_keys_init wrote). Kept
- * in the store. */
-COVEY_API COVEY_MUST_USE covey_status covey_fleet_server_trust(covey_fleet_server *server,
-                                                               const char *key_file,
-                                                               covey_error *error);
-
 /* Stops accepting, finishes what is under way and writes everything down. COVEY_ERROR_TIMEOUT when
  * requests are still open after `timeout_ms`; the server may be closed then as well. */
 COVEY_API COVEY_MUST_USE covey_status covey_fleet_server_drain(covey_fleet_server *server,
@@ -61,13 +55,6 @@ COVEY_API COVEY_MUST_USE covey_status covey_fleet_server_drain(covey_fleet_serve
 COVEY_API void covey_fleet_server_close(covey_fleet_server *server);
 
 /* ---- client ------------------------------------------------------------------------------ */
-
-/* Makes a publisher's Ed25519 key: `folder`/release.key (private, 0600, never overwritten) and
- * `folder`/release.pub (one line of 64 hex digits, to be trusted by servers). `public_key` gets
- * the same digits. */
-COVEY_API COVEY_MUST_USE covey_status covey_fleet_keys_init(covey_runtime *runtime,
-                                                            const char *folder, char public_key[65],
-                                                            covey_error *error);
 
 typedef struct covey_fleet_client covey_fleet_client;
 
@@ -105,15 +92,14 @@ typedef struct covey_fleet_publish_options {
     size_t size;
     const covey_fleet_bundle *bundles; /* variants of one release, the preferred first */
     size_t bundle_count;
-    const char *key_file; /* the publisher's private key */
-    const char *release;  /* "name@version" that the bundles must have; NULL: whatever they have */
+    const char *release; /* "name@version" that the bundles must have; NULL: whatever they have */
     covey_fleet_progress_fn progress;
     void *progress_user;
-    covey_fleet_keys *keys;  /* the key folder, instead of `key_file`; borrowed */
-    const char *export_file; /* with `keys`: upload, but write what is to be signed here */
+    covey_fleet_keys *keys;  /* the key folder (covey_fleet_keys_open); borrowed */
+    const char *export_file; /* upload, but write what is to be signed here; NULL: publish */
 } covey_fleet_publish_options;
 #define COVEY_FLEET_PUBLISH_OPTIONS_INIT                                                           \
-    { sizeof(covey_fleet_publish_options), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(covey_fleet_publish_options), NULL, 0, NULL, NULL, NULL, NULL, NULL }
 
 typedef struct covey_fleet_published {
     size_t size;
@@ -127,8 +113,9 @@ typedef struct covey_fleet_published {
 #define COVEY_FLEET_PUBLISHED_INIT                                                                 \
     { sizeof(covey_fleet_published), "", "", 0, 0, 0, 0, false, false }
 
-/* Checks every byte of the bundles, uploads the blobs that the server lacks, signs the release
- * document and publishes it. May be repeated after any failure: what is there is not sent again. */
+/* Checks every byte of the bundles, uploads the blobs that the server lacks, signs the
+ * product's metadata with the release in it and publishes it. May be repeated after any failure:
+ * what is there is not sent again. */
 COVEY_API COVEY_MUST_USE covey_status
 covey_fleet_publish(covey_fleet_client *client, const covey_fleet_publish_options *options,
                     covey_fleet_published *published, covey_error *error);
@@ -136,10 +123,6 @@ covey_fleet_publish(covey_fleet_client *client, const covey_fleet_publish_option
 COVEY_API COVEY_MUST_USE covey_status covey_fleet_releases(covey_fleet_client *client,
                                                            covey_fleet_format format, char **text,
                                                            covey_error *error);
-
-/* Trusts releases signed by the public key in `key_file`. */
-COVEY_API COVEY_MUST_USE covey_status covey_fleet_trust(covey_fleet_client *client,
-                                                        const char *key_file, covey_error *error);
 
 typedef struct covey_fleet_rollout_options {
     size_t size;

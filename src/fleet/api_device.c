@@ -45,16 +45,6 @@ static void answer_enrolled(covey__exchange *x, const covey__enrollment *e, cons
     covey__json_begin_object(&w);
     covey__json_member_string(&w, "device_id", e->device_id);
     covey__json_member_string(&w, "device_token", token);
-    covey__json_name(&w, "release_keys");
-    covey__json_begin_array(&w);
-    (void)pthread_rwlock_rdlock(&server->facts_lock);
-    for (size_t i = 0; i < server->trusted.key_count; i++) {
-        char hex[65];
-        covey__hex(server->trusted.keys[i], 32, hex);
-        covey__json_put_string(&w, hex);
-    }
-    (void)pthread_rwlock_unlock(&server->facts_lock);
-    covey__json_end_array(&w);
     covey__json_member_string(&w, "blobs_url", server->blobs_url);
     covey__json_member_string(&w, "metadata_url", "/v1/metadata");
     covey__json_member_string(&w, "targets_url", "/v1/targets");
@@ -208,10 +198,6 @@ static void write_target(covey__json_writer *w, const covey__rollout_row *row) {
     covey__json_member_string(w, "digest", hex);
     covey__json_member_i64(w, "size", row->release.size);
     covey__json_end_object(w);
-    if (row->release.signature[0] != '\0') {
-        covey__json_name(w, "signature");
-        covey__json_put_raw(w, row->release.signature, strlen(row->release.signature));
-    }
     covey__json_member_string(w, "blob", blob);
     covey__json_end_object(w);
 }

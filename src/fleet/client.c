@@ -7,7 +7,6 @@
  * answers for people.
  */
 #include "fleet/client.h"
-#include "fleet/release_key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,43 +16,9 @@
 #include "base/file.h"
 #include "base/runtime.h"
 #include "base/sha256.h"
-#include "trust/key_file.h"
 
 #define ANSWER_BYTES_MAX (16u << 20)
 #define IDLE_CONNECTIONS 4
-
-/* ---- keys --------------------------------------------------------------------------------- */
-
-covey_status covey_fleet_keys_init(covey_runtime *runtime, const char *folder, char public_key[65],
-                                   covey_error *error) {
-    const covey__env *env = covey__runtime_env(runtime);
-    covey__key key;
-    char *private_path = covey__path_join(env, folder, "release.key");
-    char *public_path = covey__path_join(env, folder, "release.pub");
-    covey_status status = COVEY_OK;
-    if (private_path == NULL || public_path == NULL) {
-        status = covey__no_memory(error, "keys", 0);
-        goto out;
-    }
-    status = covey__folder_make(env, folder, error);
-    if (status == COVEY_OK) status = covey__key_make(env, &key, error);
-    if (status != COVEY_OK) goto out;
-    status = covey__key_write(env, private_path, &key, error);
-    if (status == COVEY_OK) {
-        char line[66];
-        covey__hex(key.public_key, 32, line);
-        memcpy(public_key, line, 65);
-        line[64] = '\n';
-        status = covey__file_replace(env, public_path, line, 65, error);
-        /* Not a secret: others may read it, where the folder lets them. */
-        if (status == COVEY_OK) (void)chmod(public_path, 0644);
-    }
-    covey__key_wipe(&key);
-out:
-    covey__free(env, private_path);
-    covey__free(env, public_path);
-    return status;
-}
 
 /* ---- the client --------------------------------------------------------------------------- */
 
@@ -230,26 +195,6 @@ covey_status covey__fleet_ask(covey_fleet_client *client, const char *path, cove
 covey_status covey_fleet_releases(covey_fleet_client *client, covey_fleet_format format,
                                   char **text, covey_error *error) {
     return ask(client, "GET", "/v1/releases", NULL, COVEY__SHOWN_RELEASES, format, text, error);
-}
-
-covey_status covey_fleet_trust(covey_fleet_client *client, const char *key_file,
-                               covey_error *error) {
-    covey__buffer body;
-    uint8_t key[32];
-    covey__buffer_init(&body, client->env, 4096);
-    covey_status status = covey__release_key_read(client->env, key_file, key, error);
-    if (status == COVEY_OK) {
-        char hex[65];
-        covey__hex(key, 32, hex);
-        (void)covey__buffer_format(&body, "{\"key\":\"%s\"}", hex);
-        status = covey__buffer_check(&body, error, "request");
-    }
-    if (status == COVEY_OK) {
-        status = covey__fleet_call(client, "POST", "/v1/release-keys", body.data, body.size, NULL,
-                                   NULL, error);
-    }
-    covey__buffer_free(&body);
-    return status;
 }
 
 /* "a,b" as a JSON list. */

@@ -1,12 +1,13 @@
-/* Publishing: from ensemble folders to a signed release on the server.
+/* Publishing: from ensemble folders to a release that the metadata names.
  *
  * bundle/release.h checks the folders to the last byte, cuts them and hands over each blob. Blobs
  * are collected into batches; for each, the server says which it lacks, and only those are sent.
- * Last go the release document (a blob too) and its signature. Any failure can be answered by doing
- * it all again: what arrived is whole, and is not sent twice.
+ * Then goes the release document, a blob too; then the product's role, one version up, with the
+ * document among its targets; last, the release itself. Any failure can be answered by doing it all
+ * again: what arrived is whole, and is not sent twice.
  *
- * Invariants: the private key is read for the signature alone and wiped; it never leaves this
- * process. A batch holds at most BATCH_BYTES beyond one blob.
+ * Invariants: a private key signs in this process (or in the signer's) and never leaves it. A batch
+ * holds at most BATCH_BYTES beyond one blob.
  *
  * Neighbours: client.c makes the calls; docs/api.md says what they mean.
  */
@@ -18,8 +19,6 @@
 #include "base/sha256.h"
 #include "bundle/release.h"
 #include "fleet/client_metadata.h"
-#include "trust/key_file.h"
-#include "trust/signature.h"
 
 #define BATCH_COUNT  256
 #define BATCH_BYTES  (16u << 20)
@@ -224,42 +223,6 @@ static covey_status build(publication *p, covey__buffer *document, covey_error *
     return status;
 }
 
-/* ---- the release -------------------------------------------------------------------------- */
-
-static covey_status sign(publication *p, const covey__buffer *document, covey__buffer *signature,
-                         covey_error *error) {
-    covey__key key;
-    covey_status status = covey__key_read(p->client->env, p->options->key_file, &key, error);
-    if (status != COVEY_OK) return status;
-    status = covey__signature_make(p->client->env, COVEY__DOMAIN_RELEASE, document->data,
-                                   document->size, &key, 1, signature, error);
-    covey__key_wipe(&key);
-    return status;
-}
-
-static covey_status post_release(publication *p, const uint8_t digest[32],
-                                 const covey__buffer *signature, covey_error *error) {
-    covey__buffer body;
-    covey__json_writer w;
-    int http_status = 0;
-    covey__buffer_init(&body, p->client->env, 128u << 10);
-    covey__json_writer_init(&w, &body, false);
-    covey__hex(digest, 32, p->result->digest);
-    covey__json_begin_object(&w);
-    covey__json_member_string(&w, "digest", p->result->digest);
-    covey__json_name(&w, "signature");
-    covey__json_put_raw(&w, signature->data, signature->size);
-    covey__json_end_object(&w);
-    covey_status status = covey__buffer_check(&body, error, "request");
-    if (status == COVEY_OK) {
-        status = covey__fleet_call(p->client, "POST", "/v1/releases", body.data, body.size, NULL,
-                                   &http_status, error);
-    }
-    p->result->was_known = http_status == 200;
-    covey__buffer_free(&body);
-    return status;
-}
-
 /* ---- the release's metadata --------------------------------------------------------------- */
 
 /* What would fail at the end should be known before minutes of uploading: the role, and its key. */
@@ -309,17 +272,6 @@ static covey_status sign_target(publication *p, const covey__tuf_make_target *ta
     return status;
 }
 
-/* For devices that read no metadata yet. */
-static covey_status post_with_signature(publication *p, const covey__buffer *document,
-                                        const uint8_t digest[32], covey_error *error) {
-    covey__buffer signature;
-    covey__buffer_init(&signature, p->client->env, COVEY__SIGNATURE_BYTES_MAX);
-    covey_status status = sign(p, document, &signature, error);
-    if (status == COVEY_OK) status = post_release(p, digest, &signature, error);
-    covey__buffer_free(&signature);
-    return status;
-}
-
 static covey_status publish_target(publication *p, const covey__buffer *document,
                                    const uint8_t digest[32], covey_error *error) {
     covey_fleet_keys *keys = p->options->keys;
@@ -338,13 +290,11 @@ static covey_status publish_target(publication *p, const covey__buffer *document
     if (held == NULL) status = sign_target(p, &target, error);
     if (status != COVEY_OK || p->result->was_exported) return status;
     status = covey__fleet_push(p->client, keys, p->served, NULL, error);
-    if (status == COVEY_OK && p->options->key_file != NULL)
-        return post_with_signature(p, document, digest, error);
     if (status != COVEY_OK) return status;
     return covey__fleet_post_release(p->client, p->result->digest, &p->result->was_known, error);
 }
 
-static covey_status publish_by_keys(publication *p, covey_error *error) {
+static covey_status publish(publication *p, covey_error *error) {
     covey__buffer document;
     uint8_t digest[32];
     covey__buffer_init(&document, p->client->env, COVEY__RELEASE_BYTES_MAX);
@@ -362,41 +312,15 @@ static covey_status publish_by_keys(publication *p, covey_error *error) {
     return status;
 }
 
-static covey_status publish(publication *p, covey_error *error) {
-    const covey__env *env = p->client->env;
-    covey__buffer document, signature;
-    covey__key key;
-    uint8_t digest[32];
-    if (p->options->keys != NULL) return publish_by_keys(p, error);
-    covey__buffer_init(&document, env, COVEY__RELEASE_BYTES_MAX);
-    covey__buffer_init(&signature, env, COVEY__SIGNATURE_BYTES_MAX);
-    /* A key that cannot be read should be known before minutes of uploading, not after. */
-    covey_status status = covey__key_read(env, p->options->key_file, &key, error);
-    if (status == COVEY_OK) covey__key_wipe(&key);
-    if (status == COVEY_OK) status = look_at_bundles(p, error);
-    if (status == COVEY_OK) status = build(p, &document, error);
-    if (status == COVEY_OK) {
-        covey__sha256_of(document.data, document.size, digest);
-        status = take_blob(p, digest, document.data, document.size, error);
-    }
-    if (status == COVEY_OK) status = flush(p, error);
-    if (status == COVEY_OK) status = sign(p, &document, &signature, error);
-    if (status == COVEY_OK) status = post_release(p, digest, &signature, error);
-    covey__buffer_free(&signature);
-    covey__buffer_free(&document);
-    return status;
-}
-
 covey_status covey_fleet_publish(covey_fleet_client *client,
                                  const covey_fleet_publish_options *options,
                                  covey_fleet_published *published, covey_error *error) {
     covey_fleet_publish_options full = COVEY_FLEET_PUBLISH_OPTIONS_INIT;
     covey_fleet_published result = COVEY_FLEET_PUBLISHED_INIT;
     memcpy(&full, options, options->size < sizeof(full) ? options->size : sizeof(full));
-    if (full.bundle_count < 1 || full.bundle_count > VARIANTS_MAX ||
-        (full.key_file == NULL && full.keys == NULL)) {
+    if (full.bundle_count < 1 || full.bundle_count > VARIANTS_MAX || full.keys == NULL) {
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
-                           "publish: expected 1 to %d bundles and a key file", VARIANTS_MAX);
+                           "publish: expected 1 to %d bundles and a key folder", VARIANTS_MAX);
     }
     publication *p = covey__calloc(client->env, 1, sizeof(*p));
     if (p == NULL) return covey__no_memory(error, "publish", sizeof(*p));

@@ -1,9 +1,9 @@
 /* The server as a whole: what it opens and in which order, the facts that all requests share, the
  * housekeeper, drain and close.
  *
- * Facts (running rollouts, trusted keys) are copies of the store's, swapped under one lock after
- * each change, so that a check-in reads no table for them. Times of check-ins are collected and
- * written in batches every few seconds; a crash loses no more than that.
+ * Facts (running rollouts) are a copy of the store's, swapped under a lock after each change, so
+ * that a check-in reads no table for them. Times of check-ins are collected and written in batches
+ * every few seconds; a crash loses no more than that.
  *
  * Invariants: one process a data folder (a lock on DATA/lock). The admin token is in
  * DATA/admin.token and nowhere else; memory holds its hash.
@@ -22,7 +22,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/runtime.h"
-#include "fleet/release_key.h"
 
 #define ROLLOUT_ARENA_MAX (64u << 20)
 #define FLUSH_SECONDS     5
@@ -46,15 +45,12 @@ static covey_status add_rollout(void *user, const covey__rollout_row *row) {
     if (set->row_count == list->capacity) return COVEY_OK; /* the store hands over no more */
     covey__rollout_row *copy = &set->rows[set->row_count];
     *copy = *row;
-    const char *signature = row->release.signature;
     copy->release.name =
         covey__arena_strndup(&set->arena, row->release.name, strlen(row->release.name));
     copy->release.version =
         covey__arena_strndup(&set->arena, row->release.version, strlen(row->release.version));
-    copy->release.signature = covey__arena_strndup(&set->arena, signature, strlen(signature));
     copy->note = "";
-    if (copy->release.name == NULL || copy->release.version == NULL ||
-        copy->release.signature == NULL) {
+    if (copy->release.name == NULL || copy->release.version == NULL) {
         return COVEY_ERROR_NO_MEMORY;
     }
     set->row_count++;
@@ -87,40 +83,6 @@ covey_status covey__fleet_load_rollouts(covey_fleet_server *server, covey_error 
     (void)pthread_rwlock_unlock(&server->facts_lock);
     rollout_set_free(server->env, set);
     return status;
-}
-
-static covey_status trust_key(void *user, const uint8_t key[32], int64_t added_ms) {
-    char hex[65];
-    (void)added_ms;
-    covey__hex(key, 32, hex);
-    return covey__trusted_add(user, hex, NULL);
-}
-
-covey_status covey__fleet_add_key(covey_fleet_server *server, const uint8_t key[32],
-                                  bool *was_known, covey_error *error) {
-    covey__store *store = server->store;
-    char hex[65];
-    covey__hex(key, 32, hex);
-    (void)pthread_rwlock_wrlock(&server->facts_lock);
-    covey__trusted_keys longer = server->trusted;
-    covey_status status = covey__trusted_add(&longer, hex, error);
-    if (status == COVEY_OK) {
-        status = store->driver->key_add(store, key, covey__now_ms(server->env), was_known, error);
-    }
-    if (status == COVEY_OK) server->trusted = longer;
-    (void)pthread_rwlock_unlock(&server->facts_lock);
-    if (status == COVEY_OK && !*was_known) {
-        covey__log(server->env, COVEY_LOG_INFO, "fleet", "releases signed by %s are trusted", hex);
-    }
-    return status;
-}
-
-covey_status covey_fleet_server_trust(covey_fleet_server *server, const char *key_file,
-                                      covey_error *error) {
-    uint8_t key[32];
-    bool was_known;
-    covey_status status = covey__release_key_read(server->env, key_file, key, error);
-    return status == COVEY_OK ? covey__fleet_add_key(server, key, &was_known, error) : status;
 }
 
 /* ---- times of check-ins ------------------------------------------------------------------- */
@@ -231,9 +193,6 @@ static covey_status open_store(covey_fleet_server *server, covey_error *error) {
     if (path == NULL) return covey__no_memory(error, "server: path", 0);
     covey_status status = covey__store_open_sqlite(server->env, path, &server->store, error);
     covey__free(server->env, path);
-    if (status == COVEY_OK) {
-        status = server->store->driver->key_each(server->store, trust_key, &server->trusted, error);
-    }
     return status == COVEY_OK ? covey__fleet_load_rollouts(server, error) : status;
 }
 

@@ -13,7 +13,6 @@
 #include "fleet/metadata_house.h"
 #include "fleet/store.h"
 #include "telemetry/metrics.h"
-#include "trust/signature.h"
 
 #define COVEY__TOKEN_TEXT_SIZE 69 /* "cvd_", 64 hex digits and a NUL */
 #define COVEY__SEEN_MAX        4096
@@ -55,9 +54,8 @@ struct covey_fleet_server {
     uint8_t admin_hash[32];
     struct MHD_Daemon *daemon;
 
-    pthread_rwlock_t facts_lock; /* of the next two */
+    pthread_rwlock_t facts_lock; /* of the next */
     covey__rollout_set *rollouts;
-    covey__trusted_keys trusted;
 
     pthread_mutex_t seen_lock;
     covey__seen *seen; /* COVEY__SEEN_MAX, written down in batches */
@@ -132,8 +130,6 @@ covey_status covey__token_make(const covey__env *env, const char *prefix,
 /* fleet_server.c: after a change in the store. */
 covey_status covey__fleet_load_rollouts(covey_fleet_server *server,
                                         covey_error *error) COVEY_MUST_USE;
-covey_status covey__fleet_add_key(covey_fleet_server *server, const uint8_t key[32],
-                                  bool *was_known, covey_error *error) COVEY_MUST_USE;
 void covey__fleet_seen(covey_fleet_server *server, int64_t device, int64_t at_ms);
 covey_status covey__fleet_flush_seen(covey_fleet_server *server, covey_error *error);
 /* A body that is still coming in for PUT (http_blobs.c). */

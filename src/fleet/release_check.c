@@ -1,8 +1,8 @@
 /* The check before a release is published: what a device would find, the server finds first.
  *
- * It walks as a device does: signature over the document's exact bytes, the document, each
- * variant's manifest, each component's chunk index, and each chunk's presence and size. What is
- * missing is collected and not fatal at once, so that a publisher learns of all of it.
+ * It walks as a device does: the document, each variant's manifest, each component's chunk index,
+ * and each chunk's presence and size. What is missing is collected and not fatal at once, so that a
+ * publisher learns of all of it.
  *
  * Invariant: GOOD means that every blob of every variant is here, with the size that its referrer
  * says. (Their digests were checked when they came in.)
@@ -143,29 +143,6 @@ static covey_status check_variant(walk *w, const covey__release *release,
     return COVEY_OK;
 }
 
-static covey_status check_signature(walk *w, const covey__trusted_keys *trusted,
-                                    const covey__buffer *document, const char *signature,
-                                    size_t signature_size, covey_error *error) {
-    covey_error bad = {0};
-    covey_status status =
-        covey__signature_check(w->env, COVEY__DOMAIN_RELEASE, document->data, document->size,
-                               signature, signature_size, trusted, NULL, &bad);
-    switch (status) {
-    case COVEY_OK:
-        return COVEY_OK;
-    case COVEY_ERROR_DENIED:
-        return judged(w, COVEY__RELEASE_UNTRUSTED_KEY, bad.message);
-    case COVEY_ERROR_MISMATCH:
-        return judged(w, COVEY__RELEASE_BAD_SIGNATURE, bad.message);
-    case COVEY_ERROR_FORMAT:
-    case COVEY_ERROR_LIMIT:
-        return judged(w, COVEY__RELEASE_BAD_FORMAT, bad.message);
-    default:
-        if (error != NULL) *error = bad;
-        return status;
-    }
-}
-
 static covey_status check_document(walk *w, const covey__buffer *document, covey_error *error) {
     covey__release *release = NULL;
     covey_error bad = {0};
@@ -187,9 +164,8 @@ static covey_status check_document(walk *w, const covey__buffer *document, covey
 }
 
 covey_status covey__release_check(const covey__env *env, const covey__blobs *blobs,
-                                  const covey__trusted_keys *trusted, const uint8_t digest[32],
-                                  const char *signature, size_t signature_size,
-                                  covey__release_checked *checked, covey_error *error) {
+                                  const uint8_t digest[32], covey__release_checked *checked,
+                                  covey_error *error) {
     walk w = {env, blobs, checked};
     covey__buffer document;
     bool found;
@@ -198,12 +174,7 @@ covey_status covey__release_check(const covey__env *env, const covey__blobs *blo
                                     &document, &found, error);
     if (status == COVEY_OK && found) {
         checked->size = document.size;
-        if (signature != NULL) {
-            status = check_signature(&w, trusted, &document, signature, signature_size, error);
-        }
-        if (status == COVEY_OK && checked->verdict == COVEY__RELEASE_GOOD) {
-            status = check_document(&w, &document, error);
-        }
+        status = check_document(&w, &document, error);
         covey__buffer_free(&document);
     }
     if (status == COVEY_OK && checked->verdict == COVEY__RELEASE_GOOD &&

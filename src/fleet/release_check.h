@@ -1,20 +1,16 @@
-/* Whether a release may be published: its signature, its document, and that all it names is here.
+/* Whether a release may be published: its document, and that all it names is here.
  */
 #ifndef COVEY_FLEET_RELEASE_CHECK_H
 #define COVEY_FLEET_RELEASE_CHECK_H
 
 #include "bundle/release.h"
 #include "fleet/blobs.h"
-#include "trust/signature.h"
 
 #define COVEY__MISSING_SHOWN_MAX 16
 
 typedef enum covey__release_verdict {
     COVEY__RELEASE_GOOD,
-    COVEY__RELEASE_UNTRUSTED_KEY,
-    COVEY__RELEASE_BAD_SIGNATURE,
-    COVEY__RELEASE_BAD_FORMAT, /* of the signature document */
-    COVEY__RELEASE_BAD,        /* the release document or what it names contradicts itself */
+    COVEY__RELEASE_BAD, /* the release document or what it names contradicts itself */
     COVEY__RELEASE_MISSING_BLOBS
 } covey__release_verdict;
 
@@ -27,12 +23,10 @@ typedef struct covey__release_checked {
     uint8_t missing[COVEY__MISSING_SHOWN_MAX][32];
 } covey__release_checked;
 
-/* COVEY_OK with a verdict, or a failure of disk or memory. `signature` NULL: the metadata vouches
- * for it, which is for the caller to see. */
+/* COVEY_OK with a verdict, or a failure of disk or memory. That the metadata
+ * names the document is for the caller to see. */
 covey_status covey__release_check(const covey__env *env, const covey__blobs *blobs,
-                                  const covey__trusted_keys *trusted, const uint8_t digest[32],
-                                  const char *signature, size_t signature_size,
-                                  covey__release_checked *checked,
+                                  const uint8_t digest[32], covey__release_checked *checked,
                                   covey_error *error) COVEY_MUST_USE;
 
 #endif

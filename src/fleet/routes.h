@@ -23,8 +23,6 @@ int covey__api_blob_put(covey__exchange *x);
 int covey__api_blobs_missing(covey__exchange *x);
 
 /* api_releases.c */
-int covey__api_keys_list(covey__exchange *x);
-int covey__api_key_add(covey__exchange *x);
 int covey__api_release_add(covey__exchange *x);
 int covey__api_releases_list(covey__exchange *x);
 

@@ -120,7 +120,6 @@ typedef struct covey__release_row {
     const char *name, *version;
     uint8_t digest[32];
     int64_t size, bytes, published_ms;
-    const char *signature;
 } covey__release_row;
 
 typedef enum covey__rollout_state {
@@ -153,7 +152,6 @@ typedef covey_status (*covey__release_fn)(void *user, const covey__release_row *
 typedef covey_status (*covey__rollout_fn)(void *user, const covey__rollout_row *row);
 typedef covey_status (*covey__wrap_device_fn)(void *user, const covey__wrap_device *row);
 typedef covey_status (*covey__wrap_key_fn)(void *user, const covey__wrap_key *row);
-typedef covey_status (*covey__key_fn)(void *user, const uint8_t key[32], int64_t added_ms);
 
 typedef struct covey__store covey__store;
 
@@ -204,11 +202,6 @@ typedef struct covey__store_driver {
     covey_status (*report_each)(covey__store *store, int64_t device, int32_t limit,
                                 covey__report_fn each, void *user,
                                 covey_error *error); /* newest first */
-
-    covey_status (*key_add)(covey__store *store, const uint8_t key[32], int64_t now_ms,
-                            bool *was_known, covey_error *error);
-    covey_status (*key_each)(covey__store *store, covey__key_fn each, void *user,
-                             covey_error *error);
 
     /* EXISTS when name@version is there with another digest; the same digest sets `was_known`. */
     covey_status (*release_add)(covey__store *store, const covey__release_row *row, bool *was_known,

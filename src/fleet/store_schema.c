@@ -51,6 +51,9 @@ const char *const covey__migrations[] = {
     " device_key BLOB NOT NULL, wrapped BLOB NOT NULL, created_ms INTEGER NOT NULL,"
     " PRIMARY KEY (id, device)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX wrapped_keys_by_device ON wrapped_keys (device);",
+    /* 3: releases are vouched for by TUF metadata (docs/trust.md), which lies beside the store. */
+    "DROP TABLE release_keys;"
+    "ALTER TABLE releases DROP COLUMN signature;",
 };
 
 const size_t covey__migration_count = sizeof(covey__migrations) / sizeof(covey__migrations[0]);

@@ -78,13 +78,11 @@
                    " update_outcome = ?4, update_message = ?5, update_ms = ?6 WHERE key = ?1")     \
     X(REPORT_EACH, "SELECT id, phase, outcome, release, rollout, message, time_ms, received_ms,"   \
                    " bytes, elapsed_ms FROM reports WHERE device = ?1 ORDER BY seq DESC LIMIT ?2") \
-    X(KEY_ADD, "INSERT OR IGNORE INTO release_keys (key, added_ms) VALUES (?1, ?2)")               \
-    X(KEY_EACH, "SELECT key, added_ms FROM release_keys ORDER BY added_ms, key")                   \
-    X(RELEASE_GET, "SELECT key, name, version, digest, size, bytes, published_ms, signature"       \
+    X(RELEASE_GET, "SELECT key, name, version, digest, size, bytes, published_ms"                  \
                    " FROM releases WHERE name = ?1 AND version = ?2")                              \
-    X(RELEASE_ADD, "INSERT INTO releases (name, version, digest, size, bytes, published_ms,"       \
-                   " signature) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                              \
-    X(RELEASE_EACH, "SELECT key, name, version, digest, size, bytes, published_ms, signature"      \
+    X(RELEASE_ADD, "INSERT INTO releases (name, version, digest, size, bytes, published_ms)"       \
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                             \
+    X(RELEASE_EACH, "SELECT key, name, version, digest, size, bytes, published_ms"                 \
                     " FROM releases ORDER BY key DESC LIMIT 1000")                                 \
     X(ROLLOUT_ADD, "INSERT INTO rollouts (release, percent_milli, classes, state, salt, note,"     \
                    " created_ms, changed_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)")             \
@@ -92,7 +90,7 @@
                       " percent_milli = iif(?2 < 0, percent_milli, ?2),"                           \
                       " state = iif(?3 < 0, state, ?3) WHERE key = ?1 AND state <> 2")             \
     X(ROLLOUT_EACH, "SELECT releases.key, releases.name, releases.version, releases.digest,"       \
-                    " releases.size, releases.bytes, releases.published_ms, releases.signature,"   \
+                    " releases.size, releases.bytes, releases.published_ms,"                       \
                     " rollouts.key, percent_milli, classes, state, salt, note, created_ms,"        \
                     " changed_ms FROM rollouts JOIN releases ON releases.key = rollouts.release"   \
                     " ORDER BY rollouts.key DESC LIMIT 1000")                                      \
@@ -170,9 +168,6 @@ covey_status covey__sqlite_report_add(covey__store *, int64_t, const covey__repo
                                       int64_t, size_t *, covey_error *);
 covey_status covey__sqlite_report_each(covey__store *, int64_t, int32_t, covey__report_fn, void *,
                                        covey_error *);
-covey_status covey__sqlite_key_add(covey__store *, const uint8_t[32], int64_t, bool *,
-                                   covey_error *);
-covey_status covey__sqlite_key_each(covey__store *, covey__key_fn, void *, covey_error *);
 covey_status covey__sqlite_release_add(covey__store *, const covey__release_row *, bool *,
                                        covey_error *);
 covey_status covey__sqlite_release_get(covey__store *, const char *, const char *,

@@ -1,4 +1,4 @@
-/* SQLite: release keys, releases, rollouts, counts.
+/* SQLite: releases, rollouts, counts.
  *
  * Neighbours: store.h, store_sqlite.c.
  */
@@ -6,39 +6,6 @@
 
 #include "base/error.h"
 #include "fleet/store_sqlite.h"
-
-covey_status covey__sqlite_key_add(covey__store *store, const uint8_t key[32], int64_t now_ms,
-                                   bool *was_known, covey_error *error) {
-    covey__sqlite *s = covey__sqlite_enter(store);
-    sqlite3_stmt *q = NULL;
-    covey_status status = covey__sqlite_get(s, COVEY__SQL_KEY_ADD, &q, error);
-    if (status == COVEY_OK) {
-        covey__bind_blob(q, 1, key, 32);
-        (void)sqlite3_bind_int64(q, 2, now_ms);
-        status = covey__sqlite_run(s, q, error);
-        *was_known = status == COVEY_OK && sqlite3_changes(s->db) == 0;
-    }
-    covey__sqlite_leave(s);
-    return status;
-}
-
-covey_status covey__sqlite_key_each(covey__store *store, covey__key_fn each, void *user,
-                                    covey_error *error) {
-    covey__sqlite *s = covey__sqlite_enter(store);
-    sqlite3_stmt *q = NULL;
-    bool row = true;
-    covey_status status = covey__sqlite_get(s, COVEY__SQL_KEY_EACH, &q, error);
-    while (status == COVEY_OK) {
-        status = covey__sqlite_step(s, q, &row, error);
-        if (status != COVEY_OK || !row) break;
-        uint8_t key[32];
-        covey__column_blob(q, 0, key, sizeof(key));
-        status = each(user, key, sqlite3_column_int64(q, 1));
-        if (status != COVEY_OK) (void)sqlite3_reset(q);
-    }
-    covey__sqlite_leave(s);
-    return status;
-}
 
 static void read_release(sqlite3_stmt *q, covey__release_row *row) {
     row->key = sqlite3_column_int64(q, 0);
@@ -48,7 +15,6 @@ static void read_release(sqlite3_stmt *q, covey__release_row *row) {
     row->size = sqlite3_column_int64(q, 4);
     row->bytes = sqlite3_column_int64(q, 5);
     row->published_ms = sqlite3_column_int64(q, 6);
-    row->signature = covey__column_text(q, 7);
 }
 
 static covey_status find_release(covey__sqlite *s, const char *name, const char *version,
@@ -91,7 +57,6 @@ static covey_status insert_release(covey__sqlite *s, const covey__release_row *r
     (void)sqlite3_bind_int64(q, 4, row->size);
     (void)sqlite3_bind_int64(q, 5, row->bytes);
     (void)sqlite3_bind_int64(q, 6, row->published_ms);
-    covey__bind_text(q, 7, row->signature);
     return covey__sqlite_run(s, q, error);
 }
 
@@ -208,14 +173,14 @@ covey_status covey__sqlite_rollout_each(covey__store *store, bool with_counts,
         if (status != COVEY_OK || !found) break;
         covey__rollout_row row = {0};
         read_release(q, &row.release);
-        row.key = sqlite3_column_int64(q, 8);
-        row.percent_milli = sqlite3_column_int64(q, 9);
-        row.classes = (uint32_t)sqlite3_column_int64(q, 10);
-        row.state = (covey__rollout_state)sqlite3_column_int(q, 11);
-        covey__column_blob(q, 12, row.salt, sizeof(row.salt));
-        row.note = covey__column_text(q, 13);
-        row.created_ms = sqlite3_column_int64(q, 14);
-        row.changed_ms = sqlite3_column_int64(q, 15);
+        row.key = sqlite3_column_int64(q, 7);
+        row.percent_milli = sqlite3_column_int64(q, 8);
+        row.classes = (uint32_t)sqlite3_column_int64(q, 9);
+        row.state = (covey__rollout_state)sqlite3_column_int(q, 10);
+        covey__column_blob(q, 11, row.salt, sizeof(row.salt));
+        row.note = covey__column_text(q, 12);
+        row.created_ms = sqlite3_column_int64(q, 13);
+        row.changed_ms = sqlite3_column_int64(q, 14);
         if (with_counts) status = count_devices(s, &row, error);
         if (status == COVEY_OK) status = each(user, &row);
         if (status != COVEY_OK) (void)sqlite3_reset(q);

@@ -137,8 +137,7 @@ server=
 fleet=$COVEY_BUILD_DIR/covey-fleet
 [ -x "$fleet" ] || { echo "adapters: all as it should be, without $fleet"; exit 0; }
 "$fleet" keys init keys --product stories --no-passphrase >/dev/null
-"$fleet" keys release-key old >/dev/null
-"$fleet" serve --data plane --online-key keys/online.key --release-key old/release.pub --port-file plane.port --poll 1 >log 2>&1 &
+"$fleet" serve --data plane --online-key keys/online.key --port-file plane.port --poll 1 >log 2>&1 &
 plane=$!
 tries=0
 while [ ! -s plane.port ]; do
@@ -150,7 +149,7 @@ COVEY_FLEET_URL=http://127.0.0.1:$(cat plane.port)
 COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
 export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
 "$fleet" keys push --keys keys >out 2>&1 || fail "keys push"
-"$fleet" publish ens --keys keys --key old/release.key >out 2>&1 || fail "publish"
+"$fleet" publish ens --keys keys >out 2>&1 || fail "publish"
 "$fleet" rollout create stories@1.0.0 >out 2>&1 || fail "rollout"
 "$fleet" token create >token || fail "token"
 "$covey" enroll "$COVEY_FLEET_URL" --token-file token --state device >out 2>&1 || fail "enroll"

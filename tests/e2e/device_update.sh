@@ -47,15 +47,14 @@ ask() { # ask CONVERSATION: which ensemble answers it
 
 # A control plane.
 "$fleet" keys init keys --product assistant --no-passphrase >/dev/null
-"$fleet" keys release-key old >/dev/null
-"$fleet" serve --data plane --online-key keys/online.key --release-key old/release.pub --port-file plane.port --poll 1 >plane.log 2>&1 &
+"$fleet" serve --data plane --online-key keys/online.key --port-file plane.port --poll 1 >plane.log 2>&1 &
 plane=$!
 await "the control plane" test -s plane.port
 COVEY_FLEET_URL=http://127.0.0.1:$(cat plane.port)
 COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
 export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
 "$fleet" keys push --keys keys >out 2>&1 || fail "keys push"
-"$fleet" publish one --keys keys --key old/release.key >out 2>&1 || fail "publish 1.0.0"
+"$fleet" publish one --keys keys >out 2>&1 || fail "publish 1.0.0"
 "$fleet" rollout create assistant@1.0.0 >out 2>&1 || fail "rollout of 1.0.0"
 
 # A device: it answers before it ever saw a network, then brings itself to 1.0.0.
@@ -76,7 +75,7 @@ await "the device's server" test -s device.port
 base=http://127.0.0.1:$(cat device.port)
 token=$("$covey" token --state state)
 [ "$(ask open)" = assistant@1.0.0 ] || fail "1.0.0 does not answer"
-"$fleet" publish two --keys keys --key old/release.key >out 2>&1 || fail "publish 1.1.0"
+"$fleet" publish two --keys keys >out 2>&1 || fail "publish 1.1.0"
 "$fleet" rollout create assistant@1.1.0 >out 2>&1 || fail "rollout of 1.1.0"
 await "the move to 1.1.0" has device.log 'Answering with assistant@1.1.0'
 [ "$(ask open)" = assistant@1.0.0 ] || fail "the open conversation moved"

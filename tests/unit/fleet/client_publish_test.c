@@ -1,10 +1,9 @@
 /* Publishing and rollouts from end to end: a bundle on disk, the client, the server, a device's
  * check-in. */
-#include "fleet_double.h"
+#include "fleet_repository.h"
 
 #include "bundle/release.h"
 #include "fleet/fleet_server.h"
-#include "trust/key_file.h"
 #include "unit/bundle/ensemble_folder.h"
 
 #include <unistd.h>
@@ -12,24 +11,31 @@
 typedef struct publisher {
     fleet_double *f;
     covey_fleet_client *client;
-    char key[300], public_key[65];
+    covey_fleet_keys *keys;
 } publisher;
 
-static publisher publisher_open(fleet_double *f, const char *keys, bool trusted) {
+static publisher publisher_open(fleet_double *f) {
     publisher p = {.f = f};
     covey_error error = {0};
-    char folder[300], pub[300];
-    snprintf(folder, sizeof folder, "%s/%s", f->folder.path, keys);
-    snprintf(p.key, sizeof p.key, "%s/release.key", folder);
-    snprintf(pub, sizeof pub, "%s/release.pub", folder);
-    assert_int_equal(covey_fleet_keys_init(f->runtime, folder, p.public_key, &error), COVEY_OK);
-    if (covey_fleet_client_open(f->runtime, covey_fleet_server_url(f->server),
-                                covey_fleet_server_token_file(f->server), &p.client,
-                                &error) != COVEY_OK) {
-        fail_msg("%s", error.message);
-    }
-    if (trusted) assert_int_equal(covey_fleet_trust(p.client, pub, &error), COVEY_OK);
+    char folder[300], *text = NULL;
+    snprintf(folder, sizeof folder, "%s/keys", f->folder.path);
+    repository_make(f->runtime, folder);
+    fleet_stop(f);
+    snprintf(f->online_key, sizeof f->online_key, "%s/online.key", folder);
+    fleet_start(f);
+    p.keys = repository_open(f->runtime, folder);
+    repository_check(covey_fleet_client_open(f->runtime, covey_fleet_server_url(f->server),
+                                             covey_fleet_server_token_file(f->server), &p.client,
+                                             &error),
+                     &error);
+    repository_check(covey_fleet_keys_push(p.client, p.keys, &text, &error), &error);
+    covey_fleet_keys_text_free(p.keys, text);
     return p;
+}
+
+static void publisher_close(publisher *p) {
+    covey_fleet_keys_close(p->keys);
+    covey_fleet_client_close(p->client);
 }
 
 static void make_bundle(fleet_double *f, const char *name, const char *version, uint64_t seed) {
@@ -47,7 +53,7 @@ static covey_status publish(publisher *p, const char *bundle, const char *classe
     covey_fleet_published fresh = COVEY_FLEET_PUBLISHED_INIT;
     options.bundles = list;
     options.bundle_count = 1;
-    options.key_file = p->key;
+    options.keys = p->keys;
     *result = fresh;
     return covey_fleet_publish(p->client, &options, result, error);
 }
@@ -65,7 +71,7 @@ static int rollout(fleet_double *f, const char *json) {
 
 static void only_what_is_new_is_sent(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     make_bundle(f, "one", "1.0.0", 1);
     make_bundle(f, "two", "1.1.0", 2);
     covey_fleet_published first = published(&p, "one");
@@ -82,50 +88,25 @@ static void only_what_is_new_is_sent(void **state) {
     covey_fleet_published second = published(&p, "two");
     assert_true(second.bytes_sent > 0);
     assert_true(second.bytes_sent < second.bytes_total);
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 static void a_version_cannot_be_published_twice_over(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     covey_error error = {0};
     covey_fleet_published result;
     make_bundle(f, "one", "1.0.0", 1);
     make_bundle(f, "other", "1.0.0", 2);
     published(&p, "one");
-    assert_int_equal(publish(&p, "other", NULL, &result, &error), COVEY_ERROR_REMOTE);
-    assert_int_equal(error.found, 409);
+    assert_int_equal(publish(&p, "other", NULL, &result, &error), COVEY_ERROR_MISMATCH);
     assert_non_null(strstr(error.message, "conflict"));
-    covey_fleet_client_close(p.client);
-}
-
-static void keys_that_are_not_trusted(void **state) {
-    fleet_double *f = *state;
-    publisher stranger = publisher_open(f, "stranger", false);
-    covey_error error = {0};
-    covey_fleet_published result;
-    make_bundle(f, "one", "1.0.0", 1);
-    assert_int_equal(publish(&stranger, "one", NULL, &result, &error), COVEY_ERROR_REMOTE);
-    assert_int_equal(error.found, 403);
-    assert_non_null(strstr(error.message, "untrusted_key"));
-    fleet_expect(f, fleet_call(f, "GET", "/v1/releases", f->admin, NULL), 200);
-    assert_string_equal(fleet_text(f), "{\"releases\":[]}");
-    /* Keys can be trusted at start too, and last. */
-    char pub[300];
-    snprintf(pub, sizeof pub, "%s/stranger/release.pub", f->folder.path);
-    assert_int_equal(covey_fleet_server_trust(f->server, pub, &error), COVEY_OK);
-    assert_int_equal(covey_fleet_server_trust(f->server, pub, &error), COVEY_OK);
-    published(&stranger, "one");
-    fleet_expect(f, fleet_call(f, "GET", "/v1/release-keys", f->admin, NULL), 200);
-    assert_non_null(strstr(fleet_text(f), stranger.public_key));
-    test_write(pub, "not a key\n", 10);
-    assert_int_equal(covey_fleet_server_trust(f->server, pub, &error), COVEY_ERROR_FORMAT);
-    covey_fleet_client_close(stranger.client);
+    publisher_close(&p);
 }
 
 static void bundles_are_checked_first(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     covey_error error = {0};
     covey_fleet_published result;
     char model[400];
@@ -142,7 +123,7 @@ static void bundles_are_checked_first(void **state) {
     assert_int_equal(publish(&p, "one", NULL, &result, &error), COVEY_ERROR_MISMATCH);
     fleet_expect(f, fleet_call(f, "GET", "/v1/releases", f->admin, NULL), 200);
     assert_string_equal(fleet_text(f), "{\"releases\":[]}");
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 /* Removes one file below the blob folder that has at least `size_min` bytes; false when none. */
@@ -157,60 +138,35 @@ static bool remove_a_blob(fleet_double *f, const char *keep_hex, size_t size_min
 
 static void a_release_needs_all_its_blobs(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
-    covey_fleet_published result;
-    covey_error error = {0};
-    covey__buffer signature;
-    const covey__env *env = covey__runtime_env(f->runtime);
-    char body[4000], path[400];
+    publisher p = publisher_open(f);
+    char body[200];
     make_bundle(f, "one", "1.0.0", 1);
-    /* Everything but the release: a stranger's signature leaves the blobs there. */
-    publisher stranger = publisher_open(f, "stranger", false);
-    assert_int_equal(publish(&stranger, "one", NULL, &result, &error), COVEY_ERROR_REMOTE);
-    covey__key key;
-    assert_int_equal(covey__key_read(env, p.key, &key, &error), COVEY_OK);
-    snprintf(path, sizeof path, "%s/blobs/sha256/%.2s/%s", f->data, result.digest, result.digest);
-    size_t size;
-    char *document = test_read(path, &size);
-    assert_non_null(document);
-    covey__buffer_init(&signature, env, COVEY__SIGNATURE_BYTES_MAX);
-    assert_int_equal(covey__signature_make(env, COVEY__DOMAIN_RELEASE, document, size, &key, 1,
-                                           &signature, &error),
-                     COVEY_OK);
-    snprintf(body, sizeof body, "{\"digest\":\"%s\",\"signature\":%s}", result.digest,
-             signature.data);
-    assert_true(remove_a_blob(f, result.digest, 1000));
+    covey_fleet_published first = published(&p, "one");
+    snprintf(body, sizeof body, "{\"digest\":\"%s\"}", first.digest);
+    fleet_expect(f, fleet_call(f, "POST", "/v1/releases", f->admin, body), 200);
+    assert_true(remove_a_blob(f, first.digest, 1000));
     int status = fleet_call(f, "POST", "/v1/releases", f->admin, body);
     fleet_expect_error(f, status, 409, "missing_blobs");
     assert_non_null(strstr(fleet_text(f), "\"missing\":{\"count\":1,\"blobs\":[\""));
     /* Publishing again sends just that one. */
     covey_fleet_published again = published(&p, "one");
     assert_int_equal(again.blobs_sent, 1);
-    /* A signature over other bytes; a document that is none. */
-    char *digit = strstr(body, "\"signature\":\"");
-    assert_non_null(digit);
-    digit += strlen("\"signature\":\"");
-    digit[0] = digit[0] == 'a' ? 'b' : 'a';
-    status = fleet_call(f, "POST", "/v1/releases", f->admin, body);
-    fleet_expect_error(f, status, 403, "bad_signature");
-    snprintf(body, sizeof body, "{\"digest\":\"%064d\",\"signature\":{}}", 1);
+    snprintf(body, sizeof body, "{\"digest\":\"%064d\"}", 1);
     status = fleet_call(f, "POST", "/v1/releases", f->admin, body);
     fleet_expect_error(f, status, 409, "missing_blobs");
-    snprintf(body, sizeof body, "{\"digest\":\"12\",\"signature\":{}}");
-    status = fleet_call(f, "POST", "/v1/releases", f->admin, body);
+    status = fleet_call(f, "POST", "/v1/releases", f->admin, "{\"digest\":\"12\"}");
     fleet_expect_error(f, status, 400, "bad_field");
-    free(document);
-    covey__key_wipe(&key);
-    covey__buffer_free(&signature);
-    covey_fleet_client_close(stranger.client);
-    covey_fleet_client_close(p.client);
+    status =
+        fleet_call(f, "POST", "/v1/releases", f->admin, "{\"digest\":\"12\",\"signature\":{}}");
+    fleet_expect_error(f, status, 400, "bad_field");
+    publisher_close(&p);
 }
 
 /* ---- rollouts ----------------------------------------------------------------------------- */
 
 static void offers_follow_the_rollout(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     make_bundle(f, "one", "1.1.0", 1);
     published(&p, "one");
     fleet_device small = fleet_enroll(f, "small"), large = fleet_enroll(f, "large");
@@ -254,12 +210,12 @@ static void offers_follow_the_rollout(void **state) {
     fleet_expect_error(f, status, 404, "not_found");
     status = fleet_call(f, "PATCH", "/v1/rollouts/r-1", f->admin, "{\"state\":\"done\"}");
     fleet_expect_error(f, status, 400, "bad_field");
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 static void the_percentage_draws_devices_and_keeps_them(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     enum { DEVICES = 60 };
     static fleet_device devices[DEVICES];
     static bool in[DEVICES];
@@ -288,12 +244,12 @@ static void the_percentage_draws_devices_and_keeps_them(void **state) {
     assert_int_equal(counts[3], DEVICES);
     fleet_expect(f, fleet_call(f, "GET", "/v1/rollouts/r-1", f->admin, NULL), 200);
     assert_non_null(strstr(fleet_text(f), "\"devices\":{\"offered\":60,"));
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 static void a_refusal_is_final_and_explained(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     char path[80], body[400], *text = NULL;
     covey_error error = {0};
     make_bundle(f, "one", "1.1.0", 1);
@@ -328,12 +284,12 @@ static void a_refusal_is_final_and_explained(void **state) {
                      COVEY_OK);
     assert_non_null(strstr(text, "why: r-2 assistant@1.2.0"));
     covey_fleet_text_free(p.client, text);
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 static void what_the_server_knows_survives_it(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     make_bundle(f, "one", "1.1.0", 1);
     published(&p, "one");
     fleet_device device = fleet_enroll(f, "small");
@@ -342,7 +298,7 @@ static void what_the_server_knows_survives_it(void **state) {
     fleet_start(f);
     fleet_expect(f, fleet_checkin(f, &device, "small", "1.0.0"), 200);
     assert_string_equal(fleet_target(f), "assistant@1.1.0");
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 /* Devices check in and report from several threads while a rollout changes under them. */
@@ -375,7 +331,7 @@ static void many_at_once(void **state) {
     static crowd crowds[THREADS];
     pthread_t threads[THREADS];
     covey_error error = {0};
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     make_bundle(f, "one", "1.1.0", 1);
     published(&p, "one");
     fleet_expect(f, rollout(f, "{\"release\":\"assistant@1.1.0\"}"), 201);
@@ -400,14 +356,14 @@ static void many_at_once(void **state) {
     assert_non_null(strstr(fleet_text(f), "covey_fleet_checkins_total 160\n"));
     assert_non_null(strstr(fleet_text(f), "covey_fleet_reports_total{outcome=\"accepted\"} 80\n"));
     assert_non_null(strstr(fleet_text(f), "covey_fleet_reports_total{outcome=\"known\"} 80\n"));
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 /* ---- the client's own words --------------------------------------------------------------- */
 
 static void every_list_has_a_text(void **state) {
     fleet_double *f = *state;
-    publisher p = publisher_open(f, "keys", true);
+    publisher p = publisher_open(f);
     covey_error error = {0};
     char *text = NULL;
     make_bundle(f, "one", "1.1.0", 1);
@@ -448,18 +404,7 @@ static void every_list_has_a_text(void **state) {
         COVEY_OK);
     assert_int_equal(strncmp(text, "cve_", 4), 0);
     covey_fleet_text_free(p.client, text);
-    covey_fleet_client_close(p.client);
-}
-
-static void keys_are_never_overwritten(void **state) {
-    fleet_double *f = *state;
-    covey_error error = {0};
-    char key[65];
-    publisher p = publisher_open(f, "keys", false);
-    char folder[300];
-    snprintf(folder, sizeof folder, "%s/keys", f->folder.path);
-    assert_int_equal(covey_fleet_keys_init(f->runtime, folder, key, &error), COVEY_ERROR_EXISTS);
-    covey_fleet_client_close(p.client);
+    publisher_close(&p);
 }
 
 int main(void) {
@@ -467,7 +412,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(only_what_is_new_is_sent),
         TEST(a_version_cannot_be_published_twice_over),
-        TEST(keys_that_are_not_trusted),
         TEST(bundles_are_checked_first),
         TEST(a_release_needs_all_its_blobs),
         TEST(offers_follow_the_rollout),
@@ -476,7 +420,6 @@ int main(void) {
         TEST(what_the_server_knows_survives_it),
         TEST(many_at_once),
         TEST(every_list_has_a_text),
-        TEST(keys_are_never_overwritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,12 +238,8 @@ static int64_t add_release(fixture *f, const char *version, const char *digest,
     covey_error error = {0};
     bool was_known = false;
     int64_t key = 0;
-    covey__release_row row = {.name = "assistant",
-                              .version = version,
-                              .size = 10,
-                              .bytes = 20,
-                              .published_ms = 5,
-                              .signature = "{\"s\":1}"};
+    covey__release_row row = {
+        .name = "assistant", .version = version, .size = 10, .bytes = 20, .published_ms = 5};
     hash_of(digest, row.digest);
     assert_int_equal(f->store->driver->release_add(f->store, &row, &was_known, &error), expected);
     assert_int_equal(was_known && expected == COVEY_OK, expect_known);
@@ -455,34 +451,17 @@ static void reports_of_a_device_are_bounded(void **state) {
     assert_string_equal(row.message, id); /* newest first */
 }
 
-/* ---- keys, and coming back ---------------------------------------------------------------- */
-
-static covey_status count_keys(void *user, const uint8_t key[32], int64_t added_ms) {
-    (void)added_ms;
-    assert_int_equal(key[0], 'k');
-    ++*(int *)user;
-    return COVEY_OK;
-}
+/* ---- coming back -------------------------------------------------------------------------- */
 
 static void all_is_there_after_closing(void **state) {
     fixture *f = *state;
     covey_error error = {0};
-    uint8_t key[32];
-    bool was_known = true;
-    int keys = 0;
-    hash_of("k", key);
-    assert_int_equal(f->store->driver->key_add(f->store, key, 1, &was_known, &error), COVEY_OK);
-    assert_false(was_known);
-    assert_int_equal(f->store->driver->key_add(f->store, key, 2, &was_known, &error), COVEY_OK);
-    assert_true(was_known);
     add_token(f, "t", 1, 1000);
     enroll(f, "t", NULL, 1, 1, NULL);
     add_rollout(f, add_release(f, "1.1.0", "a", COVEY_OK, false));
     f->store->driver->close(f->store);
     f->store = NULL;
     open_store(f);
-    assert_int_equal(f->store->driver->key_each(f->store, count_keys, &keys, &error), COVEY_OK);
-    assert_int_equal(keys, 1);
     assert_string_equal(get_device(f, 1).known.name, "assistant");
     assert_int_equal(get_rollout(f).percent_milli, 25000);
     covey__store_counts counts;
