@@ -1,6 +1,6 @@
 /* Release documents: the reader, the choice of a variant, and the checks that tie what was fetched
- * by digest back to what the release said of it. Bytes come from outside; the signature over them
- * is checked by the caller first (trust/signature.h). */
+ * by digest back to what the release said of it. Bytes come from outside; that
+ * metadata names them is for the caller to see first (trust/tuf_client.h). */
 #include "bundle/release.h"
 
 #include "base/error.h"

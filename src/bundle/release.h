@@ -1,5 +1,6 @@
 /* Release documents (docs/formats/release.md): name@version with its variants, what devices each is
- * for, and the digests and sizes of all that a device fetches. Signed in COVEY__DOMAIN_RELEASE. */
+ * for, and the digests and sizes of all that a device fetches. A target of
+ * the metadata (docs/trust.md). */
 #ifndef COVEY_BUNDLE_RELEASE_H
 #define COVEY_BUNDLE_RELEASE_H
 

@@ -1,6 +1,6 @@
 /* Signing and checking through the environment's crypto table. This file adds what every use needs:
  * the domain before the bytes, a clear error when an app brought no table, and keys that are wiped.
- * Who may sign what is decided above (trust/signature.h). */
+ * Who may sign what is decided above (trust/tuf_client.h). */
 #include "trust/crypto.h"
 
 #include "base/error.h"

@@ -10,9 +10,6 @@
 #include "base/env.h"
 #include "trust/crypto_openssl.h"
 
-/* What may be signed. Each is signed as DOMAIN NUL BYTES. */
-#define COVEY__DOMAIN_RELEASE "covey-release-v1"
-
 /* A private key (its RFC 8032 seed) with its public half. */
 typedef struct covey__key {
     uint8_t seed[32];
@@ -28,6 +25,7 @@ covey_status covey__key_from_seed(const covey__env *env, const uint8_t seed[32],
 /* Overwrites the key in a way that the compiler keeps. */
 void covey__key_wipe(covey__key *key);
 
+/* Over DOMAIN NUL BYTES. */
 covey_status covey__sign(const covey__env *env, const char *domain, const void *data, size_t size,
                          const covey__key *key, uint8_t signature[64],
                          covey_error *error) COVEY_MUST_USE;
