@@ -162,6 +162,9 @@ typedef struct covey_agent_summary {
     char off[256];               /* why nothing serves, by a statement of the publisher; else "" */
     int32_t statement_count;     /* that hold here; those beyond the array are counted alone */
     char statements[8][200];     /* "kill k-7: version 1.2.0: why", one a line of text */
+    char opted_out[256];         /* what the user switched off; "" for nothing */
+    char degrade[16];            /* what stands in for the model: "off", "builtin", "cloud"; "" */
+    int32_t ask_count;           /* what the staged ensemble asks consent for */
 } covey_agent_summary;
 #define COVEY_AGENT_SUMMARY_INIT                                                                   \
     { .size = sizeof(covey_agent_summary) }
@@ -176,6 +179,75 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_describe(covey_agent *agent,
  * thread at a time with the agent's other calls. */
 COVEY_API bool covey_agent_flag(covey_agent *agent, const char *name, char *reason,
                                 size_t capacity);
+
+/* What an app should do for a feature: true, it is on. False when the user switched it off
+ * (covey_agent_opt_out) or a statement of the publisher does; then `degrade` (may be NULL) says
+ * what stands in for it, "off", "builtin" or "cloud", and `reason` (may be NULL) why. The product's
+ * own name is a feature too. Asks no network; one thread at a time with the agent's other calls. */
+COVEY_API bool covey_agent_feature(covey_agent *agent, const char *name, char degrade[16],
+                                   char *reason, size_t capacity);
+
+/* Switches something off by the user's word, or back on: "updates", "feature:NAME", or "all" for
+ * updates and the model. It is written to policy.json, where other settings stay; nothing that a
+ * publisher signs brings it back. BUSY while a policy.json is there that cannot be read. Waits for
+ * a step that another process is in. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_opt_out(covey_agent *agent, const char *what,
+                                                          bool off, covey_error *error);
+
+/* The user's answer to what the staged ensemble asks for: see covey_agent_asks. `digest` is the
+ * ensemble's that the user was shown, or NULL for whatever waits. A denial is remembered for that
+ * digest. NOT_FOUND when nothing waits, or something else does by now. Waits for a step that
+ * another process is in. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_consent(covey_agent *agent, const char *digest,
+                                                          bool given, covey_error *error);
+
+/* What the ensemble that waits for consent asks for, a line of plain text each, and its digest;
+ * returns how many there are, 0 when nothing waits. `each` may be NULL. One thread at a time with
+ * the agent's other calls. */
+typedef void (*covey_agent_ask_fn)(void *user, const char *line);
+COVEY_API size_t covey_agent_asks(covey_agent *agent, char digest[65], covey_agent_ask_fn each,
+                                  void *user);
+
+typedef enum covey_agent_audit_kind {
+    COVEY_AGENT_AUDIT_MAY = 0,     /* a sentence: what this channel may do here */
+    COVEY_AGENT_AUDIT_MAY_NOT = 1, /* and what it may not */
+    COVEY_AGENT_AUDIT_CHANGE = 2   /* an entry of the log */
+} covey_agent_audit_kind;
+
+/* Strings are valid for the call; "" where there is nothing. */
+typedef struct covey_agent_audit_item {
+    size_t size;
+    covey_agent_audit_kind kind;
+    const char *text;  /* the sentence; of a change, why */
+    uint64_t seq;      /* of a change: its place in the log; 0 when it is not in it yet */
+    int64_t time_ms;   /* since 1970, by this device's clock then */
+    const char *event; /* "enrolled", "installed", "returned", …: docs/formats/audit-log.md */
+    const char *from, *to, *digest;
+    const char *signed_by; /* "ROLE KEYID, KEYID" */
+} covey_agent_audit_item;
+#define COVEY_AGENT_AUDIT_ITEM_INIT                                                                \
+    { sizeof(covey_agent_audit_item), COVEY_AGENT_AUDIT_MAY, "", 0, 0, "", "", "", "", "" }
+typedef void (*covey_agent_audit_fn)(void *user, const covey_agent_audit_item *item);
+
+typedef struct covey_agent_audit_report {
+    size_t size;
+    bool intact;             /* the log is right, and goes as far as state.json knows */
+    bool has_broken;         /* one that was not is beside it, put aside */
+    uint32_t broken_segment; /* where the first wrong line is, counted from 1; 0: nowhere */
+    uint64_t broken_line;
+    uint64_t first_seq, entry_count; /* of what is kept and right */
+    char problem[256];
+} covey_agent_audit_report;
+#define COVEY_AGENT_AUDIT_REPORT_INIT                                                              \
+    { sizeof(covey_agent_audit_report), false, false, 0, 0, 0, 0, "" }
+
+/* Shows what this channel may change on this device and what it may not, then every change it made
+ * or refused, oldest first, and verifies the log. A log that was tampered with is a report, not an
+ * error; what is right of it is shown. `each` may be NULL. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_audit(covey_agent *agent,
+                                                        covey_agent_audit_report *report,
+                                                        covey_error *error,
+                                                        covey_agent_audit_fn each, void *user);
 
 /* State as a JSON document: slots, last check-in, last update and why. Free it with
  * covey_agent_free_text. */

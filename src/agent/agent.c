@@ -115,7 +115,7 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
     covey_status status = COVEY_OK;
     if (covey__machine(next, event, actions)) {
         status = covey__agent_fault(agent, "agent.state", error);
-        if (!status) status = covey__state_save(agent->env, agent->state_dir, next, error);
+        if (!status) status = covey__agent_save(agent, next, error);
         if (!status) agent->state = *next;
     }
     covey__free(agent->env, next);
@@ -249,6 +249,7 @@ covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options
         covey_error ignored = {0};
         /* Read again: another process may have begun an update since. */
         status = covey__agent_load(made, &ignored);
+        if (!status) status = covey__audit_settle(made, &ignored);
         if (!status) status = covey__agent_clean(made, &ignored);
         if (status)
             covey__log(env, COVEY_LOG_WARN, "agent", "cannot clean up: %s", ignored.message);

@@ -66,6 +66,14 @@ static void fill_trust(const covey_agent *agent, covey_agent_summary *out) {
     covey__steering_each(agent, add_statement, out);
 }
 
+static void fill_users_word(covey_agent *agent, covey_agent_summary *out) {
+    covey__degrade to;
+    snprintf(out->opted_out, sizeof out->opted_out, "%s", agent->state.opted_out);
+    if (covey__opt_out_model(agent, &to))
+        snprintf(out->degrade, sizeof out->degrade, "%s", covey__degrade_name(to));
+    out->ask_count = (int32_t)covey_agent_asks(agent, NULL, NULL, NULL);
+}
+
 covey_status covey_agent_describe(covey_agent *agent, covey_agent_summary *summary,
                                   covey_error *error) {
     covey_agent_summary full = COVEY_AGENT_SUMMARY_INIT;
@@ -78,6 +86,7 @@ covey_status covey_agent_describe(covey_agent *agent, covey_agent_summary *summa
         covey__steering_load(agent);
         fill(agent, fresh, &full);
         fill_trust(agent, &full);
+        fill_users_word(agent, &full);
         if (covey__agent_policy(agent, &policy, NULL)) covey__policy_init(&policy);
         full.drain_deadline_ms = policy.drain_deadline_ms;
         full.size = summary->size;

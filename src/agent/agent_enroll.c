@@ -121,7 +121,7 @@ static covey_status take_enrollment(covey_agent *agent, const covey__json *root,
     next.checkin_message[0] = 0;
     if (first->bytes.size) status = covey__trust_put_root(agent, &first->bytes, error);
     if (!status) status = covey__secret_put(agent, "device_token", answer.token, error);
-    if (!status) status = covey__state_save(agent->env, agent->state_dir, &next, error);
+    if (!status) status = covey__agent_save(agent, &next, error);
     if (status) return status;
     agent->state = next;
     covey__fetching_free(agent);

@@ -15,6 +15,11 @@
  *   agent_stage.c     verify, stage, probe, activate, clean
  *   agent_slots.c     the ensemble to serve
  *   agent_keys.c      secrets in owner-only files
+ *   agent_audit.c     the audit log; audit_diff.c says what of a change is in it
+ *   agent_audit_show.c  the log and the rules that hold here, for the user
+ *   agent_signers.c   who signed, by the metadata in the store
+ *   agent_consent.c   what an ensemble asks its user for
+ *   agent_opt_out.c   what the user switched off
  *
  * The state folder:
  *
@@ -36,6 +41,7 @@
 #include <covey/agent.h>
 
 #include "agent/agent.h"
+#include "agent/audit.h"
 #include "agent/machine.h"
 #include "base/buffer.h"
 #include "base/file.h"
@@ -44,6 +50,7 @@
 #include "bundle/steering.h"
 #include "delta/chunk_plan.h"
 #include "policy/policy.h"
+#include "policy/reach.h"
 #include <covey/tuf.h>
 
 #define COVEY__AGENT_POLL_DEFAULT_MS 900000
@@ -91,6 +98,51 @@ struct covey_agent {
 };
 
 #define COVEY__AGENT_OFF "off" /* in shown_digest: statements left nothing to serve */
+
+/* ---- agent_audit.c */
+/* Stores the state, and what the change is worth to the audit log with it (audit.h): what is stored
+ * now is compared with what is to be stored, so every change is told. `state` has its audit member
+ * set. Under the lock. */
+covey_status covey__agent_save(covey_agent *agent, covey__agent_state *state,
+                               covey_error *error) COVEY_MUST_USE;
+/* The same with an entry about something that the state does not show. `entry` may be NULL. */
+covey_status covey__agent_save_noting(covey_agent *agent, covey__agent_state *state,
+                                      const covey__audit_entry *entry,
+                                      covey_error *error) COVEY_MUST_USE;
+/* Appends what is stored but not in the log yet: what a killed process left. Under the lock. */
+covey_status covey__audit_settle(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_signers.c */
+/* "ROLE KEYID, KEYID": the keys of the role, by the metadata in the store, that signed its document
+ * there. "" when that cannot be told. */
+void covey__trust_signers(const covey_agent *agent, const char *role,
+                          char out[COVEY__SIGNED_BY_SIZE]);
+/* Calls for each role of the metadata in the store: who may sign what. `patterns` is one text, ""
+ * for the top-level roles; `keys` their ids, abbreviated. */
+typedef void (*covey__role_fn)(void *user, const char *role, const char *patterns,
+                               int64_t threshold, int64_t key_count, const char *keys);
+void covey__trust_each_role(const covey_agent *agent, covey__role_fn each, void *user);
+
+/* ---- agent_consent.c */
+/* Before the staged ensemble becomes current. BUSY: the user's consent is asked for, or the user
+ * switched updates off; REFUSED: it was denied before. */
+covey_status covey__consent_check(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* What the update at hand asks for; `missing` is the caller's to free, also on failure. */
+covey_status covey__consent_asks(const covey_agent *agent, covey__reach *missing,
+                                 covey_error *error) COVEY_MUST_USE;
+/* Adds what the ensemble in a folder reaches. */
+covey_status covey__consent_reach(const covey_agent *agent, const char *folder, covey__reach *reach,
+                                  covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_opt_out.c */
+/* What the user switched off is put into the state, and the state stored when that is news.
+ * `*acted`: it was. */
+covey_status covey__opt_out_notice(covey_agent *agent, bool *acted,
+                                   covey_error *error) COVEY_MUST_USE;
+/* Whether the user switched the model off, and what stands in for it. */
+bool covey__opt_out_model(const covey_agent *agent, covey__degrade *to);
+/* Why nothing local answers then; DENIED. */
+covey_status covey__opt_out_fail(covey__degrade to, covey_error *error) COVEY_MUST_USE;
 
 /* ---- agent_state.c */
 covey_status covey__state_load(const covey__env *env, const char *state_dir,
@@ -258,7 +310,7 @@ covey_status covey__agent_get_range(covey_agent *agent, const uint8_t sha256[32]
 covey_status covey__agent_plan(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 void covey__fetching_free(covey_agent *agent);
 /* The user's settings, or the defaults where there are none. BUSY while they cannot be read. */
-covey_status covey__agent_policy(covey_agent *agent, covey__policy *policy,
+covey_status covey__agent_policy(const covey_agent *agent, covey__policy *policy,
                                  covey_error *error) COVEY_MUST_USE;
 /* Room and the user's settings: BUSY (settings), NO_SPACE. */
 covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) COVEY_MUST_USE;

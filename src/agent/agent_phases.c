@@ -84,7 +84,8 @@ static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *don
     case COVEY__PHASE_ACTIVATE:
         covey__agent_proof(agent, proof);
         event->proved = proof;
-        return covey__agent_fault(agent, "agent.activate", error);
+        status = covey__consent_check(agent, error);
+        return status ? status : covey__agent_fault(agent, "agent.activate", error);
     default:
         *done = false;
         return COVEY_OK;

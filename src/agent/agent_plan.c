@@ -318,7 +318,8 @@ static uint64_t bytes_to_come(covey_agent *agent) {
 
 /* The user's settings. While they cannot be read nothing is fetched, since they may forbid it; that
  * says nothing against the release. */
-covey_status covey__agent_policy(covey_agent *agent, covey__policy *policy, covey_error *error) {
+covey_status covey__agent_policy(const covey_agent *agent, covey__policy *policy,
+                                 covey_error *error) {
     covey_error why = {0};
     covey__buffer text;
     covey__policy_init(policy);

@@ -160,9 +160,12 @@ covey_status covey_agent_current(covey_agent *agent, covey_ensemble **ensemble,
     covey__agent_state fresh;
     if (!covey__state_load(agent->env, agent->state_dir, &fresh, &why)) agent->state = fresh;
     covey__steering_load(agent);
-    covey_status status = open_installed(agent, locked, ensemble, &why);
+    covey__degrade to = COVEY__DEGRADE_OFF;
+    bool left = covey__opt_out_model(agent, &to);
+    covey_status status = left ? COVEY_ERROR_DENIED : open_installed(agent, locked, ensemble, &why);
     if (locked) covey__lock_drop(lock);
     if (!status) return COVEY_OK;
+    if (left && to != COVEY__DEGRADE_BUILTIN) return covey__opt_out_fail(to, error);
     if (covey__agent_is_off(agent, &why) || off_for_now(agent, status, &why))
         return covey__fail(error, COVEY_ERROR_DENIED, "agent: %s", why.message);
     if (agent->builtin_dir) return open_builtin(agent, ensemble, error);

@@ -54,6 +54,8 @@ void covey__state_put_update(covey__json_writer *json, const covey__agent_update
     covey__json_member_i64(json, "probe_starts", update->probe_starts);
     covey__json_member_i64(json, "retry_at_ms", update->retry_at_ms);
     covey__json_member_bool(json, "waiting_said", update->waiting_said);
+    covey__json_member_i64(json, "consent", update->consent);
+    covey__json_member_string(json, "signed_by", update->signed_by);
     covey__json_end_object(json);
 }
 
@@ -99,6 +101,22 @@ static void put_trust(covey__json_writer *json, const covey__agent_trust *trust)
     covey__json_end_object(json);
 }
 
+static void put_audit(covey__json_writer *json, const covey__agent_state *state) {
+    const covey__agent_audit *audit = &state->audit;
+    covey__json_member_string(json, "opted_out", state->opted_out);
+    covey__json_member_bool(json, "model_off", state->model_off);
+    covey__json_name(json, "audit");
+    covey__json_begin_object(json);
+    covey__json_member_i64(json, "head_seq", audit->head_seq);
+    covey__json_member_string(json, "head_sha256", audit->head_sha256);
+    covey__json_name(json, "pending");
+    covey__json_begin_array(json);
+    for (int32_t i = 0; i < audit->pending_count; i++)
+        covey__json_put_string(json, audit->pending[i]);
+    covey__json_end_array(json);
+    covey__json_end_object(json);
+}
+
 static void put_enrollment(covey__json_writer *json, const covey__agent_state *state) {
     covey__json_member_string(json, "url", state->url);
     covey__json_member_string(json, "blobs_url", state->blobs_url);
@@ -138,6 +156,7 @@ covey_status covey__state_save(const covey__env *env, const char *state_dir,
         covey__state_put_report(&json, &state->last);
     else
         covey__json_put_null(&json);
+    put_audit(&json, state);
     covey__json_end_object(&json);
     covey_status status = covey__buffer_check(&out, error, "state.json");
     char *path = covey__path_join(env, state_dir, "state.json");
@@ -268,6 +287,10 @@ static void get_update(reader *in, const covey__json *root, covey__agent_update 
     update->probe_starts = (int32_t)get_number(in, node, "probe_starts", INT32_MAX);
     update->retry_at_ms = get_number(in, node, "retry_at_ms", INT64_MAX);
     update->waiting_said = get_bool(in, node, "waiting_said");
+    if (covey__json_get(node, "consent"))
+        update->consent = (int32_t)get_number(in, node, "consent", COVEY__CONSENT_GIVEN);
+    if (covey__json_get(node, "signed_by"))
+        get_text(in, node, "signed_by", update->signed_by, sizeof update->signed_by);
 }
 
 static void get_report(reader *in, const covey__json *node, covey__agent_report *report) {
@@ -296,6 +319,27 @@ static void get_trust(reader *in, const covey__json *root, covey__agent_trust *t
     get_message(in, node, trust->message);
     trust->steering_serial = get_number(in, node, "steering_serial", INT64_MAX);
     get_text(in, node, "steering_product", trust->steering_product, sizeof trust->steering_product);
+}
+
+/* Absent in what a program before wrote. */
+static void get_audit(reader *in, const covey__json *root, covey__agent_state *state) {
+    covey__agent_audit *audit = &state->audit;
+    if (covey__json_get(root, "opted_out"))
+        get_text(in, root, "opted_out", state->opted_out, sizeof state->opted_out);
+    if (covey__json_get(root, "model_off")) state->model_off = get_bool(in, root, "model_off");
+    const covey__json *node = covey__json_get(root, "audit") ? get_object(in, root, "audit") : NULL;
+    if (!node) return;
+    audit->head_seq = get_number(in, node, "head_seq", INT64_MAX);
+    get_digest(in, node, "head_sha256", true, audit->head_sha256);
+    const covey__json *list = get_array(in, node, "pending", COVEY__AUDIT_PENDING_MAX);
+    for (const covey__json *entry = list ? list->child : NULL; entry && !in->status;
+         entry = entry->next) {
+        if (entry->kind != COVEY__JSON_STRING || entry->size >= COVEY__AUDIT_ENTRY_SIZE)
+            in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "pending: not an entry");
+        else
+            snprintf(audit->pending[audit->pending_count++], COVEY__AUDIT_ENTRY_SIZE, "%s",
+                     entry->text);
+    }
 }
 
 static void get_enrollment(reader *in, const covey__json *root, covey__agent_state *state) {
@@ -338,6 +382,7 @@ static covey_status read_root(const covey__json *root, covey__agent_state *state
     state->next_report_ms = get_number(&in, root, "next_report_ms", INT64_MAX);
     const covey__json *last = get_object(&in, root, "last");
     if (last) get_report(&in, last, &state->last);
+    get_audit(&in, root, state);
     return in.status;
 }
 

@@ -104,6 +104,33 @@ static void put_steering(const covey_agent *agent, covey__json_writer *json) {
     covey__json_end_object(json);
 }
 
+/* What the user switched off, and what the staged ensemble asks for. */
+static void put_users_word(const covey_agent *agent, covey__json_writer *json) {
+    const covey__agent_update *update = &agent->state.update;
+    covey__degrade to;
+    covey__reach missing;
+    bool left = covey__opt_out_model(agent, &to);
+    covey__json_member_string(json, "opted_out",
+                              agent->state.opted_out[0] ? agent->state.opted_out : NULL);
+    covey__json_member_string(json, "degrade", left ? covey__degrade_name(to) : NULL);
+    covey__json_name(json, "consent");
+    if (update->phase != COVEY__PHASE_ACTIVATE || update->consent != COVEY__CONSENT_ASKED ||
+        covey__consent_asks(agent, &missing, NULL)) {
+        covey__json_put_null(json);
+        return;
+    }
+    covey__json_begin_object(json);
+    covey__json_member_string(json, "name", update->name);
+    covey__json_member_string(json, "version", update->version);
+    covey__json_member_string(json, "digest", update->digest);
+    covey__json_name(json, "asks");
+    covey__json_begin_array(json);
+    for (size_t i = 0; i < missing.count; i++) covey__json_put_string(json, missing.lines[i]);
+    covey__json_end_array(json);
+    covey__json_end_object(json);
+    covey__reach_free(&missing);
+}
+
 covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *out,
                                        covey_error *error) {
     const covey__agent_state *state = &agent->state;
@@ -129,6 +156,7 @@ covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *
     }
     put_trust(agent, &json);
     put_steering(agent, &json);
+    put_users_word(agent, &json);
     covey__state_write_slots(agent, &json);
     covey__state_put_update(&json, &state->update);
     covey__state_put_refused(&json, state);

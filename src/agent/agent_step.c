@@ -32,7 +32,7 @@ static covey__event_kind judge_current(covey_status status) {
 static covey_status count_start(covey_agent *agent, int32_t starts, covey_error *error) {
     if (agent->state.current.trial || agent->state.current.starts == starts) return COVEY_OK;
     agent->state.current.starts = starts;
-    return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+    return covey__agent_save(agent, &agent->state, error);
 }
 
 static covey_status probe_current(covey_agent *agent, covey_error *error) {
@@ -70,9 +70,7 @@ static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *er
                                    .under = platform};
     if (event.kind == COVEY__EVENT_FAILED) { /* memory, the disk, the caller: it may pass */
         agent->prove_at_us = covey__monotonic_us() + INT64_C(60000000);
-        return current->trial
-                   ? COVEY_OK
-                   : covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+        return current->trial ? COVEY_OK : covey__agent_save(agent, &agent->state, error);
     }
     *acted = true;
     bool good = event.kind == COVEY__EVENT_CURRENT_GOOD;
@@ -80,7 +78,7 @@ static covey_status prove_again(covey_agent *agent, bool *acted, covey_error *er
     event.message = good ? NULL : why.message;
     if (good && current->trial) { /* it passes here, but it still has to serve */
         snprintf(current->proved, sizeof current->proved, "%s", proof);
-        return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+        return covey__agent_save(agent, &agent->state, error);
     }
     if (!current->trial) current->starts = 0;
     status = covey__agent_event(agent, &event, &actions, error);
@@ -135,7 +133,7 @@ static covey_status check_in(covey_agent *agent, covey_error *error) {
         state->next_checkin_ms = now_ms + state->poll_ms - jitter +
                                  (int64_t)(covey__agent_random(agent) % (uint64_t)(2 * jitter));
     }
-    return covey__state_save(agent->env, agent->state_dir, state, error);
+    return covey__agent_save(agent, state, error);
 }
 
 static covey_status send_reports(covey_agent *agent, covey_error *error) {
@@ -148,7 +146,7 @@ static covey_status send_reports(covey_agent *agent, covey_error *error) {
     if (delay < agent->retry_after_ms) delay = agent->retry_after_ms;
     if (delay > COVEY__RETRY_MAX_MS) delay = COVEY__RETRY_MAX_MS;
     agent->state.next_report_ms = covey__agent_now(agent) + delay;
-    return covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+    return covey__agent_save(agent, &agent->state, error);
 }
 
 /* One thing that is due. `*acted` says whether there was one. */
@@ -158,6 +156,8 @@ static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now
     int64_t now_ms = covey__agent_now(agent);
     *acted = false;
     covey_status status = covey__steering_obey(agent, acted, error);
+    if (!status && !*acted) status = covey__audit_settle(agent, error);
+    if (!status && !*acted) status = covey__opt_out_notice(agent, acted, error);
     if (status || *acted) return status;
     if (state->url[0] && (*check_now || checkin_due(agent, now_ms))) {
         /* Who asks for a check now does not want to wait for a retry either. */
@@ -190,8 +190,15 @@ static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now
 /* What serves now: a digest, "" for the built-in one, or that nothing may. */
 static void what_serves(const covey_agent *agent, char out[65]) {
     covey_error why;
-    snprintf(out, 65, "%s",
-             covey__agent_is_off(agent, &why) ? COVEY__AGENT_OFF : agent->state.current.digest);
+    covey__degrade to;
+    bool left = covey__opt_out_model(agent, &to);
+    if (left && to != COVEY__DEGRADE_BUILTIN)
+        snprintf(out, 65, "%s", COVEY__AGENT_OFF);
+    else
+        snprintf(out, 65, "%s",
+                 covey__agent_is_off(agent, &why) ? COVEY__AGENT_OFF
+                 : left                           ? ""
+                                                  : agent->state.current.digest);
 }
 
 void covey__agent_show(covey_agent *agent) {

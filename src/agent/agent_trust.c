@@ -284,7 +284,7 @@ static covey_status begin_root(covey_agent *agent, const covey__served_metadata 
     if (status) return status;
     covey__agent_state next = agent->state;
     memcpy(next.trust.root_sha256, sha256, sizeof sha256);
-    status = covey__state_save(agent->env, agent->state_dir, &next, error);
+    status = covey__agent_save(agent, &next, error);
     if (status) return status;
     agent->state = next;
     return covey__trust_settle(agent, error);
@@ -382,8 +382,8 @@ static void check_steering(covey_agent *agent, covey_tuf *tuf, const char *produ
 
 /* Whether the metadata names this very release document. `*known` is false when that cannot be told
  * now. */
-static bool is_listed(covey_agent *agent, covey_tuf *tuf, const covey__agent_update *target,
-                      bool *known, finding *found) {
+static bool is_listed(covey_agent *agent, covey_tuf *tuf, covey__agent_update *target, bool *known,
+                      finding *found) {
     covey_tuf_target named = COVEY_TUF_TARGET_INIT;
     covey_error why = {0};
     uint8_t digest[32];
@@ -404,8 +404,10 @@ static bool is_listed(covey_agent *agent, covey_tuf *tuf, const covey__agent_upd
         return false;
     }
     if (named.has_sha256 && covey__unhex(target->release_digest, 64, digest, 32) &&
-        !memcmp(digest, named.sha256, 32) && named.length == (uint64_t)target->release_size)
+        !memcmp(digest, named.sha256, 32) && named.length == (uint64_t)target->release_size) {
+        covey__trust_signers(agent, named.role, target->signed_by);
         return true;
+    }
     find_fault(found, covey_status_name(COVEY_ERROR_MISMATCH), false,
                "not signed: the control plane offers another document of %s@%s than the metadata "
                "names",

@@ -321,7 +321,7 @@ covey_status covey__agent_send_reports(covey_agent *agent, covey_error *error) {
         if (status) agent->state.outbox_dropped += count;
         drop_reports(&agent->state, count);
         agent->state.next_report_ms = 0;
-        status = covey__state_save(agent->env, agent->state_dir, &agent->state, error);
+        status = covey__agent_save(agent, &agent->state, error);
     } else if (error) {
         *error = local;
     }

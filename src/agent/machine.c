@@ -145,6 +145,8 @@ static bool on_target(covey__agent_state *state, const covey__agent_event_in *ev
     if (wanted && same) {
         if (!strcmp(state->update.rollout, target->rollout)) return false;
         memcpy(state->update.rollout, target->rollout, sizeof state->update.rollout);
+        if (target->signed_by[0])
+            memcpy(state->update.signed_by, target->signed_by, sizeof state->update.signed_by);
         return true;
     }
     bool changed = state->update.phase != COVEY__PHASE_NONE;

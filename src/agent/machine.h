@@ -33,6 +33,22 @@
 #define COVEY__RETRY_FIRST_MS   1000
 #define COVEY__RETRY_MAX_MS     900000
 #define COVEY__PLATFORM_SIZE    256
+#define COVEY__SIGNED_BY_SIZE   420
+#define COVEY__OPTED_OUT_SIZE   256
+
+enum { COVEY__CONSENT_NONE, COVEY__CONSENT_ASKED, COVEY__CONSENT_GIVEN };
+#define COVEY__CONSENT_DENIED "its user did not consent" /* how such a refusal begins */
+
+/* The audit log's head, and entries that are true but not in the log yet: they are stored in the
+ * same replacement as what they tell of. */
+#define COVEY__AUDIT_PENDING_MAX 8
+#define COVEY__AUDIT_ENTRY_SIZE  1500
+typedef struct covey__agent_audit {
+    int64_t head_seq;     /* 0: nothing was logged yet */
+    char head_sha256[65]; /* "" with 0 */
+    int32_t pending_count;
+    char pending[COVEY__AUDIT_PENDING_MAX][COVEY__AUDIT_ENTRY_SIZE]; /* objects, oldest first */
+} covey__agent_audit;
 
 typedef enum covey__phase {
     COVEY__PHASE_NONE,
@@ -74,6 +90,8 @@ typedef struct covey__agent_update {
     int32_t probe_starts; /* probes begun; those that never ended took the process with them */
     int64_t retry_at_ms;  /* not before; 0 at once */
     bool waiting_said;    /* that it waits was reported */
+    int32_t consent;      /* COVEY__CONSENT_...: where the user's consent stands */
+    char signed_by[COVEY__SIGNED_BY_SIZE]; /* "ROLE KEYID, KEYID": who signed that */
 } covey__agent_update;
 
 typedef struct covey__agent_report {
@@ -127,6 +145,11 @@ typedef struct covey__agent_state {
     int64_t report_serial;
     int64_t next_report_ms;
     covey__agent_report last; /* of any update, for status */
+    /* what the user switched off, as it was last seen: "updates, model, search"; "" for nothing.
+     * It holds while policy.json cannot be read. */
+    char opted_out[COVEY__OPTED_OUT_SIZE];
+    bool model_off;
+    covey__agent_audit audit;
 } covey__agent_state;
 
 typedef enum covey__event_kind {
