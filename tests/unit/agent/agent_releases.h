@@ -51,6 +51,7 @@ typedef struct control_double {
     bool rootless;            /* enrollment names no metadata */
     bool unsigned_too;        /* what is published next is offered without being signed */
     int64_t served_timestamp; /* what check-ins say of the metadata; 0: the truth */
+    const char *tools;        /* of the ensembles that are made next; NULL: a timer */
     /* probes */
     covey_status probe_status;
     const char *probe_message;
@@ -79,8 +80,14 @@ static inline void double_ensemble(control_double *c, const char *name, const ch
     snprintf(path, sizeof path, "%s/model.gguf", folder);
     test_write(path, model, size);
     free(model);
-    char tools[64];
-    snprintf(tools, sizeof tools, "{\"version\":\"%s\"}", version);
+    char tools[512];
+    if (c->tools)
+        snprintf(tools, sizeof tools, "%s", c->tools);
+    else /* other bytes in each version, and nothing more that is asked for */
+        snprintf(tools, sizeof tools,
+                 "[{\"type\":\"function\",\"function\":{\"name\":\"timer\","
+                 "\"description\":\"%s\"}}]",
+                 version);
     covey__sha256_of(tools, strlen(tools), digest);
     covey__hex(digest, 32, hex[1]);
     snprintf(path, sizeof path, "%s/tools.json", folder);
