@@ -267,6 +267,22 @@ static void print_trust(const covey_agent_summary *s) {
                (int)(s->statement_count - shown));
 }
 
+static void print_ask(void *user, const char *line) {
+    (void)user;
+    printf("%-11s it %s\n", "", line);
+}
+
+/* What the user switched off, and what an ensemble asks of them. */
+static void print_users_word(app_context *context, const covey_agent_summary *s) {
+    if (s->opted_out[0])
+        printf("opted out   %s%s%s\n", s->opted_out,
+               s->degrade[0] ? "; in place of the model: " : "", s->degrade);
+    if (!s->ask_count) return;
+    printf("consent     %s@%s asks for more than you gave; covey consent give or deny decides:\n",
+           s->staged.name, s->staged.version);
+    (void)covey_agent_asks(context->agent, NULL, print_ask, NULL);
+}
+
 static void print_status(app_context *context, const covey_agent_summary *s) {
     print_facts(context);
     print_slot("builtin", &s->builtin, "good");
@@ -276,6 +292,7 @@ static void print_status(app_context *context, const covey_agent_summary *s) {
     printf("fleet       %s\n", s->control_plane[0]
                                    ? s->control_plane
                                    : "none; covey enroll makes this device known to one");
+    print_users_word(context, s);
     if (s->problem[0]) printf("problem     %s\n", s->problem);
     print_trust(s);
     if (s->last_phase[0])

@@ -5,11 +5,14 @@
 
 #include <stdbool.h>
 
+int covey_cmd_audit(int argc, char **argv);
 int covey_cmd_bench(int argc, char **argv);
 int covey_cmd_bundle(int argc, char **argv);
+int covey_cmd_consent(int argc, char **argv);
 int covey_cmd_enroll(int argc, char **argv);
 int covey_cmd_eval(int argc, char **argv);
 int covey_cmd_inspect(int argc, char **argv);
+int covey_cmd_opt_out(int argc, char **argv);
 int covey_cmd_quantize(int argc, char **argv);
 int covey_cmd_rollback(int argc, char **argv);
 int covey_cmd_run(int argc, char **argv);

@@ -99,4 +99,19 @@ run status >out && has out '^problem' || fail "status does not tell the problem"
 # Its user goes back, and stays there.
 run rollback --json >out 2>err && has out '^{"ensemble":"assistant@1.0.0"}$' || fail "rollback"
 run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@1.0.0"' || fail "1.0.0 does not answer after the rollback"
+
+# Its user sees what was done here, and by whom, and has the last word.
+run audit >out 2>err || fail "audit"
+for event in 'enrolled .*http' 'root ' 'installed .*assistant@1.0.0 -> assistant@1.1.0' 'committed' 'returned' 'signed by assistant' \
+    'go below version 1.0.0' 'The log is intact'; do has out "$event" || fail "audit does not show \"$event\""; done
+run audit --json >out 2>err && has out '"intact":true' || fail "audit --json"
+run opt-out all >out 2>err && has out 'built into the app' || fail "opt-out"
+run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@0.9.0"' || fail "the built-in ensemble does not stand in"
+run status >out && has out '^opted out *updates, the model' || fail "status does not tell what is switched off"
+run opt-out all --back >out 2>err && run run --json -t 1 hello >out 2>err && has out 'assistant@1.0.0' || fail "opt-out --back"
+run consent >out && has out 'Nothing waits' || fail "consent"
+sed -i 's/assistant@1.1.0/assistant@9.1.0/' state/audit.log/00000001.log
+status=0
+run audit --verify >out 2>err || status=$?
+[ "$status" = 1 ] && has out 'BROKEN in segment 1, line' || fail "a log that was changed passes"
 echo "the device's life: all is well"
