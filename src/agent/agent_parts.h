@@ -238,8 +238,9 @@ covey_status covey__trust_put_root(const covey_agent *agent, const covey__buffer
 covey_status covey__trust_settle(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 /* What a check-in's answer is worth. */
 typedef struct covey__verdict {
-    bool take;          /* the event may go to the machine */
-    covey_error denied; /* what event->denied points to */
+    bool take;                             /* the event may go to the machine */
+    covey_error denied;                    /* what event->denied points to */
+    char signed_by[COVEY__SIGNED_BY_SIZE]; /* what event->signed_by points to */
 } covey__verdict;
 /* Holds a check-in's answer against the metadata: refreshes when that is due, takes new steering,
  * and puts what statements say of the target into `event`. Fails only where the state cannot be

@@ -382,8 +382,8 @@ static void check_steering(covey_agent *agent, covey_tuf *tuf, const char *produ
 
 /* Whether the metadata names this very release document. `*known` is false when that cannot be told
  * now. */
-static bool is_listed(covey_agent *agent, covey_tuf *tuf, covey__agent_update *target, bool *known,
-                      finding *found) {
+static bool is_listed(covey_agent *agent, covey_tuf *tuf, const covey__agent_update *target,
+                      char *signed_by, bool *known, finding *found) {
     covey_tuf_target named = COVEY_TUF_TARGET_INIT;
     covey_error why = {0};
     uint8_t digest[32];
@@ -405,7 +405,7 @@ static bool is_listed(covey_agent *agent, covey_tuf *tuf, covey__agent_update *t
     }
     if (named.has_sha256 && covey__unhex(target->release_digest, 64, digest, 32) &&
         !memcmp(digest, named.sha256, 32) && named.length == (uint64_t)target->release_size) {
-        covey__trust_signers(agent, named.role, target->signed_by);
+        covey__trust_signers(agent, named.role, signed_by);
         return true;
     }
     find_fault(found, covey_status_name(COVEY_ERROR_MISMATCH), false,
@@ -470,18 +470,21 @@ static covey_status keep_finding(covey_agent *agent, const covey__agent_event_in
 /* What the metadata says of the target. */
 static void judge_target(covey_agent *agent, covey_tuf *tuf, bool begins,
                          covey__agent_event_in *event, const covey__agent_update *target,
-                         bool *take, finding *found) {
+                         covey__verdict *verdict, finding *found) {
     bool known = false, at_hand = is_at_hand(agent, target);
     if (found->holds) {
-        *take = at_hand; /* it was signed when it was taken */
+        verdict->take = at_hand; /* it was signed when it was taken */
         return;
     }
     if (!at_hand && !begins) return;
-    if (is_listed(agent, tuf, target, &known, found)) return;
+    if (is_listed(agent, tuf, target, verdict->signed_by, &known, found)) {
+        event->signed_by = verdict->signed_by;
+        return;
+    }
     if (at_hand && known)
         *event = (covey__agent_event_in){.kind = COVEY__EVENT_TARGET_NONE};
     else
-        *take = at_hand;
+        verdict->take = at_hand;
 }
 
 covey_status covey__trust_judge(covey_agent *agent, const covey__served_metadata *served,
@@ -502,8 +505,7 @@ covey_status covey__trust_judge(covey_agent *agent, const covey__served_metadata
                            &found);
         covey__steering_judge(agent, event, &verdict->denied);
         if (event->target)
-            judge_target(agent, tuf, would_begin(agent, event), event, target, &verdict->take,
-                         &found);
+            judge_target(agent, tuf, would_begin(agent, event), event, target, verdict, &found);
     } else if (!strcmp(trust->problem, STEERING)) {
         find_fault(&found, STEERING, false, "%s", trust->message);
     }

@@ -145,8 +145,6 @@ static bool on_target(covey__agent_state *state, const covey__agent_event_in *ev
     if (wanted && same) {
         if (!strcmp(state->update.rollout, target->rollout)) return false;
         memcpy(state->update.rollout, target->rollout, sizeof state->update.rollout);
-        if (target->signed_by[0])
-            memcpy(state->update.signed_by, target->signed_by, sizeof state->update.signed_by);
         return true;
     }
     bool changed = state->update.phase != COVEY__PHASE_NONE;
@@ -155,6 +153,8 @@ static bool on_target(covey__agent_state *state, const covey__agent_event_in *ev
     if (!wanted) return changed;
     state->update = *target;
     state->update.phase = COVEY__PHASE_PLAN;
+    if (event->signed_by)
+        snprintf(state->update.signed_by, sizeof state->update.signed_by, "%s", event->signed_by);
     return true;
 }
 

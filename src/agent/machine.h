@@ -178,6 +178,7 @@ typedef struct covey__agent_event_in {
     const char *builtin_name, *builtin_version; /* TARGET: of the built-in ensemble, or NULL */
     bool downgrade;                             /* TARGET: a statement permits this older version */
     const char *denied;            /* TARGET: why statements forbid it; NULL when they do not */
+    const char *signed_by;         /* TARGET: who signed it, where that was looked up; or NULL */
     const char *previous_denied;   /* why nothing may return to `previous`; NULL: it may */
     const char *outcome, *release; /* TOLD */
     const char *message;           /* why; may be NULL */
