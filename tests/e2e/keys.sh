@@ -127,6 +127,21 @@ looks assistant/1.0.0/release.json translator/2.0.0/release.json
 ensemble one-one assistant 1.1.0 1
 says 'published assistant@1.1.0' publish one-one --keys keys
 
+# A third one signs by a program, as a token or a KMS would be: a P-256 key that OpenSSL holds.
+if command -v openssl >/dev/null; then
+    openssl ecparam -name prime256v1 -genkey -noout -out p256.pem 2>/dev/null
+    openssl ec -in p256.pem -pubout -out p256.pub 2>/dev/null
+    openssl=$(command -v openssl)
+    does keys product add speller --public p256.pub --program "$openssl dgst -sha256 -sign $work/p256.pem" --keys keys
+    ensemble three speller 1.0.0 1
+    says 'published speller@1.0.0' publish three --keys keys
+    looks speller/1.0.0/release.json
+    mv p256.pem gone.pem
+    ensemble three-one speller 1.0.1 1
+    refuses 1 'speller.signer\|openssl' publish three-one --keys keys
+    mv gone.pem p256.pem
+fi
+
 # 5. Steering: checked as devices would, monotonic.
 does steer kill assistant --keys keys --versions '=1.0.0' --reason 'wrong language' --author ops@example.org
 grep -q '"serial": 1' out || fail "the steering document"
