@@ -21,6 +21,7 @@ typedef struct consents {
     covey__reach given;
     char denied[DENIED_MAX][65]; /* digests, oldest first */
     int32_t denied_count;
+    bool exists; /* the file does, whatever is in it */
 } consents;
 
 static void read_denied(const covey__json *root, consents *all) {
@@ -206,6 +207,12 @@ static covey_status wait_for_it(covey_agent *agent, const covey__reach *missing,
                        missing->lines[0], more);
 }
 
+/* A device that never had an ensemble was enrolled for this one. */
+static bool is_first(const covey_agent *agent, const consents *all) {
+    return !all->exists && !agent->builtin_dir && !agent->state.current.digest[0] &&
+           !agent->state.previous.digest[0] && !agent->state.stopped[0];
+}
+
 static covey_status decide(covey_agent *agent, consents *all, const covey__policy *policy,
                            covey_error *error) {
     covey__reach missing;
@@ -213,7 +220,8 @@ static covey_status decide(covey_agent *agent, consents *all, const covey__polic
         return covey__fail(error, COVEY_ERROR_REFUSED, COVEY__CONSENT_DENIED);
     covey__reach_init(&missing, agent->env);
     covey_status status = ask(agent, all, &missing, error);
-    bool agreed = agent->state.update.consent == COVEY__CONSENT_GIVEN || !policy->consent_ask;
+    bool agreed = agent->state.update.consent == COVEY__CONSENT_GIVEN || !policy->consent_ask ||
+                  is_first(agent, all);
     if (!status && missing.count)
         status =
             agreed ? keep_given(agent, all, &missing, error) : wait_for_it(agent, &missing, error);
