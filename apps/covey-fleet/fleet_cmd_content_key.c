@@ -44,7 +44,7 @@ static int content_key_wrap(int argc, char **argv) {
     const app_option options[] = {
         {"device", 'd', APP_TEXT, &a.wrap.device, "ID", "for this device", 0, 0},
         {"device-key", 0, APP_TEXT, &a.wrap.device_key, "HEX",
-         "refuse unless this is the device's key (covey status prints it there)", 0, 0},
+         "refuse unless this is the device's key (covey status --json says it there)", 0, 0},
         {"all", 'a', APP_FLAG, &a.all, NULL, "for all enrolled devices that lack it", 0, 0},
         FLEET_SERVER_OPTIONS(server),
         {0}};

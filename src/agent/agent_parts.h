@@ -20,6 +20,7 @@
  *   agent_signers.c   who signed, by the metadata in the store
  *   agent_consent.c   what an ensemble asks its user for
  *   agent_opt_out.c   what the user switched off
+ *   agent_private.c   this device's key pair, and content keys of private ensembles
  *
  * The state folder:
  *
@@ -340,6 +341,19 @@ covey_status covey__slot_open(covey_agent *agent, const covey__agent_slot *slot,
 /* Needs of an opened ensemble against this app and device. */
 covey_status covey__slot_check_needs(const covey_agent *agent, const covey_ensemble *ensemble,
                                      covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_private.c: private ensembles */
+/* The member "encryption_key" where this device has a key of its own, made where `make` is set. */
+void covey__agent_put_key(const covey_agent *agent, bool make, covey__json_writer *json);
+/* Sees to it that all content keys of a manifest are here. BUSY when one was not given to this
+ * device yet. */
+covey_status covey__agent_keys_fetch(const covey_agent *agent, const covey__manifest *manifest,
+                                     covey_error *error) COVEY_MUST_USE;
+/* Gives an opened ensemble its content keys. BUSY when one is not here. */
+covey_status covey__agent_keys_give(const covey_agent *agent, covey_ensemble *ensemble,
+                                    covey_error *error) COVEY_MUST_USE;
+/* Fetches what of them is lacking for what is installed. */
+void covey__agent_keys_refresh(const covey_agent *agent);
 
 /* ---- agent_keys.c: the runtime's keystore, or files under secrets/ */
 covey_status covey__secret_get(const covey_agent *agent, const char *name, char *value,

@@ -283,6 +283,7 @@ covey_status covey__agent_plan(covey_agent *agent, covey_error *error) {
     if (!status) status = choose_variant(agent, error);
     if (!status) status = read_manifest(agent, error);
     if (!status) status = check_needs(agent, error);
+    if (!status) status = covey__agent_keys_fetch(agent, fetching->manifest, error);
     if (!status) drop_others(agent);
     if (!status) status = read_indexes(agent, error);
     if (!status) status = find_sources(agent, error);

@@ -58,6 +58,7 @@ covey_status covey__slot_open(covey_agent *agent, const covey__agent_slot *slot,
         status = covey__fail(error, COVEY_ERROR_MISMATCH, "its manifest was changed");
     if (!status) status = check_seal(agent, folder, covey__ensemble_manifest(*ensemble), error);
     if (!status) status = covey__slot_check_needs(agent, *ensemble, error);
+    if (!status) status = covey__agent_keys_give(agent, *ensemble, error);
     if (status) {
         covey_ensemble_close(*ensemble);
         *ensemble = NULL;
@@ -137,6 +138,7 @@ static covey_status open_builtin(covey_agent *agent, covey_ensemble **ensemble,
     covey_status status = covey_ensemble_open(agent->runtime, agent->builtin_dir,
                                               COVEY_CHECK_MANIFEST, ensemble, error);
     if (!status) status = covey__slot_check_needs(agent, *ensemble, error);
+    if (!status) status = covey__agent_keys_give(agent, *ensemble, error);
     if (!status) return COVEY_OK;
     covey_ensemble_close(*ensemble);
     *ensemble = NULL;

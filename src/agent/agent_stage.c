@@ -177,6 +177,7 @@ covey_status covey__agent_probe(covey_agent *agent, covey_error *error) {
     if (!status && strcmp(covey_ensemble_digest(ensemble), agent->state.update.digest))
         status = covey__fail(error, COVEY_ERROR_MISMATCH, "the manifest was changed");
     if (!status) status = covey__slot_check_needs(agent, ensemble, error);
+    if (!status) status = covey__agent_keys_give(agent, ensemble, error);
     if (!status) {
         status = agent->options.probe
                      ? agent->options.probe(agent->options.probe_user, ensemble, &result, error)

@@ -139,6 +139,7 @@ covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *
     covey__json_begin_object(&json);
     covey__json_member_string(&json, "library_version", covey_version());
     covey__json_member_string(&json, "state_dir", agent->state_dir);
+    covey__agent_put_key(agent, false, &json);
     covey__json_name(&json, "control_plane");
     if (state->url[0]) {
         covey__json_begin_object(&json);

@@ -154,6 +154,7 @@ covey_status covey__agent_put_device(const covey_agent *agent, covey__json_write
     covey__json_end_object(json);
     covey__json_member_string(json, "app_version", agent->app_version);
     covey__json_member_string(json, "library_version", covey_version());
+    covey__agent_put_key(agent, true, json);
     return COVEY_OK;
 }
 
@@ -248,6 +249,7 @@ covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) {
         status = covey__agent_post(agent, agent->state.url, "/v1/checkin", token, &body, &arena,
                                    &root, error);
     if (!status) status = take_checkin(agent, root, error);
+    if (!status) covey__agent_keys_refresh(agent);
     explicit_bzero(token, sizeof token);
     covey__arena_free(&arena);
     covey__buffer_free(&body);
