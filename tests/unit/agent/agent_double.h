@@ -75,6 +75,20 @@ static inline void double_metadata(const control_double *c, char *out, size_t ca
              (long long)(c->served_timestamp ? c->served_timestamp : r->timestamp));
 }
 
+/* A content key as it was wrapped, for whoever shows the device's token. */
+static inline covey_status double_key_answer(control_double *c, const covey_http_request *request,
+                                             covey_http_response *response, covey_http_sink sink,
+                                             void *user) {
+    char text[400];
+    c->key_requests++;
+    assert_int_equal(request->header_count, 1);
+    assert_string_equal(request->headers[0], "Authorization: Bearer cvd_secret");
+    if (c->wrapped[0] == 0) return double_send(response, 404, "{}", sink, user);
+    snprintf(text, sizeof text, "{\"key\":\"%s\",\"wrapped\":\"%s\"}",
+             strrchr(request->url, '/') + 1, c->wrapped);
+    return double_send(response, 200, text, sink, user);
+}
+
 static inline covey_status double_fetch(void *user, const covey_http_request *request,
                                         covey_http_response *response, covey_http_sink sink,
                                         void *sink_user, covey_error *error) {
@@ -86,7 +100,11 @@ static inline covey_status double_fetch(void *user, const covey_http_request *re
     }
     if (strstr(request->url, "/v1/metadata/"))
         return repo_fetch(&c->repository, request->url, response, sink, sink_user, error);
+    if (strstr(request->url, "/v1/content-keys/"))
+        return double_key_answer(c, request, response, sink, sink_user);
     if (strstr(request->url, "/v1/enroll")) {
+        snprintf(c->last_enrollment, sizeof c->last_enrollment, "%.*s", (int)request->body_size,
+                 (const char *)request->body);
         char text[1024], metadata[200];
         double_metadata(c, metadata, sizeof metadata);
         snprintf(

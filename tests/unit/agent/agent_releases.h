@@ -34,9 +34,10 @@ typedef struct control_double {
     char reports[DOUBLE_REPORTS_MAX][512]; /* "phase outcome release: message" */
     char report_ids[DOUBLE_REPORTS_MAX][64];
     size_t report_count;
-    char last_checkin[65536];
+    char last_checkin[65536], last_enrollment[4096];
+    char wrapped[200]; /* any content key for this device, in hex; "": none was wrapped */
     /* counters */
-    int checkins, blob_requests, range_requests;
+    int checkins, blob_requests, range_requests, key_requests;
     uint64_t blob_bytes;
     /* misbehaviour */
     bool offline;
