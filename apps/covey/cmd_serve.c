@@ -22,6 +22,7 @@ typedef struct serving {
     bool no_update, no_token;
     covey_server *server;
     bool stale;    /* what is served is not what the agent wants */
+    bool stopped;  /* by its publisher: open conversations end too */
     bool told_why; /* why it cannot be loaded */
 } serving;
 
@@ -48,6 +49,8 @@ static bool load(serving *d, covey_error *error) {
     }
     covey_backend_release(served.backend);
     if (status) return false;
+    if (d->stopped) covey_server_withdraw(d->server, NULL);
+    d->stopped = false;
     d->stale = d->told_why = false;
     return true;
 }
@@ -55,7 +58,10 @@ static bool load(serving *d, covey_error *error) {
 /* Loads again what is stale; a failure is said once, and tried again at the next step. */
 static void reload(serving *d) {
     covey_error error = {0};
-    if (load(d, &error) || d->told_why) return;
+    if (load(d, &error)) return;
+    /* What was stopped does not answer while there is no other. */
+    if (d->stopped) covey_server_withdraw(d->server, error.message);
+    if (d->told_why) return;
     fprintf(stderr, "covey serve: %s\n", error.message);
     d->told_why = true;
 }
@@ -91,6 +97,7 @@ static void keep(serving *d) {
             if (!failed && outcome.current_changed) {
                 d->stale = true;
                 d->told_why = false;
+                d->stopped |= outcome.stopped;
             }
             if (!failed && outcome.state == COVEY_AGENT_WORKING) wait_ms = 0;
         }
@@ -129,14 +136,19 @@ static bool listen_now(serving *d, covey_error *error) {
     return status == COVEY_OK;
 }
 
-/* A device that is enrolled but has no ensemble yet waits for its first one. */
+/* A device that is enrolled but has no ensemble yet waits for its first one; so does one whose
+ * publisher stopped what it has. */
 static bool may_come(serving *d, const covey_error *why) {
     covey_agent_summary summary = COVEY_AGENT_SUMMARY_INIT;
     covey_error ignored;
-    if (d->model_path || d->no_update || why->status != COVEY_ERROR_NOT_FOUND ||
+    bool off = why->status == COVEY_ERROR_DENIED;
+    if (d->model_path || d->no_update || (why->status != COVEY_ERROR_NOT_FOUND && !off) ||
         covey_agent_describe(d->context.agent, &summary, &ignored) || !summary.control_plane[0])
         return false;
-    fprintf(stderr, "No ensemble is here yet; waiting for %s.\n", summary.control_plane);
+    if (off && !summary.off[0]) return false;
+    if (off) covey_server_withdraw(d->server, why->message);
+    fprintf(stderr, "%s; waiting for %s.\n", off ? why->message : "No ensemble is here yet",
+            summary.control_plane);
     return true;
 }
 

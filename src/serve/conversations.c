@@ -1,8 +1,9 @@
 /* The conversations that hold KV state. Slots are few and fixed; one mutex guards them, never held
  * while a model computes. A slot is pinned to the backend that it was opened on. When the backend
  * is exchanged, unnamed idle slots close at once, named ones stay until they were idle for the
- * drain deadline, or until their slot is needed. The pool also counts the requests that are under
- * way, so that stopping can wait until their last byte is sent. */
+ * drain deadline, or until their slot is needed. When one is withdrawn, none stays. The pool also
+ * counts the requests that are under way, so that stopping can wait until their last byte is sent.
+ */
 #include "serve/serve.h"
 
 #include "base/error.h"
@@ -142,7 +143,9 @@ static size_t sweep(covey__conversations *pool) {
         if (!slot->conversation || !slot->served->left_us) continue;
         int64_t idle_since =
             slot->used_us > slot->served->left_us ? slot->used_us : slot->served->left_us;
-        if (!slot->busy && (!slot->id[0] || now - idle_since >= pool->drain_deadline_us))
+        bool leaves =
+            slot->served->withdrawn || !slot->id[0] || now - idle_since >= pool->drain_deadline_us;
+        if (!slot->busy && leaves)
             slot_close(slot);
         else
             draining++;
@@ -164,6 +167,7 @@ covey_status covey__conversations_exchange(covey__conversations *pool, covey_bac
     pthread_mutex_lock(&pool->mutex);
     covey__served *before = pool->current;
     pool->current = served;
+    pool->off[0] = 0;
     if (before) {
         before->left_us = covey__monotonic_us();
         sweep(pool);
@@ -172,6 +176,37 @@ covey_status covey__conversations_exchange(covey__conversations *pool, covey_bac
     pthread_cond_broadcast(&pool->freed);
     pthread_mutex_unlock(&pool->mutex);
     return COVEY_OK;
+}
+
+void covey__conversations_withdraw(covey__conversations *pool, const char *reason) {
+    pthread_mutex_lock(&pool->mutex);
+    covey__served *before = reason ? pool->current : NULL;
+    if (reason) {
+        covey__printable(reason, strlen(reason), pool->off, sizeof pool->off);
+        pool->current = NULL;
+    }
+    if (before) before->left_us = covey__monotonic_us();
+    for (int32_t i = 0; i < pool->slot_count; i++) {
+        covey__serve_slot *slot = &pool->slots[i];
+        if (!slot->conversation || !slot->served->left_us) continue;
+        slot->served->withdrawn = true;
+        if (slot->busy) covey_conversation_cancel(slot->conversation);
+    }
+    sweep(pool);
+    served_drop(before);
+    pthread_cond_broadcast(&pool->freed);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* Under the mutex. */
+static const char *why_none(const covey__conversations *pool) {
+    return pool->off[0] ? pool->off : "no model is loaded yet; try again when /health says ok";
+}
+
+void covey__conversations_why_none(covey__conversations *pool, char out[COVEY__OFF_MAX]) {
+    pthread_mutex_lock(&pool->mutex);
+    snprintf(out, COVEY__OFF_MAX, "%s", why_none(pool));
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 /* The idle conversation that is missed least: an unnamed one before a named one, then the one that
@@ -213,9 +248,7 @@ static covey__serve_slot *choose(covey__conversations *pool, const char *id) {
 static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot, const char *id,
                             covey_error *error) {
     covey__served *served = pool->current;
-    if (!served)
-        return covey__fail(error, COVEY_ERROR_NOT_FOUND,
-                           "no model is loaded yet; try again when /health says ok");
+    if (!served) return covey__fail(error, COVEY_ERROR_NOT_FOUND, "%s", why_none(pool));
     covey_status status;
     covey__serve_slot *idle = NULL;
     do { /* a backend may take fewer conversations than there are slots */
@@ -283,8 +316,7 @@ covey_status covey__conversations_enter(covey__conversations *pool, covey__serve
     if (pool->closing)
         status = covey__fail(error, COVEY_ERROR_BUSY, "the server is stopping");
     else if (!pool->current)
-        status = covey__fail(error, COVEY_ERROR_NOT_FOUND,
-                             "no model is loaded yet; try again when /health says ok");
+        status = covey__fail(error, COVEY_ERROR_NOT_FOUND, "%s", why_none(pool));
     else if (!has_turn(pool))
         status = covey__fail(error, COVEY_ERROR_BUSY,
                              "as many answers as there may be are computed; try again in a moment");

@@ -22,6 +22,7 @@
 
 #define COVEY__CONVERSATION_ID_MAX 64
 #define COVEY__LABEL_MAX           192
+#define COVEY__OFF_MAX             256
 #define COVEY__SERVE_STACK         ((size_t)2 << 20) /* of a thread: musl gives 128 KiB */
 #define COVEY__SERVE_LAST_BYTES_MS 1000 /* for clients that are still reading when all is cut */
 
@@ -34,6 +35,7 @@ typedef struct covey__served {
     covey_backend *backend;
     int references;  /* under the pool's mutex */
     int64_t left_us; /* when it was exchanged; 0 while current */
+    bool withdrawn;  /* no conversation stays with it */
     char label[COVEY__LABEL_MAX];
     char model[COVEY__LABEL_MAX];
 } covey__served;
@@ -51,7 +53,8 @@ typedef struct covey__conversations {
     const covey__env *env;
     pthread_mutex_t mutex;
     pthread_cond_t freed;
-    covey__served *current; /* may be NULL */
+    covey__served *current;   /* may be NULL */
+    char off[COVEY__OFF_MAX]; /* why there is none; "": none came yet */
     covey__serve_slot *slots;
     int32_t slot_count;
     uint64_t uses;
@@ -78,6 +81,11 @@ void covey__conversations_free(covey__conversations *pool);
 covey_status covey__conversations_exchange(covey__conversations *pool, covey_backend *backend,
                                            const char *label, const char *model,
                                            covey_error *error);
+/* Ends all conversations of backends that were exchanged, answers under way too. With a reason, the
+ * current one is left as well, and requests are told why. */
+void covey__conversations_withdraw(covey__conversations *pool, const char *reason);
+/* Why there is no backend, for people. */
+void covey__conversations_why_none(covey__conversations *pool, char out[COVEY__OFF_MAX]);
 /* A free conversation: the named one where `id` is not "", else any. Waits its turn. BUSY after the
  * time-out, NOT_FOUND while there is no backend. */
 covey_status covey__conversations_take(covey__conversations *pool, const char *id,

@@ -151,6 +151,12 @@ static void check_asker(const covey_server *server, struct MHD_Connection *conne
 /* ---- Pages ------------------------------------------------------------------------------------
  */
 
+static enum MHD_Result reply_none(covey_server *server, struct MHD_Connection *connection) {
+    char why[COVEY__OFF_MAX];
+    covey__conversations_why_none(&server->pool, why);
+    return covey__reply_error(server, connection, 503, "loading", why);
+}
+
 static enum MHD_Result page_health(covey_server *server, struct MHD_Connection *connection) {
     static const char ok[] = "{\"status\":\"ok\"}";
     char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
@@ -158,7 +164,7 @@ static enum MHD_Result page_health(covey_server *server, struct MHD_Connection *
     const covey__reply_head head = {200, "application/json", "", NULL};
     if (covey__conversations_names(&server->pool, label, model))
         return covey__reply(server, connection, &head, ok, sizeof ok - 1);
-    return covey__reply_error(server, connection, 503, "loading", "no model is loaded yet");
+    return reply_none(server, connection);
 }
 
 /* What requests choose from, as llama-server lists it. */
@@ -166,8 +172,7 @@ static enum MHD_Result page_adapters(covey_server *server, struct MHD_Connection
     covey__served *served = covey__conversations_current(&server->pool);
     covey__buffer body;
     covey__json_writer json;
-    if (!served)
-        return covey__reply_error(server, connection, 503, "loading", "no model is loaded yet");
+    if (!served) return reply_none(server, connection);
     covey__buffer_init(&body, server->env, 16384);
     covey__json_writer_init(&json, &body, false);
     covey__chat_adapters_put_offers(&json, served->backend);
@@ -468,6 +473,10 @@ uint16_t covey_server_port(const covey_server *server) {
 covey_status covey_server_set_backend(covey_server *server, covey_backend *backend,
                                       const char *label, const char *model, covey_error *error) {
     return covey__conversations_exchange(&server->pool, backend, label, model, error);
+}
+
+void covey_server_withdraw(covey_server *server, const char *reason) {
+    covey__conversations_withdraw(&server->pool, reason);
 }
 
 size_t covey_server_draining(covey_server *server) {

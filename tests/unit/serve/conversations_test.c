@@ -137,6 +137,35 @@ static void test_backend_is_full(void **state) {
     double_free(&test.one);
 }
 
+/* What is withdrawn keeps nobody: idle conversations go at once, a busy one when it is given back,
+ * and where nothing takes its place, requests hear why. */
+static void test_withdraw(void **state) {
+    (void)state;
+    covey_error error = {0};
+    covey__serve_slot *slot = NULL;
+    begin(3, 50, 600000, 8);
+    set(&test.one);
+    give(take("idle"));
+    covey__serve_slot *busy = take("busy");
+    set(&test.two);
+    assert_int_equal(covey__conversations_draining(&test.pool), 2);
+    covey__conversations_withdraw(&test.pool, NULL);
+    assert_int_equal(covey__conversations_draining(&test.pool), 1);
+    give(busy);
+    assert_int_equal(covey__conversations_draining(&test.pool), 0);
+    slot = take("idle"); /* begins anew on what came after */
+    assert_string_equal(slot->served->label, "two");
+    give(slot);
+    covey__conversations_withdraw(&test.pool, "off by steering k-1: wrong answers");
+    assert_int_equal(covey__conversations_take(&test.pool, "", &slot, &error),
+                     COVEY_ERROR_NOT_FOUND);
+    assert_string_equal(error.message, "off by steering k-1: wrong answers");
+    assert_int_equal(covey__conversations_open_count(&test.pool), 0);
+    set(&test.one);
+    give(take(""));
+    finish();
+}
+
 static void test_exchange(void **state) {
     (void)state;
     begin(4, 10, 1000000, 4);
@@ -221,8 +250,8 @@ int main(void) {
         cmocka_unit_test(test_no_backend),      cmocka_unit_test(test_names_keep_their_slot),
         cmocka_unit_test(test_who_is_given_up), cmocka_unit_test(test_all_busy),
         cmocka_unit_test(test_backend_is_full), cmocka_unit_test(test_exchange),
-        cmocka_unit_test(test_drain_deadline),  cmocka_unit_test(test_stopping),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_withdraw),        cmocka_unit_test(test_drain_deadline),
+        cmocka_unit_test(test_stopping),        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
