@@ -1,6 +1,6 @@
 #!/bin/sh
 # The main job in short: a control plane, two releases, a device that enrolls, updates, serves while it moves to the next one,
-# goes back by its user's wish, and answers when the network is gone. ./demo at the root tells it at length.
+# goes back when its publisher stops one and by its user's wish, and answers when the network is gone. ./demo at the root tells it at length.
 set -eu
 bin=${COVEY_BUILD_DIR:-build/release}
 model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
@@ -31,6 +31,7 @@ await() { # await WHAT COMMAND...
 }
 has() { grep -q -e "$2" "$1"; }
 run() { "$covey" "$@" --state state --builtin built-in; }
+returned() { sed -n '/off by steering/,$p' device.log | grep -q 'Answering with assistant@1.0.0'; }
 ask() { # ask CONVERSATION: which ensemble answers it
     curl -sS --max-time 60 -o out -D head -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
         -H "X-Covey-Conversation: $1" -d '{"messages":[{"role":"user","content":"set a timer for ten minutes"}],"stream":true}' \
@@ -81,10 +82,17 @@ await "the move to 1.1.0" has device.log 'Answering with assistant@1.1.0'
 [ "$(ask open)" = assistant@1.0.0 ] || fail "the open conversation moved"
 [ "$(ask new)" = assistant@1.1.0 ] || fail "a new conversation did not move"
 
+# Its publisher stops 1.1.0: the device goes back at once, its open conversations too, and holds to that without a network.
+"$fleet" steer kill assistant --keys keys --versions =1.1.0 --reason "answers in the wrong language" --author ops >out 2>&1 &&
+    "$fleet" steer push assistant --keys keys >out 2>&1 || fail "steer"
+await "the return to 1.0.0" returned
+[ "$(ask new)" = assistant@1.0.0 ] || fail "what was stopped still answers"
+run status >out && has out '^steering *kill .*wrong language' || fail "status does not tell the kill"
+
 # The network goes: the device answers as before, and says why it cannot be asked.
 end "$plane"
 plane=
-[ "$(ask offline)" = assistant@1.1.0 ] || fail "the device needs the network to answer"
+[ "$(ask offline)" = assistant@1.0.0 ] || fail "the device needs the network to answer"
 kill -TERM "$device"
 status=0
 wait "$device" || status=$?
@@ -97,8 +105,8 @@ run update -t 1 >out 2>&1 || status=$?
 run status >out && has out '^problem' || fail "status does not tell the problem"
 
 # Its user goes back, and stays there.
-run rollback --json >out 2>err && has out '^{"ensemble":"assistant@1.0.0"}$' || fail "rollback"
-run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@1.0.0"' || fail "1.0.0 does not answer after the rollback"
+run rollback --json >out 2>err && has out '^{"ensemble":"assistant@0.9.0"}$' || fail "rollback"
+run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@0.9.0"' || fail "0.9.0 does not answer after the rollback"
 
 # Its user sees what was done here, and by whom, and has the last word.
 run audit >out 2>err || fail "audit"
@@ -108,7 +116,7 @@ run audit --json >out 2>err && has out '"intact":true' || fail "audit --json"
 run opt-out all >out 2>err && has out 'built into the app' || fail "opt-out"
 run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@0.9.0"' || fail "the built-in ensemble does not stand in"
 run status >out && has out '^opted out *updates, the model' || fail "status does not tell what is switched off"
-run opt-out all --back >out 2>err && run run --json -t 1 hello >out 2>err && has out 'assistant@1.0.0' || fail "opt-out --back"
+run opt-out all --back >out 2>err && run run --json -t 1 hello >out 2>err && has out 'assistant@0.9.0' || fail "opt-out --back"
 run consent >out && has out 'Nothing waits' || fail "consent"
 sed -i 's/assistant@1.1.0/assistant@9.1.0/' state/audit.log/00000001.log
 status=0
