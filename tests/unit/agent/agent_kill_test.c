@@ -32,6 +32,9 @@ static void publish_all(control_double *c) {
     double_ensemble(c, "builtin", "1.0.0", MODEL_BYTES, 10, NULL);
     double_ensemble(c, "v110", "1.1.0", MODEL_BYTES, 11, NULL);
     double_publish(c, "v110", "1.1.0");
+    double_steer(c, 1,
+                 "{\"id\":\"k-1\",\"kind\":\"kill\",\"versions\":\"=1.0.9\",\"reason\":\"r\","
+                 "\"author\":\"a\",\"issued\":\"2026-11-20T10:00:00Z\"}");
     covey_agent *agent = double_agent(c, true);
     if (covey_agent_enroll(agent, "http://fleet.test", "cve_x", NULL, &error))
         fail_msg("%s", error.message);
