@@ -83,23 +83,6 @@ covey_status covey__agent_fault(const covey_agent *agent, const char *point, cov
     return failed ? covey__fail_errno(error, failed, "%s", point) : COVEY_OK;
 }
 
-void covey__agent_changed(const covey_agent *agent, const covey__agent_change *change) {
-    covey__log(agent->env, COVEY_LOG_INFO, "agent", "%s: from %s to %s (%s): %s", change->what,
-               change->from[0] ? change->from : "nothing", change->to[0] ? change->to : "nothing",
-               change->digest, change->why);
-}
-
-static void tell_current(const covey_agent *agent, const covey__agent_slot *before,
-                         const covey__agent_event_in *event) {
-    const covey__agent_slot *after = &agent->state.current;
-    char from[132] = "", to[132] = "";
-    if (before->digest[0]) covey__release_name(from, before->name, before->version);
-    if (after->digest[0]) covey__release_name(to, after->name, after->version);
-    covey__agent_changed(agent,
-                         &(covey__agent_change){"current", from, to, after->digest,
-                                                event->message ? event->message : "an update"});
-}
-
 covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event,
                                 covey__agent_actions *actions, covey_error *error) {
     event->now_ms = covey__agent_now(agent);
@@ -108,7 +91,6 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
     if (agent->state.previous.digest[0] &&
         covey__steering_forbids_return(agent, &agent->state.previous, &previous))
         event->previous_denied = previous.message;
-    const covey__agent_slot before = agent->state.current;
     covey__agent_state *next = covey__alloc(agent->env, sizeof *next);
     if (!next) return covey__no_memory(error, "the agent's state", sizeof *next);
     *next = agent->state;
@@ -120,7 +102,6 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
     }
     covey__free(agent->env, next);
     event->previous_denied = NULL;
-    if (!status && actions->current_changed) tell_current(agent, &before, event);
     if (status || !actions->clean) return status;
     covey__fetching_free(agent);
     covey_error ignored;

@@ -90,16 +90,6 @@ static covey_status store(covey_agent *agent, const covey__buffer *text, covey_e
     return status;
 }
 
-static void tell_taken(const covey_agent *agent, int64_t before) {
-    char from[24] = "", to[24];
-    if (before) snprintf(from, sizeof from, "%" PRId64, before);
-    snprintf(to, sizeof to, "%" PRId64, agent->steering->serial);
-    covey__agent_changed(agent, &(covey__agent_change){"steering", from, to, agent->steering_sha256,
-                                                       "named by the metadata"});
-    covey__agent_tell(agent, COVEY_AGENT_EVENT_DONE, "check-in", "", 0, 0,
-                      "statements of serial %s hold", to);
-}
-
 covey_status covey__steering_take(covey_agent *agent, const char *product,
                                   const covey_tuf_target *target, covey_error *error) {
     covey__steering *next = NULL;
@@ -123,10 +113,9 @@ covey_status covey__steering_take(covey_agent *agent, const char *product,
         covey__steering_free(next);
         return status;
     }
-    bool same = !strcmp(agent->state.trust.steering_product, product);
-    int64_t before = same ? agent->state.trust.steering_serial : 0;
     hold(agent, next, sha256);
-    tell_taken(agent, before);
+    covey__agent_tell(agent, COVEY_AGENT_EVENT_DONE, "check-in", "", 0, 0,
+                      "statements of serial %" PRId64 " hold", next->serial);
     return COVEY_OK;
 }
 

@@ -174,9 +174,6 @@ static covey_status exchange_root(covey_agent *agent, covey_error *error) {
     covey__steering_free(agent->steering);
     agent->steering = NULL;
     agent->steering_sha256[0] = 0;
-    covey__agent_changed(agent, &(covey__agent_change){"root", "", agent->state.trust.root_sha256,
-                                                       agent->state.trust.root_sha256,
-                                                       "by its enrollment"});
     return COVEY_OK;
 }
 

@@ -111,7 +111,7 @@ run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@0.9.0"' |
 # Its user sees what was done here, and by whom, and has the last word.
 run audit >out 2>err || fail "audit"
 for event in 'enrolled .*http' 'root ' 'installed .*assistant@1.0.0 -> assistant@1.1.0' 'committed' 'returned' 'signed by assistant' \
-    'go below version 1.0.0' 'The log is intact'; do has out "$event" || fail "audit does not show \"$event\""; done
+    'go below version 0.9.0' 'steering ' 'The log is intact'; do has out "$event" || fail "audit does not show \"$event\""; done
 run audit --json >out 2>err && has out '"intact":true' || fail "audit --json"
 run opt-out all >out 2>err && has out 'built into the app' || fail "opt-out"
 run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@0.9.0"' || fail "the built-in ensemble does not stand in"
