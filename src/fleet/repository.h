@@ -86,6 +86,11 @@ covey_status covey__signing_add(covey__signing *signing, const char *role,
 /* Whether all thresholds are met; what is not is said in `missing` (may be NULL). */
 bool covey__signing_complete(covey__signing *signing, covey__buffer *missing);
 
+/* The file's text, and back. */
+covey_status covey__signing_text(covey__signing *signing, covey__buffer *text,
+                                 covey_error *error) COVEY_MUST_USE;
+covey_status covey__signing_parse(const covey__env *env, const char *text, size_t size,
+                                  covey__signing **signing, covey_error *error) COVEY_MUST_USE;
 covey_status covey__signing_write(covey__signing *signing, const char *path,
                                   covey_error *error) COVEY_MUST_USE;
 covey_status covey__signing_read(const covey__env *env, const char *path, covey__signing **signing,

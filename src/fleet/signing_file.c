@@ -46,11 +46,9 @@ static void write_set(covey__json_writer *w, const char *name, const covey__meta
     covey__json_end_array(w);
 }
 
-covey_status covey__signing_write(covey__signing *signing, const char *path, covey_error *error) {
-    covey__buffer text;
+covey_status covey__signing_text(covey__signing *signing, covey__buffer *text, covey_error *error) {
     covey__json_writer w;
-    covey__buffer_init(&text, signing->env, FILE_BYTES_MAX);
-    covey__json_writer_init(&w, &text, true);
+    covey__json_writer_init(&w, text, true);
     covey__json_begin_object(&w);
     covey__json_member_i64(&w, "format", 1);
     covey__json_member_string(&w, "covey_signing", signing->purpose);
@@ -62,8 +60,14 @@ covey_status covey__signing_write(covey__signing *signing, const char *path, cov
     write_set(&w, "drafts", signing->drafts, NULL);
     write_set(&w, "bases", signing->bases, signing->drafts);
     covey__json_end_object(&w);
-    (void)covey__buffer_byte(&text, '\n');
-    covey_status status = covey__buffer_check(&text, error, path);
+    (void)covey__buffer_byte(text, '\n');
+    return covey__buffer_check(text, error, "signing");
+}
+
+covey_status covey__signing_write(covey__signing *signing, const char *path, covey_error *error) {
+    covey__buffer text;
+    covey__buffer_init(&text, signing->env, FILE_BYTES_MAX);
+    covey_status status = covey__signing_text(signing, &text, error);
     if (status == COVEY_OK)
         status = covey__file_replace(signing->env, path, text.data, text.size, error);
     covey__buffer_free(&text);
@@ -117,29 +121,35 @@ static covey_status read_all(covey__signing *signing, const covey__json *root, c
     return status;
 }
 
-covey_status covey__signing_read(const covey__env *env, const char *path, covey__signing **signing,
-                                 covey_error *error) {
-    covey__buffer text;
+covey_status covey__signing_parse(const covey__env *env, const char *text, size_t size,
+                                  covey__signing **signing, covey_error *error) {
     covey__arena tree;
     const covey__json *root;
     covey__signing *made = NULL;
     covey__json_limits limits = {FILE_BYTES_MAX, 8, 4096};
-    covey__buffer_init(&text, env, FILE_BYTES_MAX);
     covey__arena_init(&tree, env, TREE_BYTES_MAX);
-    covey_status status = covey__file_read(env, path, &text, error);
-    if (status == COVEY_OK)
-        status = covey__json_parse(&tree, text.data != NULL ? text.data : "", text.size, limits,
-                                   &root, error);
+    covey_status status = covey__json_parse(&tree, text, size, limits, &root, error);
     if (status == COVEY_OK) status = covey__signing_new(env, NULL, &made, error);
     if (status == COVEY_OK) status = read_all(made, root, error);
     covey__arena_free(&tree);
-    covey__buffer_free(&text);
-    if (status != COVEY_OK) {
+    if (status == COVEY_OK) {
+        *signing = made;
+    } else {
         covey__signing_free(made);
-        return covey__prefix(error, status, "%s", path);
     }
-    *signing = made;
-    return COVEY_OK;
+    return status;
+}
+
+covey_status covey__signing_read(const covey__env *env, const char *path, covey__signing **signing,
+                                 covey_error *error) {
+    covey__buffer text;
+    covey__buffer_init(&text, env, FILE_BYTES_MAX);
+    covey_status status = covey__file_read(env, path, &text, error);
+    if (status == COVEY_OK)
+        status = covey__signing_parse(env, text.data != NULL ? text.data : "", text.size, signing,
+                                      error);
+    covey__buffer_free(&text);
+    return status == COVEY_OK ? COVEY_OK : covey__prefix(error, status, "%s", path);
 }
 
 /* ---- showing ------------------------------------------------------------------------------- */
