@@ -44,6 +44,8 @@ static int keys_init(int argc, char **argv) {
     if (!app_options_read(&command, argc, argv, &folder, &exit_status)) return exit_status;
     covey_fleet_keys_make_options make = COVEY_FLEET_KEYS_MAKE_OPTIONS_INIT;
     make.folder = folder.items[0];
+    of.folder = folder.items[0];
+    of.once = true;
     make.root_keys = (int32_t)root_keys;
     make.threshold = (int32_t)threshold;
     make.products = products.items;
@@ -52,6 +54,7 @@ static int keys_init(int argc, char **argv) {
     make.passphrase_user = &of;
     covey_status status = fleet_runtime(&runtime, false, &error);
     if (status == COVEY_OK) status = covey_fleet_keys_make(runtime, &make, &error);
+    explicit_bzero(of.known, sizeof(of.known));
     covey_runtime_close(runtime);
     if (status != COVEY_OK) return fleet_failed(name, &error);
     printf("%s: keys of root (%d of %d), targets, steering", folder.items[0], make.threshold,

@@ -51,9 +51,14 @@ static bool ask_terminal(const char *key_file, bool is_new,
 
 bool fleet_passphrase(void *user, const char *key_file, bool is_new,
                       char text[COVEY_FLEET_PASSPHRASE_SIZE]) {
-    const fleet_folder *of = user;
+    fleet_folder *of = user;
     const char *file =
         of->passphrase_file != NULL ? of->passphrase_file : getenv("COVEY_FLEET_PASSPHRASE_FILE");
+    if (file == NULL && is_new && of->once) {
+        if (of->known[0] == '\0' && !ask_terminal(of->folder, true, of->known)) return false;
+        memcpy(text, of->known, sizeof(of->known));
+        return true;
+    }
     if (file == NULL) return ask_terminal(key_file, is_new, text);
     char *line = app_read_secret(file);
     if (line == NULL) {

@@ -9,7 +9,9 @@
 
 typedef struct fleet_folder {
     const char *folder, *passphrase_file;
-    bool plain; /* new keys have no passphrase */
+    bool plain;                              /* new keys have no passphrase */
+    bool once;                               /* one passphrase, asked for once, for all new keys */
+    char known[COVEY_FLEET_PASSPHRASE_SIZE]; /* that one; wiped by whoever set `once` */
 } fleet_folder;
 #define FLEET_FOLDER_OPTIONS(of)                                                                   \
     {"keys", 'k', APP_TEXT, &(of).folder, "DIR", "the key folder (default: $COVEY_FLEET_KEYS)",    \

@@ -327,6 +327,13 @@ static covey_status write_roots(const covey__metadata *metadata,
     return status;
 }
 
+static void take_set(covey__metadata *metadata, covey__metadata_set *set) {
+    if (set != metadata->set) covey__metadata_set_free(metadata->set);
+    metadata->set = set;
+    atomic_store(&metadata->root, version_of(set, "root"));
+    atomic_store(&metadata->timestamp, version_of(set, "timestamp"));
+}
+
 static covey_status accept(covey__metadata *metadata, const covey__metadata_document *documents,
                            size_t count, int64_t now_ms, covey_error *error) {
     covey__metadata_set *next = NULL;
@@ -343,8 +350,7 @@ static covey_status accept(covey__metadata *metadata, const covey__metadata_docu
         covey__metadata_set_free(next);
         return status;
     }
-    covey__metadata_set_free(metadata->set);
-    metadata->set = next;
+    take_set(metadata, next);
     metadata->issued_ms = now_ms;
     return COVEY_OK;
 }
@@ -393,8 +399,7 @@ static covey_status renew(covey__metadata *metadata, int64_t now_ms, covey_error
         covey__metadata_set_free(set);
         return status;
     }
-    covey__metadata_set_free(metadata->set);
-    metadata->set = set;
+    take_set(metadata, set);
     metadata->issued_ms = now_ms;
     metadata->rolled_forward = false;
     return COVEY_OK;
@@ -480,8 +485,7 @@ static covey_status roll_forward(covey__metadata *metadata, covey_error *error) 
         covey__metadata_set_free(next);
         return COVEY_OK; /* what is served stays; the publisher sends what is missing */
     }
-    covey__metadata_set_free(metadata->set);
-    metadata->set = next;
+    take_set(metadata, next);
     metadata->rolled_forward = true;
     return COVEY_OK;
 }
@@ -512,6 +516,7 @@ covey_status covey__metadata_open(const covey__env *env, const char *folder,
     }
     const covey__metadata_item *timestamp = covey__metadata_item_find(made->set, "timestamp");
     made->issued_ms = timestamp == NULL ? 0 : timestamp->document->issued_ms;
+    take_set(made, made->set);
     *metadata = made;
     return COVEY_OK;
 }
@@ -549,10 +554,9 @@ covey_status covey__metadata_read(covey__metadata *metadata, const char *name, c
 }
 
 covey__metadata_versions covey__metadata_newest(covey__metadata *metadata) {
-    pthread_mutex_lock(&metadata->lock);
-    covey__metadata_versions versions = {version_of(metadata->set, "root"),
-                                         version_of(metadata->set, "timestamp")};
-    pthread_mutex_unlock(&metadata->lock);
+    covey__metadata_versions versions;
+    versions.timestamp = atomic_load(&metadata->timestamp);
+    versions.root = atomic_load(&metadata->root);
     return versions;
 }
 

@@ -5,6 +5,7 @@
 #include "fleet/metadata.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct covey__metadata_item {
     char name[COVEY__METADATA_ROLE_SIZE];
@@ -22,6 +23,9 @@ struct covey__metadata {
     const covey__env *env;
     const covey__signer *online; /* may be NULL */
     char *folder;
+    /* Of the set, for check-ins, which wait for no disk. The root is stored first and loaded last:
+     * nobody is told of a timestamp with the root before it. */
+    atomic_int_least64_t root, timestamp;
     pthread_mutex_t lock; /* of what follows */
     covey__metadata_set *set;
     int64_t issued_ms;   /* of the timestamp served; 0: none */

@@ -408,6 +408,38 @@ static void cut_at_every_step(void **state) {
     assert_true(old_sets > 5 && new_sets >= 1);
 }
 
+typedef struct parse_input {
+    const char *text;
+    size_t size;
+} parse_input;
+
+static covey_status parse_and_draft(const covey__env *env, void *user, covey_error *error) {
+    const parse_input *in = user;
+    covey__signing *signing = NULL;
+    covey__tuf_make_target target = {.name = "assistant/1.0.0/release.json", .length = 3};
+    covey__draft_change change = {.target = &target};
+    covey_status status = covey__signing_parse(env, in->text, in->size, &signing, error);
+    if (status == COVEY_OK) status = covey__draft_targets(signing, "assistant", &change, 1, error);
+    covey__signing_free(signing);
+    return status;
+}
+
+static void memory_runs_out(void **state) {
+    fixture *f = *state;
+    covey_fleet_keys *keys = repository_open(f->runtime, f->keys);
+    covey_fleet_keys_change change = COVEY_FLEET_KEYS_CHANGE_INIT;
+    parse_input in;
+    change.role = "assistant";
+    change.renew = true;
+    change.export_file = f->file;
+    repository_apply(keys, &change);
+    covey_fleet_keys_close(keys);
+    char *text = test_read(f->file, &in.size);
+    in.text = text;
+    assert_true(test_fail_each_allocation(parse_and_draft, &in) > 50);
+    free(text);
+}
+
 static bool give_passphrase(void *user, const char *key_file, bool is_new,
                             char text[COVEY_FLEET_PASSPHRASE_SIZE]) {
     (void)key_file;
@@ -448,6 +480,7 @@ int main(void) {
                                        TEST(files_that_are_no_signing_files),
                                        TEST(public_keys_in_files),
                                        TEST(cut_at_every_step),
+                                       TEST(memory_runs_out),
                                        TEST(a_passphrase_is_needed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
