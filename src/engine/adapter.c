@@ -232,10 +232,8 @@ static covey_status check_base(covey_adapter *adapter, covey_error *error) {
 
 /* Says what the file is where it is no adapter: mostly a model in an adapter's place. */
 static covey_status check_kind(const covey__gguf *gguf, covey_error *error) {
-    covey__gguf_text kind;
-    bool is_model = !covey__gguf_has(gguf, "general.type");
-    if (!is_model && covey__gguf_string(gguf, "general.type", &kind, NULL) == COVEY_OK)
-        is_model = is_text(kind, "model");
+    bool is_model = !covey__gguf_has(gguf, "general.type") ||
+                    covey__gguf_string_is(gguf, "general.type", "model");
     if (is_model && !covey__gguf_has(gguf, "adapter.type"))
         return covey__fail(error, COVEY_ERROR_MISMATCH,
                            "the file is a model, not an adapter; an adapter is a LoRA as "

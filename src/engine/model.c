@@ -34,11 +34,7 @@ static covey_status map_source(const covey__env *env, const covey_model_source *
 /* An adapter has its base's architecture and none of its keys: what would be said of those would
  * not help. */
 static covey_status refuse_adapter(const covey_model *model, covey_error *error) {
-    covey__gguf_text kind;
-    if (!covey__gguf_has(model->gguf, "general.type") ||
-        covey__gguf_string(model->gguf, "general.type", &kind, NULL) != COVEY_OK ||
-        kind.size != 7 || memcmp(kind.data, "adapter", 7) != 0)
-        return COVEY_OK;
+    if (!covey__gguf_string_is(model->gguf, "general.type", "adapter")) return COVEY_OK;
     return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
                        "general.type: the file is an adapter (a LoRA), not a model; open the model "
                        "that it was trained on, and this beside it (--adapter)");

@@ -98,6 +98,8 @@ covey_status covey__gguf_bool(const covey__gguf *gguf, const char *key, bool *ou
                               covey_error *error) COVEY_MUST_USE;
 covey_status covey__gguf_string(const covey__gguf *gguf, const char *key, covey__gguf_text *out,
                                 covey_error *error) COVEY_MUST_USE;
+/* Whether the key is there and is this string. */
+bool covey__gguf_string_is(const covey__gguf *gguf, const char *key, const char *text);
 /* An array's element kind and count; FORMAT when the key is not an array. */
 covey_status covey__gguf_array(const covey__gguf *gguf, const char *key, covey__gguf_kind *kind,
                                size_t *count, covey_error *error) COVEY_MUST_USE;

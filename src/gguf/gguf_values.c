@@ -146,6 +146,12 @@ covey_status covey__gguf_string(const covey__gguf *gguf, const char *key, covey_
     return COVEY_OK;
 }
 
+bool covey__gguf_string_is(const covey__gguf *gguf, const char *key, const char *text) {
+    covey__gguf_text found;
+    return covey__gguf_has(gguf, key) && covey__gguf_string(gguf, key, &found, NULL) == COVEY_OK &&
+           found.size == strlen(text) && memcmp(found.data, text, found.size) == 0;
+}
+
 static covey_status find_array(const covey__gguf *gguf, const char *key,
                                const covey__gguf_value **out, covey_error *error) {
     const covey__gguf_entry *entry;

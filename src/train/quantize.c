@@ -260,6 +260,14 @@ static covey_status check_paths(const char *in_path, const char *out_path, covey
     return COVEY_OK;
 }
 
+/* The matrices of a LoRA are small and of low rank: nothing is won by coarser ones. */
+static covey_status check_kind(const covey__gguf *in, covey_error *error) {
+    if (!covey__gguf_string_is(in, "general.type", "adapter")) return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
+                       "quantize: the file is an adapter (a LoRA), not a model; use it as it is "
+                       "(--adapter)");
+}
+
 static covey_status observe(job *j, covey_runtime *runtime, const covey_quantize_options *o,
                             covey_error *error) {
     covey__importance_options options = {.model_path = o->in_path,
@@ -304,7 +312,8 @@ static covey_status run(job *j, covey_runtime *runtime, const covey_quantize_opt
     if (status != COVEY_OK) return covey__prefix(error, status, "quantize");
     j->in = in;
     j->model = covey__mixture_model_read(in, o->importance_text_path != NULL);
-    status = write_file(j, runtime, o, error);
+    status = check_kind(in, error);
+    if (status == COVEY_OK) status = write_file(j, runtime, o, error);
     j->result.bytes_in = covey__gguf_size(in);
     j->result.error = j->size_sum > 0.0 ? sqrt(j->error_sum / j->size_sum) : 0.0;
     covey__importance_free(j->importance);

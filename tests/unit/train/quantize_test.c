@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/runtime.h"
@@ -41,12 +42,14 @@ typedef struct made {
 
 /* Writes a file of F32 tensors with numbers of the test's generator; `poison` puts a NaN at the end
  * of that tensor. */
-static void write_model(bed *b, const made *tensors, size_t count, const char *poison) {
+static void write_kind(bed *b, const char *kind, const made *tensors, size_t count,
+                       const char *poison) {
     const covey__env *env = covey__runtime_env(b->runtime);
     covey__gguf_writer *writer;
     uint64_t state = 5;
     assert_int_equal(covey__gguf_writer_new(env, b->in, &writer, NULL), COVEY_OK);
     covey__gguf_put_string(writer, "general.architecture", "llama", 5);
+    if (kind) covey__gguf_put_string(writer, "general.type", kind, strlen(kind));
     covey__gguf_put_u32(writer, "general.file_type", 0);
     covey__gguf_put_u32(writer, "llama.block_count", 1);
     for (size_t i = 0; i < count; i++) {
@@ -67,6 +70,10 @@ static void write_model(bed *b, const made *tensors, size_t count, const char *p
     }
     assert_int_equal(covey__gguf_finish(writer, NULL), COVEY_OK);
     covey__gguf_writer_free(writer);
+}
+
+static void write_model(bed *b, const made *tensors, size_t count, const char *poison) {
+    write_kind(b, NULL, tensors, count, poison);
 }
 
 static const made model[] = {{"token_embd.weight", 256, 40},    {"blk.0.attn_norm.weight", 256, 0},
@@ -220,6 +227,18 @@ static void quantized_input_is_refused_by_name(void **state) {
     bed_remove(&b);
 }
 
+static void an_adapter_is_no_model(void **state) {
+    (void)state;
+    bed b;
+    bed_make(&b, 1);
+    write_kind(&b, "model", model, MODEL_COUNT, NULL);
+    covey__gguf_close(quantize(&b, COVEY_WEIGHT_Q8_0));
+    assert_int_equal(unlink(b.out), 0);
+    write_kind(&b, "adapter", model, MODEL_COUNT, NULL);
+    expect_failure(&b, COVEY_WEIGHT_Q8_0, COVEY_ERROR_UNSUPPORTED, "is an adapter (a LoRA)");
+    bed_remove(&b);
+}
+
 static void type_names(void **state) {
     (void)state;
     covey_weight_type type;
@@ -281,6 +300,7 @@ int main(void) {
         cmocka_unit_test(failures_name_the_cause_and_leave_nothing),
         cmocka_unit_test(input_is_never_overwritten),
         cmocka_unit_test(quantized_input_is_refused_by_name),
+        cmocka_unit_test(an_adapter_is_no_model),
         cmocka_unit_test(type_names),
         cmocka_unit_test(progress_can_stop_it),
         cmocka_unit_test(survives_each_refused_allocation),
