@@ -184,6 +184,70 @@ static void test_trial_is_nothing_to_return_to(void **unused) {
     assert_false(state.current.trial);
 }
 
+/* Verdicts on a target come with the event: what statements forbid is not begun and ends, and an
+ * older version is begun where they permit it, and only then. */
+static void test_statements_on_targets(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *version, *denied;
+        bool downgrade, begins;
+    } cases[] = {
+        {"1.1.0", NULL, false, true},    {"1.1.0", "steering k-1", false, false},
+        {"0.9.0", NULL, false, false},   {"0.9.0", NULL, true, true},
+        {"0.9.0", "below", true, false}, {"1.0.0", NULL, true, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        covey__agent_state state = base(COVEY__PHASE_NONE);
+        covey__agent_update wanted = {.name = "assistant", .release_digest = "qq"};
+        covey__agent_event_in event = {.kind = COVEY__EVENT_TARGET,
+                                       .target = &wanted,
+                                       .denied = cases[i].denied,
+                                       .downgrade = cases[i].downgrade};
+        covey__agent_actions actions;
+        snprintf(wanted.version, 65, "%s", cases[i].version);
+        assert_int_equal(covey__machine(&state, &event, &actions), cases[i].begins);
+        assert_int_equal(state.update.phase != COVEY__PHASE_NONE, cases[i].begins);
+    }
+    covey__agent_state state = base(COVEY__PHASE_FETCH);
+    assert_true(put(&state, COVEY__EVENT_UPDATE_STOPPED, "steering k-1").clean);
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+    assert_string_equal(state.outbox[0].outcome, "refused");
+    assert_int_equal(state.refused_count, 0); /* the statement holds by itself */
+}
+
+static void test_stopped_current(void **unused) {
+    (void)unused;
+    for (int denied = 0; denied < 2; denied++) {
+        covey__agent_state state = base(COVEY__PHASE_ACTIVATE);
+        put(&state, COVEY__EVENT_DONE, NULL); /* 1.1.0, and 1.0.0 behind it */
+        covey__agent_event_in event = {.kind = COVEY__EVENT_CURRENT_STOPPED,
+                                       .message = "off by steering k-1",
+                                       .previous_denied = denied ? "below a minimum" : NULL};
+        covey__agent_actions actions;
+        assert_true(covey__machine(&state, &event, &actions));
+        assert_true(actions.current_changed);
+        assert_string_equal(state.current.version, denied ? "" : "1.0.0");
+        assert_string_equal(state.previous.digest, "");
+        assert_string_equal(state.stopped, "off by steering k-1");
+        assert_int_equal(state.refused_count, 0);
+    }
+}
+
+/* What a device finds wrong at a check-in goes to the outbox under the name of what serves. */
+static void test_told_at_a_checkin(void **unused) {
+    (void)unused;
+    covey__agent_state state = base(COVEY__PHASE_NONE);
+    covey__agent_event_in event = {.kind = COVEY__EVENT_TOLD,
+                                   .outcome = "failed",
+                                   .release = "assistant@1.0.0",
+                                   .message = "held back"};
+    covey__agent_actions actions;
+    assert_true(covey__machine(&state, &event, &actions));
+    assert_int_equal(state.outbox_count, 1);
+    assert_string_equal(covey__phase_name(state.outbox[0].phase), "check-in");
+    assert_int_equal(covey__phase_from("check-in"), COVEY__PHASE_CHECKIN);
+}
+
 static void test_retries_grow_and_stay_bounded(void **unused) {
     (void)unused;
     uint64_t seed = 7;
@@ -225,6 +289,9 @@ int main(void) {
         cmocka_unit_test(test_probes_that_kill_are_given_up),
         cmocka_unit_test(test_commit_and_return),
         cmocka_unit_test(test_trial_is_nothing_to_return_to),
+        cmocka_unit_test(test_statements_on_targets),
+        cmocka_unit_test(test_stopped_current),
+        cmocka_unit_test(test_told_at_a_checkin),
         cmocka_unit_test(test_retries_grow_and_stay_bounded),
         cmocka_unit_test(test_outbox_is_bounded_and_counts_what_it_drops),
     };
