@@ -69,13 +69,16 @@ static void on_event(void *user, const covey_agent_event *event) {
 
 /* What an update came to, in words unless --json, and the exit status for it. */
 static int conclude(const progress *p, const covey_agent_outcome *outcome, bool changed,
-                    const char *problem) {
+                    const covey_agent_summary *summary) {
+    const char *problem = summary->problem;
+    /* Nothing new is believed, or what is offered may not be taken. */
+    bool held = summary->held_back[0] && outcome->state == COVEY_AGENT_IDLE && !p->stop;
     int status = APP_EXIT_DONE;
     if (p->refused)
         status = APP_EXIT_REFUSED;
     else if (outcome->state == COVEY_AGENT_UNENROLLED)
         status = APP_EXIT_FAILED;
-    else if (outcome->state == COVEY_AGENT_WAITING || (*problem && !p->stop))
+    else if (outcome->state == COVEY_AGENT_WAITING || held || (*problem && !p->stop))
         status = APP_EXIT_WAITING;
     if (p->json) return status;
     if (app_interrupted())
@@ -89,9 +92,10 @@ static int conclude(const progress *p, const covey_agent_outcome *outcome, bool 
     else if (outcome->state == COVEY_AGENT_WAITING)
         printf("%s\n", outcome->message);
     else if (changed)
-        printf("This device moved to a new ensemble.\n");
-    else
+        printf("This device moved to another ensemble.\n");
+    else if (!held)
         printf("This device is up to date%s.\n", p->refused ? ", but for what it refused" : "");
+    if (held && !*problem) printf("%s.\n", summary->held_back);
     return status;
 }
 
@@ -109,7 +113,7 @@ static int update_all(app_context *context, progress *p) {
         changed |= outcome.current_changed;
     } while (outcome.state == COVEY_AGENT_WORKING && !p->stop && !app_interrupted());
     if (covey_agent_describe(context->agent, &summary, &error)) return app_failed(context, &error);
-    return conclude(p, &outcome, changed, summary.problem);
+    return conclude(p, &outcome, changed, &summary);
 }
 
 static bool is_phase(const char *name) {

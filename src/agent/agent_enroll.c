@@ -76,7 +76,9 @@ static covey_status read_answer(const covey__json *root, const char *url, answer
  * not in hand, and where nothing is, the control plane's own is trusted this once. */
 static covey_status find_root(covey_agent *agent, const answered *answer, first_root *first,
                               covey_error *error) {
-    bool in_hand = !strcmp(first->sha256, agent->state.trust.root_sha256) || !first->named;
+    const char *pinned = agent->state.trust.root_sha256;
+    if (!first->named) memcpy(first->sha256, pinned, sizeof first->sha256);
+    bool in_hand = !strcmp(first->sha256, pinned);
     bool needed = !first->bytes.size && !(in_hand && covey__trust_has_root(agent));
     if (!needed || !answer->served.root) return COVEY_OK;
     return covey__trust_fetch_root(agent, answer->metadata_url, answer->served.root, &first->bytes,

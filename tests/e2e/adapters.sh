@@ -153,7 +153,7 @@ export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
 "$fleet" rollout create stories@1.0.0 >out 2>&1 || fail "rollout"
 "$fleet" token create >token || fail "token"
 "$covey" enroll "$COVEY_FLEET_URL" --token-file token --state device >out 2>&1 || fail "enroll"
-expect 0 'moved to a new ensemble' "$covey" update -t 1 --state device
+expect 0 'moved to another ensemble' "$covey" update -t 1 --state device
 found=$(answer --state device)
 case $found in "${with%%,\"ensemble\"*}",\"ensemble\":\"stories@1.0.0\",\"adapters\":\[{\"id\":0,*) ;; *) fail "the device: $found" ;; esac
 echo "adapters: all as it should be"

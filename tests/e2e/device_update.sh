@@ -64,7 +64,7 @@ run status >out && has out '^builtin *assistant@0.9.0' && has out '^current *–
 "$fleet" token create >token || fail "token"
 run enroll "$COVEY_FLEET_URL" --token-file token >out 2>&1 || fail "enroll"
 run update -t 1 >out 2>&1 || fail "update to 1.0.0"
-has out 'moved to a new ensemble' || fail "update does not say that it moved"
+has out 'moved to another ensemble' || fail "update does not say that it moved"
 run status >out && has out '^current *assistant@1.0.0' || fail "the device is not on 1.0.0"
 run update -t 1 >out 2>&1 && has out 'up to date' || fail "a second update"
 

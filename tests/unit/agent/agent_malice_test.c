@@ -343,6 +343,9 @@ static void test_lost_store_begins_at_its_root(void **unused) {
     repo_publish(&c.repository);
     c.repository.timestamp = 77;
     assert_held(&c, agent, "1.1.0", "serves no root with the SHA-256");
+    covey_error error = {0};
+    assert_int_equal(covey_agent_enroll(agent, "http://fleet.test", "cve_x", NULL, &error),
+                     COVEY_ERROR_DENIED);
     repo_close(&c.repository);
     c.repository = own;
     assert_recovers(&c, agent, "1.9.0");
