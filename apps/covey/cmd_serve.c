@@ -137,7 +137,7 @@ static bool listen_now(serving *d, covey_error *error) {
 }
 
 /* A device that is enrolled but has no ensemble yet waits for its first one; so does one whose
- * publisher stopped what it has. */
+ * publisher stopped what it has, or whose user switched it off. */
 static bool may_come(serving *d, const covey_error *why) {
     covey_agent_summary summary = COVEY_AGENT_SUMMARY_INIT;
     covey_error ignored;
@@ -145,7 +145,8 @@ static bool may_come(serving *d, const covey_error *why) {
     if (d->model_path || d->no_update || (why->status != COVEY_ERROR_NOT_FOUND && !off) ||
         covey_agent_describe(d->context.agent, &summary, &ignored) || !summary.control_plane[0])
         return false;
-    if (off && !summary.off[0]) return false;
+    bool opted_out = summary.degrade[0] && strcmp(summary.degrade, "builtin");
+    if (off && !summary.off[0] && !opted_out) return false;
     if (off) covey_server_withdraw(d->server, why->message);
     fprintf(stderr, "%s; waiting for %s.\n", off ? why->message : "No ensemble is here yet",
             summary.control_plane);

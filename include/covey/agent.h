@@ -99,7 +99,8 @@ typedef struct covey_agent_outcome {
     bool current_changed; /* covey_agent_current names another ensemble than before this step */
     char message[256];
     bool stopped; /* what covey_agent_current gave before this step was stopped by a statement of
-                   * its publisher: it should not answer any more, in open conversations either */
+                   * its publisher, or switched off by its user: it should not answer any more, in
+                   * open conversations either */
 } covey_agent_outcome;
 #define COVEY_AGENT_OUTCOME_INIT                                                                   \
     { sizeof(covey_agent_outcome), COVEY_AGENT_IDLE, 0, false, "", false }

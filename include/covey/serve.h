@@ -61,8 +61,9 @@ COVEY_API COVEY_MUST_USE covey_status covey_server_set_backend(covey_server *ser
                                                                covey_error *error);
 
 /* Nothing that was exchanged answers any more: its conversations end at once, and answers under way
- * are cut. With a `reason`, what is served now is left too: requests get 503 and the reason until
- * the next covey_server_set_backend. For an ensemble that its publisher stopped. Any thread. */
+ * are cut. With a `reason`, what is served now is left too: requests get 503, the code "denied" and
+ * the reason until the next covey_server_set_backend. For an ensemble that its publisher stopped.
+ * Any thread. */
 COVEY_API void covey_server_withdraw(covey_server *server, const char *reason);
 
 /* Conversations that hold state on backends that were exchanged: 0 when the last swap is complete.

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "bundle/component_open.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -102,17 +103,29 @@ static bool was_denied(const consents *all, const char *digest) {
 /* ---- Reach ------------------------------------------------------------------------------------
  */
 
-static covey_status read_component(const covey_agent *agent, const char *folder,
-                                   const covey__manifest *manifest, const char *role,
-                                   covey__buffer *out, covey_error *error) {
-    const covey__component *component = covey__manifest_find(manifest, role);
+covey_status covey__consent_open(const covey_agent *agent, const char *folder,
+                                 covey_ensemble **ensemble, covey_error *error) {
+    covey_error why = {0};
+    *ensemble = NULL;
+    covey_status status =
+        covey_ensemble_open(agent->runtime, folder, COVEY_CHECK_MANIFEST, ensemble, error);
+    if (!status && covey__agent_keys_give(agent, *ensemble, &why))
+        covey__log(agent->env, COVEY_LOG_DEBUG, "agent", "consent: %s", why.message);
+    return status;
+}
+
+covey_status covey__consent_component(const covey_agent *agent, const covey_ensemble *ensemble,
+                                      const char *role, covey__buffer *out, covey_error *error) {
+    const covey__component *component =
+        covey__manifest_find(covey__ensemble_manifest(ensemble), role);
+    covey__map map;
     covey__buffer_init(out, agent->env, COVEY__TOOLS_BYTES_MAX);
     if (!component) return COVEY_ERROR_NOT_FOUND;
-    char *path = covey__path_join(agent->env, folder, component->file);
-    covey_status status = path ? covey__file_read(agent->env, path, out, error)
-                               : covey__no_memory(error, "a path", 0);
-    covey__free(agent->env, path);
-    return status == COVEY_ERROR_NOT_FOUND ? COVEY_ERROR_MISMATCH : status;
+    covey_status status = covey__component_map(ensemble, component, &map, error);
+    if (status) return status == COVEY_ERROR_NOT_FOUND ? COVEY_ERROR_MISMATCH : status;
+    covey__buffer_append(out, map.data, map.size);
+    covey__map_close(&map);
+    return covey__buffer_check(out, error, role);
 }
 
 static covey_status add_policy(const covey_agent *agent, const covey__buffer *text,
@@ -125,20 +138,20 @@ static covey_status add_policy(const covey_agent *agent, const covey__buffer *te
 
 covey_status covey__consent_reach(const covey_agent *agent, const char *folder, covey__reach *reach,
                                   covey_error *error) {
-    covey__manifest *manifest = NULL;
+    covey_ensemble *ensemble = NULL;
     covey__buffer text;
-    covey_status status = covey__manifest_read(agent->env, folder, &manifest, error);
+    covey_status status = covey__consent_open(agent, folder, &ensemble, error);
     if (status) return status;
-    status = read_component(agent, folder, manifest, "tools", &text, error);
+    status = covey__consent_component(agent, ensemble, "tools", &text, error);
     if (!status)
         status = covey__reach_add_tools(reach, text.data ? text.data : "", text.size, error);
     covey__buffer_free(&text);
     if (!status || status == COVEY_ERROR_NOT_FOUND) {
-        status = read_component(agent, folder, manifest, "policy", &text, error);
+        status = covey__consent_component(agent, ensemble, "policy", &text, error);
         if (!status) status = add_policy(agent, &text, reach, error);
         covey__buffer_free(&text);
     }
-    covey__manifest_free(manifest);
+    covey_ensemble_close(ensemble);
     return status == COVEY_ERROR_NOT_FOUND ? COVEY_OK : status;
 }
 

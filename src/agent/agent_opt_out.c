@@ -63,23 +63,19 @@ covey_status covey__opt_out_notice(covey_agent *agent, bool *acted, covey_error 
 /* The policy of the ensemble that would serve, or false. */
 static bool ensembles_policy(const covey_agent *agent, covey__policy *policy) {
     const covey__agent_slot *current = &agent->state.current;
-    covey__manifest *manifest = NULL;
+    covey_ensemble *ensemble = NULL;
     covey__buffer text;
     char *folder = current->digest[0]   ? covey__agent_path(agent, "ensembles/%s", current->digest)
                    : agent->builtin_dir ? covey__strdup(agent->env, agent->builtin_dir)
                                         : NULL;
     bool found = false;
-    covey__buffer_init(&text, agent->env, COVEY__POLICY_BYTES_MAX);
-    if (folder && !covey__manifest_read(agent->env, folder, &manifest, NULL)) {
-        const covey__component *component = covey__manifest_find(manifest, "policy");
-        char *path = component ? covey__path_join(agent->env, folder, component->file) : NULL;
+    if (folder && !covey__consent_open(agent, folder, &ensemble, NULL)) {
         found =
-            path && !covey__file_read(agent->env, path, &text, NULL) &&
+            !covey__consent_component(agent, ensemble, "policy", &text, NULL) &&
             !covey__policy_parse(agent->env, text.data ? text.data : "", text.size, policy, NULL);
-        covey__free(agent->env, path);
+        covey__buffer_free(&text);
     }
-    covey__manifest_free(manifest);
-    covey__buffer_free(&text);
+    covey_ensemble_close(ensemble);
     covey__free(agent->env, folder);
     return found;
 }

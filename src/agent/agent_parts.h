@@ -127,6 +127,14 @@ void covey__trust_each_role(const covey_agent *agent, covey__role_fn each, void 
 /* Before the staged ensemble becomes current. BUSY: the user's consent is asked for, or the user
  * switched updates off; REFUSED: it was denied before. */
 covey_status covey__consent_check(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* A component's plain bytes; `out` is the caller's to free, also on failure. NOT_FOUND when the
+ * ensemble has none of that role. */
+covey_status covey__consent_component(const covey_agent *agent, const covey_ensemble *ensemble,
+                                      const char *role, covey__buffer *out,
+                                      covey_error *error) COVEY_MUST_USE;
+/* Opens the ensemble in a folder with the content keys that are here. */
+covey_status covey__consent_open(const covey_agent *agent, const char *folder,
+                                 covey_ensemble **ensemble, covey_error *error) COVEY_MUST_USE;
 /* What the update at hand asks for; `missing` is the caller's to free, also on failure. */
 covey_status covey__consent_asks(const covey_agent *agent, covey__reach *missing,
                                  covey_error *error) COVEY_MUST_USE;
@@ -264,13 +272,13 @@ covey_status covey__slot_check_needs(const covey_agent *agent, const covey_ensem
 void covey__agent_put_key(const covey_agent *agent, bool make, covey__json_writer *json);
 /* Sees to it that all content keys of a manifest are here. BUSY when one was not given to this
  * device yet. */
-covey_status covey__agent_keys_fetch(const covey_agent *agent, const covey__manifest *manifest,
+covey_status covey__agent_keys_fetch(covey_agent *agent, const covey__manifest *manifest,
                                      covey_error *error) COVEY_MUST_USE;
 /* Gives an opened ensemble its content keys. BUSY when one is not here. */
 covey_status covey__agent_keys_give(const covey_agent *agent, covey_ensemble *ensemble,
                                     covey_error *error) COVEY_MUST_USE;
 /* Fetches what of them is lacking for what is installed. */
-void covey__agent_keys_refresh(const covey_agent *agent);
+void covey__agent_keys_refresh(covey_agent *agent);
 
 /* ---- agent_keys.c: the runtime's keystore, or files under secrets/ */
 covey_status covey__secret_get(const covey_agent *agent, const char *name, char *value,

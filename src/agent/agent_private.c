@@ -140,10 +140,17 @@ static covey_status read_wrapped(const covey__buffer *answer, covey__arena *aren
     return status;
 }
 
+/* Before it is kept, so that none is here that the audit log does not tell of. */
+static covey_status tell_received(covey_agent *agent, const uint8_t id[16], covey_error *error) {
+    covey__audit_entry entry = {.event = "key-received"};
+    covey__hex(id, 16, entry.to);
+    return covey__agent_save_noting(agent, &agent->state, &entry, error);
+}
+
 /* Opens what came and keeps the key. What does not open was wrapped for a key that this device had
  * before, or for another device: a later wrapping may fit. */
-static covey_status take_key(const covey_agent *agent, const uint8_t id[16],
-                             const covey__buffer *answer, covey_error *error) {
+static covey_status take_key(covey_agent *agent, const uint8_t id[16], const covey__buffer *answer,
+                             covey_error *error) {
     uint8_t wrapped[COVEY__WRAPPED_KEY_BYTES], secret[32];
     char name[COVEY__CONTENT_KEY_NAME_SIZE];
     covey__content_key key;
@@ -168,12 +175,13 @@ static covey_status take_key(const covey_agent *agent, const uint8_t id[16],
         return not_given(id, error);
     }
     covey__content_key_name(id, name);
-    status = secret_write(agent, name, key.key, error);
+    status = tell_received(agent, id, error);
+    if (!status) status = secret_write(agent, name, key.key, error);
     covey__content_key_wipe(&key);
     return status;
 }
 
-static covey_status fetch_key(const covey_agent *agent, const uint8_t id[16], covey_error *error) {
+static covey_status fetch_key(covey_agent *agent, const uint8_t id[16], covey_error *error) {
     char hex[33];
     covey__buffer answer;
     int http_status = 0;
@@ -194,7 +202,7 @@ static covey_status fetch_key(const covey_agent *agent, const uint8_t id[16], co
     return status;
 }
 
-covey_status covey__agent_keys_fetch(const covey_agent *agent, const covey__manifest *manifest,
+covey_status covey__agent_keys_fetch(covey_agent *agent, const covey__manifest *manifest,
                                      covey_error *error) {
     covey__content_key key;
     for (size_t i = 0; i < manifest->component_count; i++) {
@@ -225,7 +233,7 @@ covey_status covey__agent_keys_give(const covey_agent *agent, covey_ensemble *en
 }
 
 /* A lost keystore took the keys of what is installed along: they are asked for again. */
-void covey__agent_keys_refresh(const covey_agent *agent) {
+void covey__agent_keys_refresh(covey_agent *agent) {
     const covey__agent_slot *slots[] = {&agent->state.current, &agent->state.previous};
     covey_error why = {0};
     covey_status status = COVEY_OK;

@@ -218,9 +218,11 @@ static void fill_change(covey_agent *agent, covey_agent_outcome *outcome) {
     const covey__agent_slot *shown = &agent->shown;
     what_serves(agent, now);
     outcome->current_changed = strcmp(agent->shown_digest, now) != 0;
+    covey__degrade to;
     outcome->stopped =
         outcome->current_changed && strcmp(agent->shown_digest, COVEY__AGENT_OFF) &&
-        covey__steering_stops(agent, shown->name, shown->version, shown->variant, &why);
+        (covey__steering_stops(agent, shown->name, shown->version, shown->variant, &why) ||
+         covey__opt_out_model(agent, &to));
     if (outcome->current_changed) covey__agent_show(agent);
 }
 

@@ -238,6 +238,7 @@ int covey__answer_http_status(covey_status status) {
     case COVEY_ERROR_LIMIT:
         return 400;
     case COVEY_ERROR_NOT_FOUND: /* no model is loaded */
+    case COVEY_ERROR_DENIED:    /* it was withdrawn */
     case COVEY_ERROR_BUSY:
     case COVEY_ERROR_CANCELLED:
     case COVEY_ERROR_NO_MEMORY:

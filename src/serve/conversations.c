@@ -203,10 +203,18 @@ static const char *why_none(const covey__conversations *pool) {
     return pool->off[0] ? pool->off : "no model is loaded yet; try again when /health says ok";
 }
 
-void covey__conversations_why_none(covey__conversations *pool, char out[COVEY__OFF_MAX]) {
+/* DENIED when it is off, by its publisher's or its user's word: asking again soon is no use. */
+static covey_status fail_none(const covey__conversations *pool, covey_error *error) {
+    return covey__fail(error, pool->off[0] ? COVEY_ERROR_DENIED : COVEY_ERROR_NOT_FOUND, "%s",
+                       why_none(pool));
+}
+
+bool covey__conversations_why_none(covey__conversations *pool, char out[COVEY__OFF_MAX]) {
     pthread_mutex_lock(&pool->mutex);
     snprintf(out, COVEY__OFF_MAX, "%s", why_none(pool));
+    bool off = pool->off[0] != 0;
     pthread_mutex_unlock(&pool->mutex);
+    return off;
 }
 
 /* The idle conversation that is missed least: an unnamed one before a named one, then the one that
@@ -248,7 +256,7 @@ static covey__serve_slot *choose(covey__conversations *pool, const char *id) {
 static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot, const char *id,
                             covey_error *error) {
     covey__served *served = pool->current;
-    if (!served) return covey__fail(error, COVEY_ERROR_NOT_FOUND, "%s", why_none(pool));
+    if (!served) return fail_none(pool, error);
     covey_status status;
     covey__serve_slot *idle = NULL;
     do { /* a backend may take fewer conversations than there are slots */
@@ -316,7 +324,7 @@ covey_status covey__conversations_enter(covey__conversations *pool, covey__serve
     if (pool->closing)
         status = covey__fail(error, COVEY_ERROR_BUSY, "the server is stopping");
     else if (!pool->current)
-        status = covey__fail(error, COVEY_ERROR_NOT_FOUND, "%s", why_none(pool));
+        status = fail_none(pool, error);
     else if (!has_turn(pool))
         status = covey__fail(error, COVEY_ERROR_BUSY,
                              "as many answers as there may be are computed; try again in a moment");

@@ -84,10 +84,10 @@ covey_status covey__conversations_exchange(covey__conversations *pool, covey_bac
 /* Ends all conversations of backends that were exchanged, answers under way too. With a reason, the
  * current one is left as well, and requests are told why. */
 void covey__conversations_withdraw(covey__conversations *pool, const char *reason);
-/* Why there is no backend, for people. */
-void covey__conversations_why_none(covey__conversations *pool, char out[COVEY__OFF_MAX]);
+/* Why there is no backend, for people. True: it was withdrawn. */
+bool covey__conversations_why_none(covey__conversations *pool, char out[COVEY__OFF_MAX]);
 /* A free conversation: the named one where `id` is not "", else any. Waits its turn. BUSY after the
- * time-out, NOT_FOUND while there is no backend. */
+ * time-out, NOT_FOUND while there is no backend, DENIED when it was withdrawn. */
 covey_status covey__conversations_take(covey__conversations *pool, const char *id,
                                        covey__serve_slot **slot, covey_error *error);
 /* `broken`: its state is not to be used again. */

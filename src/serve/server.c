@@ -153,8 +153,8 @@ static void check_asker(const covey_server *server, struct MHD_Connection *conne
 
 static enum MHD_Result reply_none(covey_server *server, struct MHD_Connection *connection) {
     char why[COVEY__OFF_MAX];
-    covey__conversations_why_none(&server->pool, why);
-    return covey__reply_error(server, connection, 503, "loading", why);
+    bool off = covey__conversations_why_none(&server->pool, why);
+    return covey__reply_error(server, connection, 503, off ? "denied" : "loading", why);
 }
 
 static enum MHD_Result page_health(covey_server *server, struct MHD_Connection *connection) {

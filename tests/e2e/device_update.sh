@@ -116,6 +116,25 @@ run audit --json >out 2>err && has out '"intact":true' || fail "audit --json"
 run opt-out all >out 2>err && has out 'built into the app' || fail "opt-out"
 run run --json -t 1 hello >out 2>err && has out '"ensemble":"assistant@0.9.0"' || fail "the built-in ensemble does not stand in"
 run status >out && has out '^opted out *updates, the model' || fail "status does not tell what is switched off"
+# A policy of the user's that leaves nothing in its place: the server says so, and lets go of what it had when it is told at work.
+sed -i 's/"features": {/"degrade": {"to": "off"},\n  "features": {/' state/policy.json
+status=0
+run run -t 1 hello >out 2>err || status=$?
+[ "$status" = 1 ] && has err 'its user opted out' || fail "a model that is off answers"
+run opt-out all --back >out 2>err || fail "opt-out --back"
+rm -f device.port
+"$covey" serve --state state --builtin built-in --port 0 --port-file device.port -t 1 >device.log 2>&1 &
+device=$!
+await "the device's server, again" test -s device.port
+base=http://127.0.0.1:$(cat device.port)
+[ "$(ask again)" = assistant@0.9.0 ] || fail "0.9.0 does not answer again"
+run opt-out all >out 2>err || fail "opt-out beside the server"
+is_off() { curl -sS -o off -w '%{http_code}' -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
+    -d '{"messages":[{"role":"user","content":"hello"}]}' "$base/v1/chat/completions" >code && has code '^503$' && has off '"code":"denied"'; }
+await "the server's word that it is off" is_off
+has off 'its user opted out' || fail "the server does not say why it is off"
+end "$device"
+device=
 run opt-out all --back >out 2>err && run run --json -t 1 hello >out 2>err && has out 'assistant@0.9.0' || fail "opt-out --back"
 run consent >out && has out 'Nothing waits' || fail "consent"
 sed -i 's/assistant@1.1.0/assistant@9.1.0/' state/audit.log/00000001.log
