@@ -48,7 +48,7 @@ keyid=$(cat keyid)
 [ "$(stat -c %a content.key)" = 600 ] || fail "the content key may be read by others"
 "$covey" bundle key content.key >out 2>&1 && fail "a content key was overwritten"
 printf '%s' '{% set mark = "TEMPLATE-SECRET-5d1f" %}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}' >template.jinja
-printf '[{"name":"set_timer"}]' >tools.json
+printf '[{"type":"function","function":{"name":"set_timer"}}]' >tools.json
 build() { # build OUT VERSION [MORE...]
     out=$1
     version=$2
