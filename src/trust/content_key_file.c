@@ -40,8 +40,8 @@ static covey_status take_hex(const covey__json *root, const char *name, uint8_t 
     return covey__fail(error, COVEY_ERROR_FORMAT, "%s: expected %zu hex digits", name, 2 * size);
 }
 
-static covey_status parse(const covey__env *env, const char *text, size_t size,
-                          covey__content_key *key, covey_error *error) {
+covey_status covey__content_key_parse(const covey__env *env, const char *text, size_t size,
+                                      covey__content_key *key, covey_error *error) {
     covey__arena arena;
     const covey__json *root = NULL;
     const char *algorithm = "";
@@ -76,7 +76,7 @@ covey_status covey__content_key_read(const covey__env *env, const char *path,
     size_t size = 0;
     covey_status status = covey__owner_file_read(env, path, text, &size, error);
     if (status == COVEY_OK) {
-        status = parse(env, text, size, key, error);
+        status = covey__content_key_parse(env, text, size, key, error);
         if (status != COVEY_OK) covey__prefix(error, status, "trust: content key file %s", path);
     }
     explicit_bzero(text, sizeof text);

@@ -26,6 +26,9 @@ covey_status covey__content_key_write(const covey__env *env, const char *path,
                                       covey_error *error) COVEY_MUST_USE;
 covey_status covey__content_key_read(const covey__env *env, const char *path,
                                      covey__content_key *key, covey_error *error) COVEY_MUST_USE;
+/* The same of text in memory. */
+covey_status covey__content_key_parse(const covey__env *env, const char *text, size_t size,
+                                      covey__content_key *key, covey_error *error) COVEY_MUST_USE;
 
 #define COVEY__WRAPPED_KEY_BYTES 80u
 #define COVEY__DEVICE_ID_MAX     128u

@@ -1,7 +1,9 @@
-/* Key files: what opens is a key with its public half, and a file never asks scrypt for more than
- * the format allows. The seeds are encrypted with the passphrase "p". */
+/* Key files, those of content keys among them: what opens is a key with its public half, and a file
+ * never asks scrypt for more than the format allows. The seeds are encrypted with the passphrase
+ * "p". */
 #include "fuzz/fuzz_target.h"
 
+#include "trust/envelope.h"
 #include "trust/key_file.h"
 
 #include <string.h>
@@ -18,6 +20,17 @@ static covey_status small_scrypt(void *user, const covey_scrypt *parameters, voi
     return covey__crypto_openssl()->scrypt(NULL, &small, out, out_size);
 }
 
+/* A content key that is taken has the id that the file names. */
+static void content_key(const covey__env *env, const uint8_t *data, size_t size) {
+    covey__content_key key, again;
+    covey_error error = {COVEY_OK, 0, 0, 0, ""};
+    covey_status status = covey__content_key_parse(env, (const char *)data, size, &key, &error);
+    FUZZ_CHECK((status == COVEY_OK) == (error.message[0] == '\0'));
+    if (status != COVEY_OK) return;
+    covey__content_key_of(key.key, &again);
+    FUZZ_CHECK(memcmp(&key, &again, sizeof key) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     covey__env env;
     covey_crypto table = *covey__crypto_openssl();
@@ -28,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     covey__env_init(&env);
     table.scrypt = small_scrypt;
     env.crypto = &table;
+    content_key(&env, data, size);
     covey_status first =
         covey__key_parse(&env, (const char *)data, size, NULL, &only_facts, NULL, &error);
     FUZZ_CHECK((first == COVEY_OK) == (error.message[0] == '\0'));

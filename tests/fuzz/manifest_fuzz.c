@@ -3,6 +3,7 @@
 #include "fuzz/fuzz_target.h"
 
 #include "bundle/manifest.h"
+#include "trust/envelope.h"
 
 #include <string.h>
 
@@ -20,6 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_CHECK(covey__ensemble_name_valid(manifest->name));
     FUZZ_CHECK(covey__manifest_find(manifest, "model") != NULL);
     for (size_t i = 0; i < manifest->component_count; i++) {
+        const covey__component *one = &manifest->components[i];
+        FUZZ_CHECK(!one->encrypted || (covey__role_may_hide(one->role) &&
+                                       covey__envelope_size(one->plain_size) == one->size));
         FUZZ_CHECK(covey__component_name_valid(manifest->components[i].file));
         FUZZ_CHECK(strstr(manifest->components[i].file, "..") == NULL ||
                    strstr(manifest->components[i].file, "../") == NULL);
