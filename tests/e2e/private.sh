@@ -101,7 +101,10 @@ two=$(id_of two)
 three=$(id_of three)
 
 # The first is given the key, and takes the release; the second lacks it, waits, and says so.
-"$fleet" content-key wrap content.key --device "$one" >out 2>&1 || fail "wrap for one device"
+key=$(on one status --json | tr -d ' \n' | sed 's/.*"encryption_key":"\([0-9a-f]*\)".*/\1/')
+other=$(on two status --json | tr -d ' \n' | sed 's/.*"encryption_key":"\([0-9a-f]*\)".*/\1/')
+"$fleet" content-key wrap content.key --device "$one" --device-key "$other" >out 2>&1 && fail "wrapped for a key that was not expected"
+"$fleet" content-key wrap content.key --device "$one" --device-key "$key" >out 2>&1 || fail "wrap for one device"
 has out "for 1 of 1 devices" || fail "wrap does not say what it did"
 on one update -t 1 >out 2>&1 || true
 on one consent >out 2>&1 || true

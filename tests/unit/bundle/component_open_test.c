@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "bundle/component_open.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #define PLAIN_BYTES ((size_t)(2u << 20) + 1000) /* three chunks */
@@ -175,6 +176,63 @@ static void swapped_and_cut(void **state) {
     free(changed);
 }
 
+typedef struct trap {
+    int count, at;
+} trap;
+
+static int on_point(void *user, const char *point, const char *subject) {
+    trap *t = user;
+    (void)point;
+    (void)subject;
+    return ++t->count == t->at ? EIO : 0;
+}
+
+static covey_allocator whole;
+
+static void *trapped_resize(void *user, void *pointer, size_t size) {
+    trap *t = user;
+    bool refused = size > 0 && ++t->count == t->at;
+    return refused ? NULL : whole.resize(whole.user, pointer, size);
+}
+
+/* Each system call and each allocation of an opening fails in turn: nothing is left mapped. */
+static void every_failure_leaves_nothing(void **state) {
+    (void)state;
+    covey__env *env = covey__runtime_env_for_tests(runtime);
+    covey_ensemble *ensemble;
+    covey_error error;
+    covey__map map;
+    assert_int_equal(
+        covey_ensemble_open(runtime, folder.path, COVEY_CHECK_MANIFEST, &ensemble, &error),
+        COVEY_OK);
+    assert_int_equal(covey_ensemble_give_key(ensemble, key.key, &error), COVEY_OK);
+    const covey__component *component = &covey__ensemble_manifest(ensemble)->components[1];
+    whole = env->allocator;
+    for (int kind = 0; kind < 2; kind++) {
+        covey_status status = COVEY_ERROR_IO;
+        int at = 1;
+        for (; status != COVEY_OK && at < 100; at++) {
+            trap t = {.at = at};
+            if (kind == 0) {
+                env->fault = on_point;
+                env->fault_user = &t;
+            } else {
+                env->allocator.resize = trapped_resize;
+                env->allocator.user = &t;
+            }
+            status = covey__component_map(ensemble, component, &map, &error);
+            env->fault = NULL;
+            env->allocator = whole;
+            assert_int_equal(t.count >= at, status != COVEY_OK);
+            if (status != COVEY_OK) assert_null(map.base);
+        }
+        assert_int_equal(status, COVEY_OK);
+        assert_true(at > 2);
+        covey__map_close(&map);
+    }
+    covey_ensemble_close(ensemble);
+}
+
 /* A keystore of one secret. */
 static covey_status store_get(void *user, const char *name, void *value, size_t capacity,
                               size_t *size) {
@@ -212,8 +270,11 @@ static void a_keystore_may_have_it(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_key_opens_it),       cmocka_unit_test(another_key_is_not_taken),
-        cmocka_unit_test(every_region_counts),    cmocka_unit_test(swapped_and_cut),
+        cmocka_unit_test(the_key_opens_it),
+        cmocka_unit_test(another_key_is_not_taken),
+        cmocka_unit_test(every_region_counts),
+        cmocka_unit_test(swapped_and_cut),
+        cmocka_unit_test(every_failure_leaves_nothing),
         cmocka_unit_test(a_keystore_may_have_it),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -226,6 +226,87 @@ static void revoked_devices_stay_known(void **state) {
     assert_int_equal(enroll(f, "t", "r2", 2, 1, id), COVEY__ENROLL_NEW);
 }
 
+static covey_status count_wrap(void *user, const covey__wrap_device *row) {
+    int *counts = user; /* seen, with a key, wrapped, current */
+    counts[0]++;
+    counts[1] += row->has_key;
+    counts[2] += row->has_wrap;
+    counts[3] += row->is_current;
+    return COVEY_OK;
+}
+
+static covey_status note_wrap_key(void *user, const covey__wrap_key *key) {
+    *(covey__wrap_key *)user = *key;
+    return COVEY_OK;
+}
+
+/* Tells a key of the device's own. */
+static void say_key(fixture *f, int id, uint8_t key) {
+    covey_error error = {0};
+    covey__device_state s = state_of("1.0.0");
+    s.has_encryption_key = true;
+    memset(s.encryption_key, key, 32);
+    assert_int_equal(f->store->driver->device_update(f->store, device_key(f, id), &s, 5, &error),
+                     COVEY_OK);
+}
+
+/* Content keys: stored for the key that a device has, handed out while it has it. */
+static void a_wrap_is_for_the_key_that_is(void **state) {
+    fixture *f = *state;
+    covey_error error = {0};
+    const covey__store_driver *d = f->store->driver;
+    char one[COVEY__DEVICE_ID_SIZE], two[COVEY__DEVICE_ID_SIZE];
+    uint8_t id[16] = {1}, other[16] = {2}, got[80];
+    add_token(f, "t", 3, 1000);
+    enroll(f, "t", NULL, 1, 1, one);
+    enroll(f, "t", NULL, 2, 1, two);
+    say_key(f, 1, 0x11);
+    covey__wrap wraps[3] = {{.device = one}, {.device = two}, {.device = "nobody"}};
+    for (int i = 0; i < 3; i++) {
+        memset(wraps[i].device_key, 0x11, 32);
+        memset(wraps[i].wrapped, 0x70 + i, 80);
+    }
+    assert_int_equal(d->wrap_add(f->store, id, wraps, 3, 9, &error), COVEY_OK);
+    assert_true(wraps[0].stored);
+    assert_false(wraps[1].stored || wraps[2].stored);
+    assert_int_equal(d->wrap_get(f->store, id, device_key(f, 1), got, &error), COVEY_OK);
+    assert_memory_equal(got, wraps[0].wrapped, 80);
+    assert_int_equal(d->wrap_get(f->store, other, device_key(f, 1), got, &error),
+                     COVEY_ERROR_NOT_FOUND);
+    assert_int_equal(d->wrap_get(f->store, id, device_key(f, 2), got, &error),
+                     COVEY_ERROR_NOT_FOUND);
+    covey__wrap_key key = {.devices_wrapped = -1};
+    assert_int_equal(d->wrap_each(f->store, note_wrap_key, &key, &error), COVEY_OK);
+    assert_int_equal(key.devices_wrapped, 1);
+    assert_int_equal(key.devices_lacking, 1);
+    assert_int_equal(key.last_ms, 9);
+    /* Another key: the wrap is there, and worth nothing until it is replaced. */
+    say_key(f, 1, 0x22);
+    assert_int_equal(d->wrap_get(f->store, id, device_key(f, 1), got, &error),
+                     COVEY_ERROR_NOT_FOUND);
+    covey__wrap_filter filter = {.after = "", .lacking = true, .limit = 10};
+    memcpy(filter.key, id, 16);
+    int counts[4] = {0};
+    assert_int_equal(d->wrap_devices(f->store, &filter, count_wrap, counts, &error), COVEY_OK);
+    assert_int_equal(counts[0], 2);
+    assert_int_equal(counts[1], 1);
+    assert_int_equal(counts[2], 1);
+    assert_int_equal(counts[3], 0);
+    memset(wraps[0].device_key, 0x22, 32);
+    assert_int_equal(d->wrap_add(f->store, id, wraps, 1, 10, &error), COVEY_OK);
+    assert_int_equal(d->wrap_get(f->store, id, device_key(f, 1), got, &error), COVEY_OK);
+    /* Revoked: gone, and out of the list. */
+    assert_int_equal(d->device_revoke(f->store, one, &error), COVEY_OK);
+    assert_int_equal(d->wrap_get(f->store, id, device_key(f, 1), got, &error),
+                     COVEY_ERROR_NOT_FOUND);
+    assert_int_equal(d->wrap_add(f->store, id, wraps, 1, 11, &error), COVEY_OK);
+    assert_false(wraps[0].stored);
+    memset(counts, 0, sizeof counts);
+    filter.lacking = false;
+    assert_int_equal(d->wrap_devices(f->store, &filter, count_wrap, counts, &error), COVEY_OK);
+    assert_int_equal(counts[0], 1);
+}
+
 /* ---- releases and rollouts ---------------------------------------------------------------- */
 
 static covey_status note_release_key(void *user, const covey__release_row *row) {
@@ -589,6 +670,7 @@ int main(void) {
         TEST(pages_and_filters),
         TEST(times_never_go_back),
         TEST(revoked_devices_stay_known),
+        TEST(a_wrap_is_for_the_key_that_is),
         TEST(a_version_is_never_changed),
         TEST(rollouts_change_until_aborted),
         TEST(a_report_counts_once),
