@@ -228,9 +228,7 @@ does publish big --keys keys
 looks assistant/1.3.0/release.json
 
 # 10. Time: warned of weeks ahead, told when it is too late, and signed anew.
-if command -v faketime >/dev/null; then
-    status=0
-    faketime -f '+350d' "$program" keys status --keys keys --url x >out 2>&1 || status=$?
+if faketime -f '+1d' "$program" --version >/dev/null 2>&1; then # not with a sanitizer, which must be loaded first
     unset COVEY_FLEET_URL
     status=0
     faketime -f '+350d' "$program" keys status --keys keys >out 2>&1 || status=$?
@@ -247,7 +245,7 @@ if command -v faketime >/dev/null; then
     faketime -f '+400d' "$program" keys push --keys keys >out 2>&1 || fail "keys push after the renewal"
     faketime -f '+400d' "$program" keys status --keys keys >out 2>&1 || fail "status after the renewal"
 else
-    echo "no faketime: expiry was not tried"
+    echo "no faketime that works with this program: expiry was not tried"
 fi
 ! grep -q 'correct horse' serve.log serve.out || fail "the passphrase was logged"
 echo "keys: all is well"
