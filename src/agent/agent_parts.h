@@ -86,6 +86,7 @@ struct covey_agent {
     char *root_path;           /* the root that came with the app; NULL: none did */
     covey__steering *steering; /* held; NULL: none */
     char steering_sha256[65];  /* of its bytes; "": none */
+    char steering_damaged[65]; /* of a file that was no such document, so that it is said once */
     covey__agent_state state;
     covey_ensemble *builtin; /* opened once, for its version and digest; may be NULL */
     covey__fetching fetching;

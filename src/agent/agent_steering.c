@@ -45,7 +45,7 @@ void covey__steering_load(covey_agent *agent) {
     covey__buffer text;
     covey__steering *steering = NULL;
     covey_error why = {0};
-    char sha256[65];
+    char sha256[65] = "";
     covey__buffer_init(&text, agent->env, COVEY__STEERING_BYTES_MAX);
     char *path = covey__agent_path(agent, "steering.json");
     covey_status status = path ? covey__file_read(agent->env, path, &text, &why)
@@ -56,7 +56,9 @@ void covey__steering_load(covey_agent *agent) {
                                        &why);
         if (!status) hold(agent, steering, sha256);
     }
-    if (status && status != COVEY_ERROR_NOT_FOUND)
+    bool is_new = status && strcmp(sha256, agent->steering_damaged) != 0;
+    memcpy(agent->steering_damaged, status ? sha256 : "", status ? sizeof sha256 : 1);
+    if (is_new && status != COVEY_ERROR_NOT_FOUND)
         covey__log(agent->env, COVEY_LOG_ERROR, "agent", "steering.json: %s", why.message);
     covey__free(agent->env, path);
     covey__buffer_free(&text);

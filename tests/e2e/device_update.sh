@@ -62,7 +62,10 @@ export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
 run run -t 1 "set a timer for ten minutes" >out 2>err || fail "the built-in ensemble does not answer"
 run status >out && has out '^builtin *assistant@0.9.0' && has out '^current *–' || fail "the status of a new device"
 "$fleet" token create >token || fail "token"
-run enroll "$COVEY_FLEET_URL" --token-file token >out 2>&1 || fail "enroll"
+if run enroll "$COVEY_FLEET_URL" --token-file token --root "$(printf %064d 0)" >out 2>&1; then fail "a root that nobody serves"; fi
+has out 'no root with the SHA-256' || fail "enroll does not say which root is missing"
+root=$(curl -fsS "$COVEY_FLEET_URL/v1/metadata/1.root.json" | sha256sum | cut -d' ' -f1)
+run enroll "$COVEY_FLEET_URL" --token-file token --root "$root" >out 2>&1 || fail "enroll"
 run update -t 1 >out 2>&1 || fail "update to 1.0.0"
 has out 'moved to another ensemble' || fail "update does not say that it moved"
 run status >out && has out '^current *assistant@1.0.0' || fail "the device is not on 1.0.0"
