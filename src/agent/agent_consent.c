@@ -49,6 +49,7 @@ static covey_status read_consents(const covey_agent *agent, consents *all, covey
     char *path = covey__agent_path(agent, "consent.json");
     covey_status status = path ? covey__file_read(agent->env, path, &text, &why)
                                : covey__no_memory(error, "a path", 0);
+    all->exists = status != COVEY_ERROR_NOT_FOUND;
     covey__free(agent->env, path);
     if (!status)
         status =
