@@ -1,9 +1,5 @@
 /* Cryptography through the environment's crypto table. Each call is UNSUPPORTED, with a message,
- * where there is no table or it lacks the function (an older, smaller table among them).
- *
- * Documents of our own are never signed bare: a domain string and a NUL stand before them, so that
- * a signature over one kind of document can never be shown as one over another. TUF metadata, which
- * says its type within, is signed as it is (covey__sign_bytes, covey__verify_bytes). */
+ * where there is no table or it lacks the function (an older, smaller table among them). */
 #ifndef COVEY_TRUST_CRYPTO_H
 #define COVEY_TRUST_CRYPTO_H
 
@@ -26,15 +22,7 @@ covey_status covey__key_from_seed(const covey__env *env, const uint8_t seed[32],
 void covey__key_wipe(covey__key *key);
 
 /* Over DOMAIN NUL BYTES. */
-covey_status covey__sign(const covey__env *env, const char *domain, const void *data, size_t size,
-                         const covey__key *key, uint8_t signature[64],
-                         covey_error *error) COVEY_MUST_USE;
-/* MISMATCH when the signature is not that key's over these bytes in this domain. */
-covey_status covey__verify(const covey__env *env, const char *domain, const void *data, size_t size,
-                           const uint8_t public_key[32], const uint8_t signature[64],
-                           covey_error *error) COVEY_MUST_USE;
-
-/* The bytes alone, as TUF signs them. */
+/* Ed25519 over the bytes alone: TUF metadata says its type within. */
 covey_status covey__sign_bytes(const covey__env *env, const void *data, size_t size,
                                const covey__key *key, uint8_t signature[64],
                                covey_error *error) COVEY_MUST_USE;
