@@ -254,7 +254,7 @@ int covey_cmd_opt_out(int argc, char **argv) {
 
 static void print_ask(void *user, const char *line) {
     (void)user;
-    printf("  - it %s\n", line);
+    printf("  - %s\n", line);
 }
 
 /* What waits, when it is only asked. */

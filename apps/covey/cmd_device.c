@@ -273,7 +273,7 @@ static void print_trust(const covey_agent_summary *s) {
 
 static void print_ask(void *user, const char *line) {
     (void)user;
-    printf("%-11s it %s\n", "", line);
+    printf("%-11s %s\n", "", line);
 }
 
 /* What the user switched off, and what an ensemble asks of them. */
