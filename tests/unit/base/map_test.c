@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define FILE_BYTES 20000
@@ -87,7 +88,7 @@ static bool page_has(const void *data, const char *flag) {
     char line[512];
     bool found = false, here = false;
     FILE *file = fopen("/proc/self/smaps", "r");
-    if (file == NULL) return true; /* not here to be asked */
+    if (file == NULL) return false;
     while (!found && fgets(line, sizeof line, file) != NULL) {
         unsigned long begin, end;
         if (sscanf(line, "%lx-%lx ", &begin, &end) == 2 && strchr(line, '-') < strchr(line, ' '))
@@ -98,8 +99,23 @@ static bool page_has(const void *data, const char *flag) {
     return found;
 }
 
+/* Whether flags can be asked for: emulators pass madvise over. */
+static bool flags_are_told(void) {
+    bool told = false;
+#if defined(__linux__)
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(page, MAP_FAILED);
+    *(char *)page = 1;
+    told = madvise(page, 4096, MADV_DONTDUMP) == 0 && page_has(page, " dd");
+    munmap(page, 4096);
+#endif
+    if (!told) print_message("flags of memory are not told here, and not looked at\n");
+    return told;
+}
+
 static void memory_stands_for_a_file(void **state) {
     (void)state;
+    bool told = flags_are_told();
     test_env test;
     test_env_init(&test);
     covey_error error;
@@ -108,18 +124,12 @@ static void memory_stands_for_a_file(void **state) {
     assert_int_equal(map.size, 12345);
     assert_ptr_equal(map.base, map.data);
     memset(map.base, 7, map.size);
-#if defined(__linux__)
-    assert_true(page_has(map.data, " dd")); /* in no core dump */
-    assert_true(page_has(map.data, " wr"));
-#endif
-    assert_int_equal(covey__map_settle(&map, &error), COVEY_OK);
-#if defined(__linux__)
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    if (smaps != NULL) {
-        fclose(smaps);
-        assert_false(page_has(map.data, " wr "));
+    if (told) {
+        assert_true(page_has(map.data, " dd")); /* in no core dump */
+        assert_true(page_has(map.data, " wr"));
     }
-#endif
+    assert_int_equal(covey__map_settle(&map, &error), COVEY_OK);
+    if (told) assert_false(page_has(map.data, " wr "));
     assert_int_equal(map.data[12344], 7);
     assert_int_equal(covey__map_check(&map, &error), COVEY_OK);
     covey__map_close(&map);
