@@ -112,6 +112,17 @@ static void render_sealed(const sealed_seed *seed, covey__buffer *out) {
                          public_key, seed->n, SCRYPT_R, seed->p, salt, sealed);
 }
 
+/* A key whose public half was handed out must not be gone after a power cut. */
+static covey_status sync_folder_of(const covey__env *env, const char *path, covey_error *error) {
+    const char *slash = strrchr(path, '/');
+    size_t size = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
+    char *folder = covey__strndup(env, slash == NULL ? "." : path, size);
+    if (folder == NULL) return covey__no_memory(error, "a path", size);
+    covey_status status = covey__folder_sync(env, folder, error);
+    covey__free(env, folder);
+    return status;
+}
+
 static covey_status write_new(const covey__env *env, const char *path, const covey__buffer *text,
                               covey_error *error) {
     int descriptor = -1;
@@ -124,6 +135,7 @@ static covey_status write_new(const covey__env *env, const char *path, const cov
     status = covey__file_write_at(env, descriptor, path, 0, text->data, text->size, error);
     if (status == COVEY_OK) status = covey__file_sync(env, descriptor, path, error);
     close(descriptor);
+    if (status == COVEY_OK) status = sync_folder_of(env, path, error);
     /* Half a key helps nobody and would block the next try. */
     if (status != COVEY_OK) unlink(path);
     return status;
@@ -255,8 +267,9 @@ covey_status covey__key_parse(const covey__env *env, const char *text, size_t si
 static covey_status read_text(const covey__env *env, const char *path, char *text, size_t *size,
                               struct stat *facts, covey_error *error) {
     int descriptor = -1;
+    /* O_NONBLOCK: what is no file, a pipe say, is refused below and not waited for. */
     covey_status status =
-        covey__file_open(env, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0, &descriptor, error);
+        covey__file_open(env, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &descriptor, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "trust: key file");
     ssize_t got = -1;
     if (fstat(descriptor, facts) != 0)

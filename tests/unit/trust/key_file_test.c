@@ -109,7 +109,24 @@ static void a_failed_write_leaves_nothing(void **state) {
         assert_int_not_equal(covey__key_write(&f->test.env, f->path, &f->key, &error), COVEY_OK);
         assert_int_equal(access(f->path, F_OK), -1);
     }
+    f->test.point = "fsync"; /* the folder's */
+    f->test.point_calls = 0;
+    f->test.point_fails = 2;
+    covey_error error = {0};
+    assert_int_not_equal(covey__key_write(&f->test.env, f->path, &f->key, &error), COVEY_OK);
+    assert_int_equal(access(f->path, F_OK), -1);
     f->test.point_fails = 0;
+}
+
+static void a_pipe_is_not_waited_for(void **state) {
+    fixture *f = *state;
+    covey_error error = {0};
+    covey__key read;
+    assert_int_equal(mkfifo(f->path, 0600), 0);
+    (void)alarm(20); /* one that waits for a writer would wait for ever */
+    assert_int_equal(covey__key_read(&f->test.env, f->path, &read, &error), COVEY_ERROR_DENIED);
+    (void)alarm(0);
+    assert_non_null(strstr(error.message, "not a regular file"));
 }
 
 static const covey__passphrase right = {"correct horse", 13, 16};
@@ -253,6 +270,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(refuses_what_others_may_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_write_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_pipe_is_not_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_encrypted_key_opens_with_its_passphrase, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_file_of_another_program_opens, set_up, tear_down),
