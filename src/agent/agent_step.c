@@ -244,10 +244,12 @@ static void fill_outcome(covey_agent *agent, bool acted, covey_agent_outcome *ou
         if (state->outbox_count && state->next_report_ms < next) next = state->next_report_ms;
         full.state = updating ? COVEY_AGENT_WAITING : COVEY_AGENT_IDLE;
         full.next_step_ms = next > now_ms ? next - now_ms : 0;
+        bool why_known = !strcmp(state->last.outcome, "waiting"); /* a word of its user's is none */
         if (updating)
-            covey__agent_say(full.message, sizeof full.message, "%s@%s waits in %s: %s",
+            covey__agent_say(full.message, sizeof full.message, "%s@%s waits in %s%s%s",
                              state->update.name, state->update.version,
-                             covey__phase_name(state->update.phase), state->last.message);
+                             covey__phase_name(state->update.phase), why_known ? ": " : "",
+                             why_known ? state->last.message : "");
         else if (state->checkin_message[0])
             covey__agent_say(full.message, sizeof full.message, "The last check-in failed: %s",
                              state->checkin_message);

@@ -185,7 +185,7 @@ static covey_status add_value_line(covey__reach *reach, const char *name, const 
     covey__buffer line;
     covey__json_writer out;
     covey__buffer_init(&line, reach->arena.env, VALUE_MAX);
-    covey__buffer_format(&line, "the tool %s %s", name, middle);
+    covey__buffer_format(&line, "says that the tool %s %s", name, middle);
     if (node->name != NULL) covey__buffer_append(&line, node->name, node->name_size);
     covey__buffer_text(&line, ": ");
     covey__json_writer_init(&out, &line, false);
@@ -211,7 +211,7 @@ static covey_status add_permissions(covey__reach *reach, const char *name, const
             continue;
         }
         covey__buffer_init(&line, reach->arena.env, VALUE_MAX);
-        covey__buffer_format(&line, "the tool %s may: ", name);
+        covey__buffer_format(&line, "says that the tool %s may: ", name);
         covey__buffer_append(&line, item->text, item->size);
         status = covey__buffer_check(&line, error, "a line");
         if (status == COVEY_OK) status = add_text(reach, line.data, line.size, error);
@@ -258,7 +258,7 @@ static covey_status add_rest(covey__reach *reach, const char *name, const covey_
     covey__buffer line;
     covey__json_writer out;
     covey__buffer_init(&line, reach->arena.env, VALUE_MAX);
-    covey__buffer_format(&line, "the tool %s follows: ", name);
+    covey__buffer_format(&line, "says that the tool %s follows: ", name);
     covey__json_writer_init(&out, &line, false);
     covey__json_begin_object(&out);
     put_rest(reach, "tool", tool, but_tool, &out);

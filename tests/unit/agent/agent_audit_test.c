@@ -327,7 +327,14 @@ static void test_consent_is_denied(void **unused) {
 static void test_consent_beforehand(void **unused) {
     (void)unused;
     control_double c;
+    covey_error error = {0};
     covey_agent *agent = asking(&c);
+    /* What else its user says meanwhile is not why it waits. */
+    for (int off = 1; off >= 0; off--)
+        if (covey_agent_opt_out(agent, "feature:web", off, &error)) fail_msg("%s", error.message);
+    covey_agent_outcome outcome = double_steps(&c, agent, 100);
+    assert_has(outcome.message, "waits in activate");
+    assert_null(strstr(outcome.message, "opted"));
     static const char policy[] = "{\"format\":1,\"consent\":{\"ask\":false}}";
     test_write(test_path(&c.folder, "state/policy.json"), policy, sizeof policy - 1);
     c.now_ms += 2 * COVEY__RETRY_MAX_MS;

@@ -66,21 +66,21 @@ static const struct {
      "[" TOOL("a", ",\"description\":\"y\"") "]", NULL, NULL},
     {"a permission", "[" TOOL("a", "") "]", NULL,
      "[" TOOL("a", ",\"permissions\":[\"read contacts\"]") "]", NULL,
-     "the tool a may: read contacts\n"},
+     "says that the tool a may: read contacts\n"},
     {"a permission beside the function", "[" TOOL("a", "") "]", NULL,
      "[{\"type\":\"function\",\"function\":{\"name\":\"a\"},\"permissions\":[\"network\"]}]", NULL,
-     "the tool a may: network\n"},
+     "says that the tool a may: network\n"},
     {"a permission that went", "[" TOOL("a", ",\"permissions\":[\"network\"]") "]", NULL,
      "[" TOOL("a", "") "]", NULL, NULL},
     {"a new parameter", "[" TIMER "]", NULL,
      "[" TOOL("timer", ",\"parameters\":{\"type\":\"object\",\"properties\":{\"minutes\":"
                        "{\"type\":\"integer\"},\"song\":{\"type\":\"string\"}},"
                        "\"additionalProperties\":false}") "]",
-     NULL, "the tool timer takes song: {\"type\":\"string\"}\n"},
+     NULL, "says that the tool timer takes song: {\"type\":\"string\"}\n"},
     {"a parameter of another type", "[" TIMER "]", NULL,
      "[" TOOL("timer", ",\"parameters\":{\"type\":\"object\",\"properties\":{\"minutes\":"
                        "{\"type\":\"string\"}},\"additionalProperties\":false}") "]",
-     NULL, "the tool timer takes minutes: {\"type\":\"string\"}\n"},
+     NULL, "says that the tool timer takes minutes: {\"type\":\"string\"}\n"},
     {"a described parameter", "[" TIMER "]", NULL,
      "[" TOOL("timer", ",\"parameters\":{\"type\":\"object\",\"properties\":{\"minutes\":"
                        "{\"description\":\"how long\",\"type\":\"integer\",\"examples\":[1]}},"
@@ -89,22 +89,23 @@ static const struct {
     {"parameters that are not named", "[" TIMER "]", NULL,
      "[" TOOL("timer", ",\"parameters\":{\"type\":\"object\",\"properties\":{\"minutes\":"
                        "{\"type\":\"integer\"}}}") "]",
-     NULL, "the tool timer follows: "},
+     NULL, "says that the tool timer follows: "},
     {"a parameter that went, where others may be anything",
      "[" TOOL("a", ",\"parameters\":{\"properties\":{\"b\":{\"type\":\"integer\"}}}") "]", NULL,
-     "[" TOOL("a", ",\"parameters\":{\"properties\":{}}") "]", NULL, "the tool a follows: "},
+     "[" TOOL("a", ",\"parameters\":{\"properties\":{}}") "]", NULL,
+     "says that the tool a follows: "},
     {"a rule that went", "[" TOOL("a", ",\"parameters\":{\"required\":[\"confirm\"]}") "]", NULL,
-     "[" TOOL("a", ",\"parameters\":{}") "]", NULL, "the tool a follows: "},
+     "[" TOOL("a", ",\"parameters\":{}") "]", NULL, "says that the tool a follows: "},
     {"a property whose name is description", "[" TOOL("a", "") "]", NULL,
      "[" TOOL("a", ",\"parameters\":{\"properties\":{\"description\":{\"type\":\"string\"}}}") "]",
-     NULL, "the tool a takes description: "},
+     NULL, "says that the tool a takes description: "},
     {"a description that is data",
      "[" TOOL("a", ",\"parameters\":{\"properties\":{\"b\":{\"const\":{\"title\":\"x\"}}}}") "]",
      NULL,
      "[" TOOL("a", ",\"parameters\":{\"properties\":{\"b\":{\"const\":{\"title\":\"y\"}}}}") "]",
-     NULL, "the tool a takes b: {\"const\":{\"title\":\"y\"}}\n"},
+     NULL, "says that the tool a takes b: {\"const\":{\"title\":\"y\"}}\n"},
     {"strict that went", "[" TOOL("a", ",\"strict\":true") "]", NULL, "[" TOOL("a", "") "]", NULL,
-     "the tool a follows: "},
+     "says that the tool a follows: "},
     {"another form", "{\"v\":1}", NULL, "{\"v\":2}", NULL, "in a form that is not known here"},
     {"the same unknown form", "{\"v\":1}", NULL, "{\"v\":1}", NULL, NULL},
     {"no JSON at all", "[]", NULL, "[", NULL, "in a form that is not known here"},
@@ -172,7 +173,7 @@ static void test_lines_are_plain_and_stay_apart(void **state) {
             "[{\"type\":\"function\",\"function\":{\"name\":\"a\",\"permissions\":[\"%s%d\"]}}]",
             padding, i);
     asks(tools[0], NULL, tools[1], NULL, asked, sizeof asked);
-    assert_non_null(strstr(asked, "the tool a may: xxx"));
+    assert_non_null(strstr(asked, "says that the tool a may: xxx"));
     asks(tools[0], NULL, tools[0], NULL, asked, sizeof asked);
     assert_string_equal(asked, "");
 }
