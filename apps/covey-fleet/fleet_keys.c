@@ -67,9 +67,13 @@ bool fleet_passphrase(void *user, const char *key_file, bool is_new,
         return false;
     }
     int size = snprintf(text, COVEY_FLEET_PASSPHRASE_SIZE, "%s", line);
+    bool right = size > 0 && size < COVEY_FLEET_PASSPHRASE_SIZE;
     explicit_bzero(line, strlen(line));
     free(line);
-    return size > 0 && size < COVEY_FLEET_PASSPHRASE_SIZE;
+    if (!right)
+        fprintf(stderr, "covey-fleet: %s: expected a passphrase of 1 to %d bytes in one line\n",
+                file, COVEY_FLEET_PASSPHRASE_SIZE - 1);
+    return right;
 }
 
 bool fleet_server_named(const fleet_server *server) {

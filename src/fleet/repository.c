@@ -57,6 +57,7 @@ static covey_status load_listed(covey_fleet_keys *keys, const covey__buffer *tex
     covey__arena_init(&arena, keys->env, 4u << 20);
     covey_status status = covey__json_parse(&arena, text->data != NULL ? text->data : "",
                                             text->size, COVEY__JSON_LIMITS_DEFAULT, &root, error);
+    if (status != COVEY_OK) covey__prefix(error, status, "metadata/current.json");
     const covey__json *each = status == COVEY_OK ? root->child : NULL;
     for (; status == COVEY_OK && each != NULL; each = each->next) {
         int64_t version = 0;

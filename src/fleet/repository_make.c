@@ -1,7 +1,8 @@
 /* A new key folder: its keys, and the first documents that they sign.
  *
  * Invariants: no file is written over another. Documents are kept last: a folder that was cut off
- * while it was made has keys and no metadata, and is refused by everything but its removal.
+ * while it was made has keys and no metadata, and is refused by everything but its removal. What
+ * fails, a passphrase mistyped say, takes its keys away again.
  *
  * Neighbours: repository_keys.c writes keys, repository_draft.c makes documents.
  */
@@ -26,6 +27,7 @@ typedef struct making {
     int64_t now_ms;
     covey__key made[KEYS_MAX]; /* online, targets, steering, roots, products */
     covey__public_key public_keys[KEYS_MAX];
+    char names[KEYS_MAX][COVEY__METADATA_ROLE_SIZE];
     size_t count;
     covey__key_list lists[4];
 } making;
@@ -35,6 +37,7 @@ static covey_status make_one(making *m, const char *name, bool plain, covey_erro
         m->keys->env, m->keys->folder, name, plain ? NULL : m->options->passphrase,
         m->options->passphrase_user, &m->made[m->count], error);
     if (status != COVEY_OK) return status;
+    (void)snprintf(m->names[m->count], sizeof(m->names[0]), "%s", name);
     status =
         covey__public_key_make(&m->keys->arena, COVEY_KEY_ED25519, m->made[m->count].public_key, 32,
                                &m->public_keys[m->count], error);
@@ -145,6 +148,19 @@ static covey_status check_folder(covey_fleet_keys *keys, covey_error *error) {
                        keys->folder);
 }
 
+/* Keys of a folder that did not come to be: nobody knows them, and the next try needs the place. */
+static void drop_keys(const making *m) {
+    const covey__env *env = m->keys->env;
+    char *current = covey__format(env, "%s/metadata/current.json", m->keys->folder);
+    bool kept = current == NULL || covey__file_exists(current);
+    for (size_t i = 0; !kept && i < m->count; i++) {
+        char *path = covey__format(env, "%s/%s.key", m->keys->folder, m->names[i]);
+        if (path != NULL) (void)!covey__file_remove(env, path, NULL);
+        covey__free(env, path);
+    }
+    covey__free(env, current);
+}
+
 covey_status covey_fleet_keys_make(covey_runtime *runtime,
                                    const covey_fleet_keys_make_options *options,
                                    covey_error *error) {
@@ -164,6 +180,7 @@ covey_status covey_fleet_keys_make(covey_runtime *runtime,
     if (status == COVEY_OK) status = make_documents(m, error);
     if (status == COVEY_OK) status = sign_all(m, error);
     if (status == COVEY_OK) status = covey__repository_commit(m->keys, m->signing, error);
+    if (status != COVEY_OK && m->keys != NULL) drop_keys(m);
     for (size_t i = 0; i < m->count; i++) covey__key_wipe(&m->made[i]);
     covey__signing_free(m->signing);
     covey_fleet_keys_close(m->keys);

@@ -82,6 +82,12 @@ done
 grep -q '"format":1' vault/online.key || fail "online.key is not plain"
 refuses 1 'none is overwritten' keys init vault --passphrase-file pass
 refuses 1 'passphrase' keys init other --passphrase-file nothing-here
+: >empty
+chmod 600 empty
+refuses 1 'a passphrase of 1 to 1024 bytes' keys init other --passphrase-file empty
+cp -R vault spoiled
+echo x >spoiled/metadata/current.json
+refuses 1 'current.json: json' keys status --keys spoiled
 says 'root  *version 1, 2 of 3 keys' keys status --keys vault
 
 # 2. The control plane takes them with the online key only. A wrong passphrase is known before anything is sent.
