@@ -6,17 +6,37 @@
 #include "common/files.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
-/* One line from the terminal, not shown. */
+/* Waits for a line; false for a signal that ends us, which is left pending. */
+static bool line_comes(int terminal, const sigset_t *ends) {
+    int signals = signalfd(-1, ends, SFD_CLOEXEC), ready;
+    struct pollfd waits[2] = {{terminal, POLLIN, 0}, {signals, POLLIN, 0}};
+    if (signals < 0) return true;
+    do ready = poll(waits, 2, -1);
+    while (ready < 0 && errno == EINTR);
+    close(signals);
+    return waits[1].revents == 0;
+}
+
+/* One line from the terminal, not shown. A signal that ends us waits until the terminal shows again
+ * what is typed. */
 static bool ask(FILE *terminal, const char *question, char text[COVEY_FLEET_PASSPHRASE_SIZE]) {
     struct termios before, silent;
     int descriptor = fileno(terminal);
     bool hidden = tcgetattr(descriptor, &before) == 0;
+    sigset_t ends, mask;
+    sigemptyset(&ends);
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) sigaddset(&ends, signals[i]);
+    sigprocmask(SIG_BLOCK, &ends, &mask);
     fprintf(terminal, "%s", question);
     fflush(terminal);
     if (hidden) {
@@ -24,10 +44,12 @@ static bool ask(FILE *terminal, const char *question, char text[COVEY_FLEET_PASS
         silent.c_lflag &= ~(tcflag_t)ECHO;
         (void)tcsetattr(descriptor, TCSAFLUSH, &silent);
     }
-    bool got = fgets(text, COVEY_FLEET_PASSPHRASE_SIZE, terminal) != NULL;
+    bool got =
+        line_comes(descriptor, &ends) && fgets(text, COVEY_FLEET_PASSPHRASE_SIZE, terminal) != NULL;
     if (hidden) (void)tcsetattr(descriptor, TCSAFLUSH, &before);
     fputc('\n', terminal);
     fflush(terminal);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
     if (got) text[strcspn(text, "\r\n")] = '\0';
     return got && text[0] != '\0';
 }

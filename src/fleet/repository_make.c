@@ -17,7 +17,7 @@
 
 #define ROOT_KEYS_MAX 16
 #define PRODUCTS_MAX  64
-enum { MADE_ONLINE, MADE_TARGETS, MADE_STEERING, MADE_FIRST_ROOT };
+enum { MADE_TARGETS, MADE_ONLINE, MADE_STEERING, MADE_FIRST_ROOT };
 #define KEYS_MAX (MADE_FIRST_ROOT + ROOT_KEYS_MAX + PRODUCTS_MAX)
 
 typedef struct making {
@@ -25,7 +25,7 @@ typedef struct making {
     covey_fleet_keys *keys;
     covey__signing *signing;
     int64_t now_ms;
-    covey__key made[KEYS_MAX]; /* online, targets, steering, roots, products */
+    covey__key made[KEYS_MAX]; /* targets, online, steering, roots, products */
     covey__public_key public_keys[KEYS_MAX];
     char names[KEYS_MAX][COVEY__METADATA_ROLE_SIZE];
     size_t count;
@@ -48,8 +48,9 @@ static covey_status make_one(making *m, const char *name, bool plain, covey_erro
 static covey_status make_keys(making *m, covey_error *error) {
     const covey_fleet_keys_make_options *o = m->options;
     char name[32];
-    covey_status status = make_one(m, "online", true, error);
-    if (status == COVEY_OK) status = make_one(m, "targets", false, error);
+    /* First one that asks for the passphrase: who thinks better of it then leaves no key behind. */
+    covey_status status = make_one(m, "targets", false, error);
+    if (status == COVEY_OK) status = make_one(m, "online", true, error);
     if (status == COVEY_OK) status = make_one(m, "steering", false, error);
     for (int32_t i = 0; status == COVEY_OK && i < o->root_keys; i++) {
         (void)snprintf(name, sizeof(name), "root-%d", (int)i + 1);
