@@ -254,4 +254,23 @@ else
     echo "no faketime that works with this program: expiry was not tried"
 fi
 ! grep -q 'correct horse' serve.log serve.out || fail "the passphrase was logged"
+
+# Who ends it at the question has a terminal that shows what is typed, and no key.
+if script -qec true /dev/null >/dev/null 2>&1; then
+    mkfifo typed
+    PROGRAM=$program timeout 60 script -qec 'trap : INT; "$PROGRAM" keys init asked; stty -a' /dev/null <typed >shown 2>&1 &
+    asking=$!
+    exec 9>typed
+    tries=0
+    until grep -q 'New passphrase' shown; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 600 ] || fail "no question for a passphrase"
+        sleep 0.05
+    done
+    printf '\003' >&9
+    wait "$asking" || true
+    exec 9>&-
+    grep -q ' echo ' shown || { cp shown out; fail "the terminal shows no more what is typed"; }
+    [ -z "$(find asked -name '*.key')" ] || fail "a key was made without a passphrase"
+fi
 echo "keys: all is well"
