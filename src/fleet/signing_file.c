@@ -121,6 +121,43 @@ static covey_status read_all(covey__signing *signing, const covey__json *root, c
     return status;
 }
 
+/* The target of a draft that has this digest; NULL when none has. */
+static const covey__tuf_entry *find_digest(const covey__signing *signing,
+                                           const uint8_t digest[32]) {
+    for (size_t i = 0; i < signing->drafts->role_count; i++) {
+        const covey__tuf_document *draft = signing->drafts->roles[i].document;
+        for (size_t t = 0; draft->type == COVEY__TUF_TARGETS && t < draft->target_count; t++) {
+            const covey__tuf_entry *entry = draft->targets[t];
+            if (entry->hashes.has_sha256 && memcmp(entry->hashes.sha256, digest, 32) == 0)
+                return entry;
+        }
+    }
+    return NULL;
+}
+
+/* The statements and the release that are shown must be those that are signed: who wrote the file
+ * could otherwise show one thing and have another signed. */
+static covey_status check_shown(const covey__signing *signing, covey_error *error) {
+    uint8_t digest[32];
+    char path[COVEY__METADATA_ROLE_SIZE + 160];
+    if (signing->blob.size > 0) {
+        covey__sha256_of(signing->blob.data, signing->blob.size, digest);
+        if (find_digest(signing, digest) == NULL)
+            return covey__fail(error, COVEY_ERROR_MISMATCH,
+                               "blob: the document that is shown is none that would be signed");
+    }
+    if (signing->release[0] == '\0') return COVEY_OK;
+    const char *at = strchr(signing->release_name, '@');
+    bool right = at != NULL && covey__unhex(signing->release, 64, digest, 32);
+    const covey__tuf_entry *entry = right ? find_digest(signing, digest) : NULL;
+    if (entry != NULL)
+        (void)snprintf(path, sizeof(path), "%.*s/%s/release.json",
+                       (int)(at - signing->release_name), signing->release_name, at + 1);
+    if (entry != NULL && strcmp(entry->name, path) == 0) return COVEY_OK;
+    return covey__fail(error, COVEY_ERROR_MISMATCH,
+                       "release: the one that is shown is none that would be signed");
+}
+
 covey_status covey__signing_parse(const covey__env *env, const char *text, size_t size,
                                   covey__signing **signing, covey_error *error) {
     covey__arena tree;
@@ -131,6 +168,7 @@ covey_status covey__signing_parse(const covey__env *env, const char *text, size_
     covey_status status = covey__json_parse(&tree, text, size, limits, &root, error);
     if (status == COVEY_OK) status = covey__signing_new(env, NULL, &made, error);
     if (status == COVEY_OK) status = read_all(made, root, error);
+    if (status == COVEY_OK) status = check_shown(made, error);
     covey__arena_free(&tree);
     if (status == COVEY_OK) {
         *signing = made;
@@ -177,8 +215,8 @@ static void show_delegations(const covey__tuf_document *document, covey__buffer 
 
 static bool same_target(const covey__tuf_document *base, const covey__tuf_entry *entry) {
     const covey__tuf_entry *old = base != NULL ? covey__tuf_entry_find(base, entry->name) : NULL;
-    return old != NULL && old->length == entry->length &&
-           memcmp(old->hashes.sha256, entry->hashes.sha256, 32) == 0;
+    return old != NULL && old->length == entry->length && old->hashes.has_sha256 &&
+           entry->hashes.has_sha256 && memcmp(old->hashes.sha256, entry->hashes.sha256, 32) == 0;
 }
 
 static void show_targets(const covey__tuf_document *document, const covey__tuf_document *base,
@@ -246,7 +284,7 @@ static void show_draft(covey__signing *signing, const covey__metadata_item *draf
 void covey__signing_show(covey__signing *signing, const covey__public_key *key,
                          covey__buffer *out) {
     char shown[2000];
-    (void)covey__buffer_format(out, "%s\n", signing->purpose);
+    (void)covey__buffer_format(out, "the file says: %s\n", signing->purpose);
     if (signing->release[0] != '\0')
         (void)covey__buffer_format(out, "release %s, document sha256 %s\n", signing->release_name,
                                    signing->release);

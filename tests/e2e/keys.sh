@@ -211,6 +211,10 @@ mv keys/assistant.key away.key
 ensemble one-two assistant 1.2.0 1
 says 'waits for signatures' publish one-two --keys keys --export release.json
 refuses 1 '0 of 1' publish --import release.json --keys keys
+sed 's/"release_name": "assistant@1.2.0"/"release_name": "assistant@1.1.9"/' release.json >other.json
+refuses 3 'release: the one that is shown is none that would be signed' sign other.json --key away.key --yes
+sed 's/"blob": ""/"blob": "statements"/' release.json >other.json
+refuses 3 'blob: the document that is shown is none that would be signed' sign other.json --key away.key --yes
 says 'assistant/1.2.0/release.json' sign release.json --key away.key --yes
 says 'published assistant@1.2.0' publish --import release.json --keys keys
 says 'published assistant@1.2.0' publish --import release.json --keys keys
