@@ -6,8 +6,9 @@
  * aside, which opens one way to what is signed and neither killed nor under a minimum. A document
  * that covey__steering_follows takes has every kill and minimum of the one before.
  *
- * Neighbours: the agent holds a document and asks; the control plane asks the same functions, so
- * that what it shows is what devices do. */
+ * Neighbours: the agent holds a document and asks; fleet/client_steer.c checks a new one by the
+ * same functions before it is signed. The control plane does not look into them: it may offer what
+ * devices then refuse. */
 #include "bundle/steering.h"
 
 #include "base/error.h"
