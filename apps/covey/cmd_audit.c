@@ -185,7 +185,8 @@ static void print_standing(bool json, const covey_agent_summary *s) {
     }
     printf("Switched off on this device: %s.\n", s->opted_out);
     if (!s->degrade[0])
-        printf("The model goes on answering.\n");
+        printf("%s\n", strstr(s->opted_out, "the model") ? "No model is on this device."
+                                                         : "The model goes on answering.");
     else
         printf("In place of the model: %s.\n",
                !strcmp(s->degrade, "builtin") ? "the one built into the app"

@@ -71,4 +71,7 @@ offer three 1.3.0
 ends 0 moved update -t 1
 ends 0 'intact' audit
 for event in 'consent-denied .*1.1.0' 'consent-given .*1.2.0' 'installed .*1.3.0'; do grep -q "$event" out || fail "the log does not tell \"$event\""; done
+# Who never had a model and wants none is not told that it goes on.
+"$bin/covey" opt-out all --state none >out 2>&1 || fail "opt-out where nothing is"
+grep -q 'No model is on this device' out || fail "opt-out all, where nothing is, says something else"
 echo "consent: all is well"
