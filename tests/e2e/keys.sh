@@ -26,7 +26,7 @@ refuses() { # refuses STATUS TEXT WORDS...
     [ "$status" = "$expected" ] || fail "covey-fleet $*: expected exit status $expected, found $status"
     grep -q -e "$text" out || fail "covey-fleet $*: does not say \"$text\""
 }
-start() { # start [KEY [FAKETIME...]]
+start() { # start [KEY [PREFIX...]], where the prefix ends in exec: $! is the server
     rm -f port
     key=${1:+--online-key $1}
     [ $# = 0 ] || shift
@@ -248,7 +248,9 @@ if faketime -f '+1d' "$program" --version >/dev/null 2>&1; then # not with a san
     [ "$status" = 1 ] && grep -q EXPIRED out || fail "nothing says that it expired: exit status $status"
     end
     mv third.key a/root-1.key b/root-2.key keys/
-    start keys/online-2.key faketime -f '+400d'
+    # faketime itself stays as the server's parent, and ending it would leave the server: its library alone is used.
+    preload=$(faketime -f '+400d' printenv LD_PRELOAD)
+    start keys/online-2.key env LD_PRELOAD="$preload" FAKETIME=+400d
     grep -q 'root expired at' serve.log || fail "the log does not say that the root expired"
     cp team/translator.key keys/
     faketime -f '+400d' "$program" keys renew --keys keys >out 2>&1 || fail "keys renew"
