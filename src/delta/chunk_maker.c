@@ -38,6 +38,7 @@ typedef struct maker {
     uint8_t *stored;
     size_t stored_capacity;
     uint64_t gear[256];
+    bool even; /* cut each COVEY__CHUNK_BYTES_MAX, stored as it is */
 } maker;
 
 /* The gear table: splitmix64 (Steele, Lea, Flood 2014) from a fixed seed. */
@@ -77,7 +78,7 @@ static covey_status store_form(maker *m, covey__chunk *chunk, const void **store
     *stored = content;
     chunk->stored_size = chunk->size;
     memcpy(chunk->blob, chunk->sha256, 32);
-    if (m->each == NULL) return COVEY_OK;
+    if (m->each == NULL || m->even) return COVEY_OK;
     size_t made =
         ZSTD_compressCCtx(m->zstd, m->stored, m->stored_capacity, content, chunk->size, ZSTD_LEVEL);
     if (ZSTD_isError(made))
@@ -198,7 +199,7 @@ static covey_status prepare(maker *m, const void *data, size_t size, covey_error
     index->component_size = size;
     covey__sha256_of(data, size, index->component_sha256);
     fill_gear(m->gear);
-    if (m->each == NULL) return COVEY_OK;
+    if (m->each == NULL || m->even) return COVEY_OK;
     m->zstd = ZSTD_createCCtx();
     m->stored_capacity = ZSTD_compressBound(COVEY__CHUNK_BYTES_MAX);
     m->stored = covey__alloc(m->env, m->stored_capacity);
@@ -207,38 +208,61 @@ static covey_status prepare(maker *m, const void *data, size_t size, covey_error
     return COVEY_OK;
 }
 
+/* `m` has the bytes and who receives them. */
+static covey_status cut(maker *m, size_t size, covey__chunk_index **index, covey_error *error) {
+    bool done = false;
+    *index = NULL;
+    covey_status status = prepare(m, m->data, size, error);
+    if (status == COVEY_OK && m->even) {
+        status = cut_evenly(m, 0, size, error);
+        done = true;
+    }
+    if (status == COVEY_OK && !done) status = cut_gguf(m, size, &done, error);
+    if (status == COVEY_OK && !done) status = cut_by_content(m, 0, size, error);
+    ZSTD_freeCCtx(m->zstd);
+    covey__free(m->env, m->stored);
+    if (status != COVEY_OK) {
+        covey__chunk_index_free(m->index);
+        return covey__prefix(error, status, "delta: cutting");
+    }
+    *index = m->index;
+    return COVEY_OK;
+}
+
+static covey_status cut_file(maker *m, const char *path, covey__chunk_index **index,
+                             covey_error *error) {
+    covey__map map;
+    uint64_t size;
+    *index = NULL;
+    covey_status status = covey__file_size(m->env, path, &size, error);
+    if (status != COVEY_OK) return status;
+    m->data = (const uint8_t *)"";
+    if (size == 0) return cut(m, 0, index, error); /* cannot be mapped everywhere */
+    status = covey__map_path(m->env, path, &map, error);
+    if (status != COVEY_OK) return status;
+    m->data = map.data;
+    status = cut(m, map.size, index, error);
+    covey__map_close(&map);
+    return status;
+}
+
 covey_status covey__chunk_index_make_memory(const covey__env *env, const void *data, size_t size,
                                             covey__chunk_index **index, covey_error *error,
                                             covey__chunk_fn each, void *user) {
     maker m = {.env = env, .data = data, .each = each, .user = user};
-    bool done = false;
-    *index = NULL;
-    covey_status status = prepare(&m, data, size, error);
-    if (status == COVEY_OK) status = cut_gguf(&m, size, &done, error);
-    if (status == COVEY_OK && !done) status = cut_by_content(&m, 0, size, error);
-    ZSTD_freeCCtx(m.zstd);
-    covey__free(env, m.stored);
-    if (status != COVEY_OK) {
-        covey__chunk_index_free(m.index);
-        return covey__prefix(error, status, "delta: cutting");
-    }
-    *index = m.index;
-    return COVEY_OK;
+    return cut(&m, size, index, error);
 }
 
 covey_status covey__chunk_index_make(const covey__env *env, const char *path,
                                      covey__chunk_index **index, covey_error *error,
                                      covey__chunk_fn each, void *user) {
-    covey__map map;
-    uint64_t size;
-    *index = NULL;
-    covey_status status = covey__file_size(env, path, &size, error);
-    if (status != COVEY_OK) return status;
-    /* An empty file cannot be mapped everywhere. */
-    if (size == 0) return covey__chunk_index_make_memory(env, "", 0, index, error, each, user);
-    status = covey__map_path(env, path, &map, error);
-    if (status != COVEY_OK) return status;
-    status = covey__chunk_index_make_memory(env, map.data, map.size, index, error, each, user);
-    covey__map_close(&map);
-    return status;
+    maker m = {.env = env, .each = each, .user = user};
+    return cut_file(&m, path, index, error);
+}
+
+covey_status covey__chunk_index_make_even(const covey__env *env, const char *path,
+                                          covey__chunk_index **index, covey_error *error,
+                                          covey__chunk_fn each, void *user) {
+    maker m = {.env = env, .each = each, .user = user, .even = true};
+    return cut_file(&m, path, index, error);
 }

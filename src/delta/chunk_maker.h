@@ -22,4 +22,10 @@ covey_status covey__chunk_index_make_memory(const covey__env *env, const void *d
                                             covey__chunk_index **index, covey_error *error,
                                             covey__chunk_fn each, void *user) COVEY_MUST_USE;
 
+/* Of a file in which nothing of another is to be found again, such as a patch: cut each
+ * COVEY__CHUNK_BYTES_MAX, every chunk stored as it is. */
+covey_status covey__chunk_index_make_even(const covey__env *env, const char *path,
+                                          covey__chunk_index **index, covey_error *error,
+                                          covey__chunk_fn each, void *user) COVEY_MUST_USE;
+
 #endif
