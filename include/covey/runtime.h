@@ -138,6 +138,8 @@ typedef struct covey_http_response {
     uint64_t range_first;    /* from Content-Range of a 206, else 0 */
     uint32_t retry_after_ms; /* from Retry-After, else 0 */
     char etag[128];          /* empty when absent or too long */
+    int64_t content_length;  /* from Content-Length; 0 when it did not say */
+    uint64_t range_total;    /* the whole's size, from Content-Range of a 206; else 0 */
 } covey_http_response;
 
 /* Receives the body in order. Anything but COVEY_OK stops the exchange, and fetch returns that
@@ -145,15 +147,41 @@ typedef struct covey_http_response {
 typedef covey_status (*covey_http_sink)(void *user, const covey_http_response *response,
                                         const void *data, size_t data_size);
 
+/* Exchanges of one owner that are under way together, and the connections that they keep. Used by
+ * one thread at a time. */
+typedef struct covey_http_lines covey_http_lines;
+
 /* Carries requests. `fetch` blocks; it returns COVEY_OK for any complete answer, whatever its HTTP
  * status, COVEY_ERROR_NETWORK or COVEY_ERROR_TIMEOUT otherwise. May be called from several threads
- * at once. */
+ * at once.
+ *
+ * From `open` on the members are for several exchanges at once without threads. All five are NULL
+ * where a platform lacks them: then exchanges come one after the other, by `fetch`. An exchange is
+ * known by its `sink_user`, which no other under way in the same lines may have. The sink may not
+ * call these functions. */
 typedef struct covey_transport {
     size_t size;
     void *user;
     covey_status (*fetch)(void *user, const covey_http_request *request,
                           covey_http_response *response, covey_http_sink sink, void *sink_user,
                           covey_error *error);
+    covey_status (*open)(void *user, covey_http_lines **lines, covey_error *error);
+    /* Sends the request on a connection that is free, that takes several at once, or that is new.
+     * Strings are borrowed for the call; the body and `response` until the exchange ended or was
+     * cancelled. */
+    covey_status (*begin)(covey_http_lines *lines, const covey_http_request *request,
+                          covey_http_response *response, covey_http_sink sink, void *sink_user,
+                          covey_error *error);
+    /* Waits until bytes moved or an exchange ended, at most `timeout_ms`, and moves them once:
+     * whoever does not call it holds the senders back. `*ended` is the sink_user of an exchange
+     * that ended, and what is returned is what `fetch` would return of it; NULL when none did. Then
+     * an error is one of the lines. */
+    covey_status (*wait)(covey_http_lines *lines, uint32_t timeout_ms, void **ended,
+                         covey_error *error);
+    /* Ends an exchange; what is under way on its connection beside it goes on. */
+    void (*cancel)(covey_http_lines *lines, void *sink_user);
+    /* Cancels what is under way and closes the connections. NULL is allowed. */
+    void (*close)(covey_http_lines *lines);
 } covey_transport;
 
 /* What an app knows better than the system. A field left at its INIT value says nothing about that
