@@ -319,7 +319,7 @@ static covey_status fetch_alone(void *user, const covey_http_request *request,
 }
 
 const covey_transport *covey__transport_curl(void) {
-    static const covey_transport table = {sizeof(covey_transport), NULL, fetch_alone};
+    static const covey_transport table = {.size = sizeof(covey_transport), .fetch = fetch_alone};
     return &table;
 }
 
@@ -366,7 +366,8 @@ covey_status covey__transport_pool_new(const covey__env *env, size_t idle_max,
     made->env = env;
     made->idle = idle;
     made->idle_max = idle_max;
-    made->table = (covey_transport){sizeof(covey_transport), made, fetch_pooled};
+    made->table =
+        (covey_transport){.size = sizeof(covey_transport), .user = made, .fetch = fetch_pooled};
     (void)pthread_mutex_init(&made->lock, NULL);
     *pool = made;
     return COVEY_OK;

@@ -68,7 +68,7 @@ static void set_up(void) {
     snprintf(fix.folder, sizeof fix.folder, "%.40s/covey-fuzz-XXXXXX",
              base != NULL ? base : "/tmp");
     FUZZ_CHECK(mkdtemp(fix.folder) != NULL);
-    fix.transport = (covey_transport){sizeof fix.transport, &fix, answer};
+    fix.transport = (covey_transport){.size = sizeof fix.transport, .user = &fix, .fetch = answer};
     options.transport = &fix.transport;
     options.crypto = covey__crypto_openssl();
     options.clock = stopped_clock;

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     covey_runtime_options runtime_options = COVEY_RUNTIME_OPTIONS_INIT;
     covey_tuf_options options = COVEY_TUF_OPTIONS_INIT;
     covey_tuf_report report = COVEY_TUF_REPORT_INIT;
-    covey_transport transport = {sizeof transport, NULL, no_network};
+    covey_transport transport = {.size = sizeof transport, .fetch = no_network};
     covey_runtime *runtime = NULL;
     covey_tuf *tuf = NULL;
     covey_error error = {COVEY_OK, 0, 0, 0, ""};

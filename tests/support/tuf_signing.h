@@ -122,7 +122,7 @@ static inline int64_t tuf_double_clock(void *user) {
 
 static inline void tuf_double_open(tuf_double *d) {
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
-    covey_transport transport = {sizeof transport, d, tuf_double_fetch};
+    covey_transport transport = {.size = sizeof transport, .user = d, .fetch = tuf_double_fetch};
     memset(d, 0, sizeof *d);
     assert_true(covey__utc_parse("2026-11-20T12:00:00Z", &d->now_ms));
     options.crypto = covey__crypto_openssl();

@@ -165,7 +165,7 @@ static inline void double_open(control_double *c) {
     memset(c, 0, sizeof *c);
     test_folder_make(&c->folder);
     c->now_ms = 1789000000000;
-    c->transport = (covey_transport){sizeof c->transport, c, double_fetch};
+    c->transport = (covey_transport){.size = sizeof c->transport, .user = c, .fetch = double_fetch};
     covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
     options.clock = double_clock;
     options.clock_user = c;
