@@ -109,8 +109,10 @@ static bool reaches(const covey__agent_audit *audit, const covey__hash_log_head 
 
 static covey_status put_aside(const covey_agent *agent, const char *folder, covey_error *error) {
     char *aside = covey__agent_path(agent, "audit.log.broken");
-    covey_status status = aside ? COVEY_OK : covey__no_memory(error, "a path", 0);
-    if (!status && covey__file_exists(folder)) {
+    bool is_there = false;
+    covey_status status = aside ? covey__file_find(agent->env, folder, &is_there, error)
+                                : covey__no_memory(error, "a path", 0);
+    if (!status && is_there) {
         status = covey__tree_remove(agent->env, aside, error);
         if (!status) status = covey__file_rename(agent->env, folder, aside, error);
         if (!status) status = covey__folder_sync(agent->env, agent->state_dir, error);

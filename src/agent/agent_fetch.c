@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/sha256.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,11 +33,11 @@ static covey_status open_component(covey_agent *agent, covey_error *error) {
     if (!status && component->size) {
         int failed = covey__fault(agent->env, "fallocate", path);
         if (!failed) failed = posix_fallocate(fetching->descriptor, 0, (off_t)component->size);
-        if (!failed && ftruncate(fetching->descriptor, (off_t)component->size)) failed = errno;
         if (failed) status = covey__fail_errno(error, failed, "%s: cannot reserve its bytes", path);
-    } else if (!status && ftruncate(fetching->descriptor, 0)) {
-        status = covey__fail_errno(error, errno, "%s: cannot be emptied", path);
     }
+    if (!status)
+        status =
+            covey__file_truncate(agent->env, fetching->descriptor, path, component->size, error);
     if (status && fetching->descriptor >= 0) {
         close(fetching->descriptor);
         fetching->descriptor = -1;
@@ -133,7 +132,7 @@ static covey_status finish_component(covey_agent *agent, covey_error *error) {
     covey_status status =
         covey__file_sync(agent->env, fetching->descriptor, "the component", error);
     /* After a failed fsync the system's memory may show bytes that never reached the disk. */
-    if (status && ftruncate(fetching->descriptor, 0))
+    if (status && covey__file_truncate(agent->env, fetching->descriptor, "the component", 0, NULL))
         covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot empty a file that failed to sync");
     close(fetching->descriptor);
     fetching->descriptor = -1;

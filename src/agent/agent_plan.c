@@ -326,8 +326,10 @@ covey_status covey__agent_policy(const covey_agent *agent, covey__policy *policy
     covey__policy_init(policy);
     covey__buffer_init(&text, agent->env, COVEY__POLICY_BYTES_MAX);
     char *path = covey__agent_path(agent, "policy.json");
-    covey_status status = path ? COVEY_OK : covey__no_memory(&why, "a path", 0);
-    if (!status && covey__file_exists(path)) {
+    bool is_there = false;
+    covey_status status = path ? covey__file_find(agent->env, path, &is_there, &why)
+                               : covey__no_memory(&why, "a path", 0);
+    if (!status && is_there) {
         status = covey__file_read(agent->env, path, &text, &why);
         if (!status)
             status = covey__policy_parse(agent->env, text.data ? text.data : "", text.size, policy,

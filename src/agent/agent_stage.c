@@ -33,10 +33,10 @@ static covey_status move_indexes(covey_agent *agent, size_t count, covey_error *
     for (size_t i = 0; !status && i < count; i++) {
         char *from = covey__agent_path(agent, "update/%zu.index", i);
         char *to = covey__format(agent->env, "%s/%zu", folder, i);
-        if (!from || !to)
-            status = covey__no_memory(error, "a path", 0);
-        else if (covey__file_exists(from))
-            status = covey__file_rename(agent->env, from, to, error);
+        bool is_there = false;
+        status = from && to ? covey__file_find(agent->env, from, &is_there, error)
+                            : covey__no_memory(error, "a path", 0);
+        if (!status && is_there) status = covey__file_rename(agent->env, from, to, error);
         covey__free(agent->env, from);
         covey__free(agent->env, to);
     }
@@ -89,10 +89,12 @@ covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
     char *from = covey__agent_path(agent, "update/%s", digest);
     char *to = covey__agent_path(agent, "ensembles/%s", digest);
     covey_status status = COVEY_OK;
+    bool is_there = false;
     if (!ensembles || !from || !to) status = covey__no_memory(error, "a path", 0);
     if (!status) status = covey__agent_fault(agent, "agent.stage", error);
     if (!status) status = covey__folder_make(agent->env, ensembles, error);
-    if (!status && covey__file_exists(from)) {
+    if (!status) status = covey__file_find(agent->env, from, &is_there, error);
+    if (!status && is_there) {
         status = covey__tree_remove(agent->env, to, error); /* left there when it was damaged */
         if (!status) status = sync_names(agent, from, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
@@ -110,11 +112,10 @@ static covey_status move_indexes_back(covey_agent *agent, const char *digest, co
     for (size_t i = 0; !status; i++) {
         char *from = covey__agent_path(agent, "ensembles/%s.index/%zu", digest, i);
         char *to = covey__agent_path(agent, "update/%zu.index", i);
-        bool more = from && to && covey__file_exists(from);
-        if (!from || !to)
-            status = covey__no_memory(error, "a path", 0);
-        else if (more)
-            status = covey__file_rename(agent->env, from, to, error);
+        bool more = false;
+        status = from && to ? covey__file_find(agent->env, from, &more, error)
+                            : covey__no_memory(error, "a path", 0);
+        if (!status && more) status = covey__file_rename(agent->env, from, to, error);
         covey__free(agent->env, from);
         covey__free(agent->env, to);
         if (!more) break;
@@ -129,10 +130,12 @@ covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
     char *seal = covey__agent_path(agent, "ensembles/%s.seal", digest);
     char *update = covey__agent_path(agent, "update");
     covey_status status = COVEY_OK;
+    bool is_there = false;
     if (!from || !to || !seal || !update) status = covey__no_memory(error, "a path", 0);
     if (!status) status = covey__file_remove(agent->env, seal, error);
     if (!status) status = covey__folder_make(agent->env, update, error);
-    if (!status && covey__file_exists(from)) {
+    if (!status) status = covey__file_find(agent->env, from, &is_there, error);
+    if (!status && is_there) {
         status = covey__tree_remove(agent->env, to, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
@@ -226,7 +229,9 @@ covey_status covey__agent_clean(covey_agent *agent, covey_error *error) {
     if (!status) status = covey__agent_fault(agent, "agent.clean", error);
     if (!status && agent->state.update.phase == COVEY__PHASE_NONE)
         status = covey__tree_remove(agent->env, update, error);
-    if (!status && covey__file_exists(ensembles)) {
+    bool is_there = false;
+    if (!status) status = covey__file_find(agent->env, ensembles, &is_there, error);
+    if (!status && is_there) {
         cleaner at = {agent, ensembles, error};
         status = covey__folder_list(agent->env, ensembles, error, clean_one, &at);
     }

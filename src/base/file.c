@@ -86,6 +86,24 @@ covey_status covey__file_read_at(const covey__env *env, int descriptor, const ch
     return COVEY_OK;
 }
 
+covey_status covey__file_facts(const covey__env *env, int descriptor, const char *path,
+                               struct stat *facts, covey_error *error) {
+    int fault = covey__fault(env, "stat", path);
+    if (fault == 0 && fstat(descriptor, facts) != 0) fault = errno;
+    return fault == 0 ? COVEY_OK : covey__fail_path(error, fault, "stat", path);
+}
+
+covey_status covey__file_truncate(const covey__env *env, int descriptor, const char *path,
+                                  uint64_t size, covey_error *error) {
+    if (!fits_offset(size, 0)) return covey__fail_path(error, EFBIG, "truncate", path);
+    int code;
+    do {
+        code = covey__fault(env, "truncate", path);
+        if (code == 0 && ftruncate(descriptor, (off_t)size) != 0) code = errno;
+    } while (code == EINTR);
+    return code == 0 ? COVEY_OK : covey__fail_path(error, code, "truncate", path);
+}
+
 covey_status covey__file_sync(const covey__env *env, int descriptor, const char *path,
                               covey_error *error) {
     int fault = covey__fault(env, "fsync", path);
@@ -114,6 +132,16 @@ covey_status covey__file_remove(const covey__env *env, const char *path, covey_e
     if (fault != 0) return covey__fail_path(error, fault, "unlink", path);
     if (unlink(path) != 0 && errno != ENOENT) return covey__fail_path(error, errno, "unlink", path);
     return COVEY_OK;
+}
+
+covey_status covey__file_find(const covey__env *env, const char *path, bool *is_there,
+                              covey_error *error) {
+    struct stat info;
+    int code = covey__fault(env, "stat", path);
+    if (code == 0 && stat(path, &info) != 0) code = errno;
+    *is_there = code == 0;
+    if (code == 0 || code == ENOENT || code == ENOTDIR) return COVEY_OK;
+    return covey__fail_path(error, code, "stat", path);
 }
 
 bool covey__file_exists(const char *path) {
@@ -175,18 +203,18 @@ covey_status covey__file_read(const covey__env *env, const char *path, covey__bu
     if (status != COVEY_OK) return status;
     size_t size_before = out->size;
     struct stat info;
-    if (fstat(descriptor, &info) != 0) {
-        status = covey__fail_path(error, errno, "stat", path);
-    } else if (!S_ISREG(info.st_mode)) {
+    status = covey__file_facts(env, descriptor, path, &info, error);
+    if (status == COVEY_OK && !S_ISREG(info.st_mode))
         status = fail_not_regular(error, path, info.st_mode);
-    } else if ((uint64_t)info.st_size > out->size_max - out->size) {
+    if (status == COVEY_OK && (uint64_t)info.st_size > out->size_max - out->size) {
         char shown[PATH_SHOWN];
         out->status = COVEY_ERROR_LIMIT;
         status = covey__fail_sizes(error, COVEY_ERROR_LIMIT, (int64_t)out->size_max, info.st_size,
                                    "%s: has %" PRIu64 " bytes, more than the limit of %zu",
                                    covey__printable(path, strlen(path), shown, sizeof shown),
                                    (uint64_t)info.st_size, out->size_max);
-    } else {
+    }
+    if (status == COVEY_OK) {
         /* one byte more than the size, so that the end shows in the second read */
         status = read_all(env, descriptor, path, (size_t)info.st_size + 1, out, error);
     }

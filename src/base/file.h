@@ -1,11 +1,14 @@
 /* Files: whole reads with a cap, atomic replacement, maps, folders, locks. Every system call that
  * can fail has a fault point: "open", "stat", "read", "write", "truncate", "fsync", "rename",
- * "unlink", "mkdir", "list", "map", "lock". Paths are UTF-8. Files and folders are made owner-only
- * unless said otherwise. */
+ * "unlink", "mkdir", "list", "map", "lock". No other layer touches files by itself (tools/tidy), so
+ * a test reaches every action (docs/base.md, "The simulated disk"). Paths are UTF-8. Files and
+ * folders are made owner-only unless said otherwise. */
 #ifndef COVEY_BASE_FILE_H
 #define COVEY_BASE_FILE_H
 
 #include "base/buffer.h"
+
+struct stat;
 
 /* Appends the whole file; LIMIT beyond the buffer's cap. Only regular files. */
 covey_status covey__file_read(const covey__env *env, const char *path, covey__buffer *out,
@@ -43,6 +46,12 @@ covey_status covey__file_write_at(const covey__env *env, int descriptor, const c
 covey_status covey__file_read_at(const covey__env *env, int descriptor, const char *path,
                                  uint64_t offset, void *data, size_t size,
                                  covey_error *error) COVEY_MUST_USE;
+/* What the system says of an open file; the caller includes <sys/stat.h>. */
+covey_status covey__file_facts(const covey__env *env, int descriptor, const char *path,
+                               struct stat *facts, covey_error *error) COVEY_MUST_USE;
+/* Cuts the file to `size`, or grows it by zeros. */
+covey_status covey__file_truncate(const covey__env *env, int descriptor, const char *path,
+                                  uint64_t size, covey_error *error) COVEY_MUST_USE;
 covey_status covey__file_sync(const covey__env *env, int descriptor, const char *path,
                               covey_error *error) COVEY_MUST_USE;
 covey_status covey__file_rename(const covey__env *env, const char *from, const char *to,
@@ -56,6 +65,11 @@ covey_status covey__file_remove(const covey__env *env, const char *path,
                                 covey_error *error) COVEY_MUST_USE;
 covey_status covey__tree_remove(const covey__env *env, const char *path,
                                 covey_error *error) COVEY_MUST_USE;
+/* Whether something has this name. What the disk does not tell is an error, and not "no": a
+ * setting or a journal that cannot be looked at is not one that was never made. */
+covey_status covey__file_find(const covey__env *env, const char *path, bool *is_there,
+                              covey_error *error) COVEY_MUST_USE;
+/* The same for who would do the same in either case: false also when it cannot be told. */
 bool covey__file_exists(const char *path);
 covey_status covey__file_size(const covey__env *env, const char *path, uint64_t *size,
                               covey_error *error) COVEY_MUST_USE;

@@ -17,20 +17,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static covey_status lock_temporary(int descriptor, const char *path, bool wait,
-                                   covey_error *error) {
+static covey_status lock_temporary(const covey__env *env, int descriptor, const char *path,
+                                   bool wait, covey_error *error) {
     int code;
-    do code = flock(descriptor, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
-    while (code != 0 && errno == EINTR);
+    do {
+        code = covey__fault(env, "lock", path);
+        if (code == 0 && flock(descriptor, wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) code = errno;
+    } while (code == EINTR);
     if (code == 0) return COVEY_OK;
-    if (errno == EWOULDBLOCK) {
+    if (code == EWOULDBLOCK) {
         char shown[240];
         return covey__fail(error, COVEY_ERROR_BUSY, "%s: another process is writing it",
                            covey__printable(path, strlen(path), shown, sizeof shown));
     }
     /* a file system without locks: writers there are not kept apart */
-    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) return COVEY_OK;
-    return covey__fail_path(error, errno, "lock", path);
+    if (code == ENOLCK || code == EOPNOTSUPP || code == ENOSYS) return COVEY_OK;
+    return covey__fail_path(error, code, "lock", path);
 }
 
 #ifdef __wasi__ /* files have neither modes nor owners there */
@@ -39,15 +41,17 @@ static covey_status lock_temporary(int descriptor, const char *path, bool wait,
 #endif
 
 /* A temporary that was there already may have another mode, another owner, or another name. */
-static covey_status make_private(int descriptor, const struct stat *opened, const char *path,
-                                 covey_error *error) {
+static covey_status make_private(const covey__env *env, int descriptor, const struct stat *opened,
+                                 const char *path, covey_error *error) {
     char shown[240];
     if (!S_ISREG(opened->st_mode) || opened->st_uid != geteuid() || opened->st_nlink > 1)
         return covey__fail(error, COVEY_ERROR_DENIED,
                            "%s: expected a plain file of one's own with one name; remove it",
                            covey__printable(path, strlen(path), shown, sizeof shown));
-    if ((opened->st_mode & 0777) == 0600 || fchmod(descriptor, 0600) == 0) return COVEY_OK;
-    return covey__fail_path(error, errno, "change the mode of", path);
+    if ((opened->st_mode & 0777) == 0600) return COVEY_OK;
+    int code = covey__fault(env, "chmod", path);
+    if (code == 0 && fchmod(descriptor, 0600) != 0) code = errno;
+    return code == 0 ? COVEY_OK : covey__fail_path(error, code, "change the mode of", path);
 }
 
 /* Opens and locks PATH.new once; `*same` says whether the name still leads to what was locked. */
@@ -58,15 +62,18 @@ static covey_status try_begin(covey__replacement *replacement, bool wait, bool *
         covey__file_open(replacement->env, temporary, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600,
                          &replacement->descriptor, error);
     if (status != COVEY_OK) return status;
-    status = lock_temporary(replacement->descriptor, temporary, wait, error);
-    if (status != COVEY_OK) return status;
+    const covey__env *env = replacement->env;
     struct stat opened, named;
-    if (fstat(replacement->descriptor, &opened) != 0)
-        return covey__fail_path(error, errno, "stat", temporary);
-    status = make_private(replacement->descriptor, &opened, temporary, error);
+    status = lock_temporary(env, replacement->descriptor, temporary, wait, error);
+    if (status == COVEY_OK)
+        status = covey__file_facts(env, replacement->descriptor, temporary, &opened, error);
+    if (status == COVEY_OK)
+        status = make_private(env, replacement->descriptor, &opened, temporary, error);
     if (status != COVEY_OK) return status;
-    *same = lstat(temporary, &named) == 0 && named.st_dev == opened.st_dev &&
-            named.st_ino == opened.st_ino;
+    int code = covey__fault(env, "stat", temporary);
+    if (code == 0 && lstat(temporary, &named) != 0) code = errno;
+    if (code != 0 && code != ENOENT) return covey__fail_path(error, code, "stat", temporary);
+    *same = code == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
     return COVEY_OK;
 }
 
@@ -85,7 +92,10 @@ covey_status covey__replace_begin(const covey__env *env, const char *path, bool 
     *replacement = (covey__replacement){env, NULL, NULL, -1};
     struct stat there;
     char shown[240];
-    if (lstat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
+    int code = covey__fault(env, "stat", path);
+    if (code == 0 && lstat(path, &there) != 0) code = errno;
+    if (code != 0 && code != ENOENT) return covey__fail_path(error, code, "stat", path);
+    if (code == 0 && !S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
         return covey__fail(error, COVEY_ERROR_DENIED,
                            "%s: it is there and is no plain file; name another one",
                            covey__printable(path, strlen(path), shown, sizeof shown));
@@ -101,12 +111,9 @@ covey_status covey__replace_begin(const covey__env *env, const char *path, bool 
         status = try_begin(replacement, wait, &same, error);
     }
     if (status == COVEY_OK) {
-        int fault = covey__fault(env, "truncate", replacement->temporary);
-        if (fault != 0 || ftruncate(replacement->descriptor, 0) != 0) {
-            status = covey__fail_path(error, fault != 0 ? fault : errno, "truncate",
-                                      replacement->temporary);
-            covey__replace_abort(replacement);
-        }
+        status =
+            covey__file_truncate(env, replacement->descriptor, replacement->temporary, 0, error);
+        if (status != COVEY_OK) covey__replace_abort(replacement);
     }
     if (status != COVEY_OK) close_all(replacement);
     return status;
@@ -142,7 +149,9 @@ covey_status covey__replace_commit(covey__replacement *replacement, covey_error 
 
 void covey__replace_abort(covey__replacement *replacement) {
     if (replacement->descriptor < 0) return;
-    (void)unlink(replacement->temporary); /* if it fails, the next begin takes the file over */
+    /* if it fails, the next begin takes the file over */
+    if (covey__file_remove(replacement->env, replacement->temporary, NULL) != COVEY_OK)
+        covey__log(replacement->env, COVEY_LOG_WARN, "base", "a temporary file stays behind");
     close_all(replacement);
 }
 

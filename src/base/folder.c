@@ -34,10 +34,12 @@ covey_status covey__folder_sync(const covey__env *env, const char *path, covey_e
 
 static covey_status make_one(const covey__env *env, const char *path, covey_error *error) {
     struct stat info;
-    if (stat(path, &info) == 0) {
+    int seen = covey__fault(env, "stat", path);
+    if (seen == 0 && stat(path, &info) == 0) {
         if (S_ISDIR(info.st_mode)) return COVEY_OK;
         return covey__fail_path(error, ENOTDIR, "mkdir", path);
     }
+    if (seen != 0) return covey__fail_path(error, seen, "mkdir", path);
     int fault = covey__fault(env, "mkdir", path);
     if (fault != 0) return covey__fail_path(error, fault, "mkdir", path);
     if (mkdir(path, 0700) == 0) return COVEY_OK;
@@ -84,7 +86,7 @@ static void free_entries(const covey__env *env, entry_list *list) {
 
 static bool is_folder_at(int folder, const struct dirent *found) {
     if (found->d_type != DT_UNKNOWN) return found->d_type == DT_DIR;
-    struct stat info;
+    struct stat info; /* what cannot be told is taken as a file, whose removal then says why */
     return fstatat(folder, found->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
 }
 
@@ -192,8 +194,9 @@ static covey_status remove_folder(const covey__env *env, int parent, const char 
 
 covey_status covey__tree_remove(const covey__env *env, const char *path, covey_error *error) {
     struct stat info;
-    if (lstat(path, &info) != 0)
-        return errno == ENOENT ? COVEY_OK : covey__fail_path(error, errno, "stat", path);
+    int code = covey__fault(env, "stat", path);
+    if (code == 0 && lstat(path, &info) != 0) code = errno;
+    if (code != 0) return code == ENOENT ? COVEY_OK : covey__fail_path(error, code, "stat", path);
     if (!S_ISDIR(info.st_mode)) return covey__file_remove(env, path, error);
     return remove_folder(env, AT_FDCWD, path, 0, error);
 }

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/sha256.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -16,11 +15,11 @@
 
 #define PIECE_BYTES (256u << 10)
 
-static covey_status check_size(int descriptor, const covey__component *component,
-                               covey_error *error) {
+static covey_status check_size(const covey__env *env, int descriptor, const char *path,
+                               const covey__component *component, covey_error *error) {
     struct stat facts;
-    if (fstat(descriptor, &facts) != 0)
-        return covey__fail_errno(error, errno, "cannot be examined");
+    covey_status status = covey__file_facts(env, descriptor, path, &facts, error);
+    if (status != COVEY_OK) return status;
     if (!S_ISREG(facts.st_mode))
         return covey__fail(error, COVEY_ERROR_MISMATCH, "is not a regular file");
     if ((uint64_t)facts.st_size != component->size)
@@ -65,7 +64,7 @@ static covey_status check_component(const covey__env *env, const covey__componen
     covey_status status = covey__file_open(
         env, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0, &descriptor, error);
     if (status == COVEY_OK) {
-        status = check_size(descriptor, component, error);
+        status = check_size(env, descriptor, path, component, error);
         if (status == COVEY_OK && depth >= COVEY_CHECK_DIGESTS)
             status = check_digest(env, descriptor, path, component, error);
         close(descriptor);

@@ -10,7 +10,6 @@
 #include "base/sha256.h"
 #include "bundle/fields.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,8 +50,8 @@ static covey_status hash_ends(const covey__env *env, int descriptor, const char 
 static covey_status read_facts(const covey__env *env, int descriptor, const char *path,
                                seal_entry *entry, covey_error *error) {
     struct stat facts;
-    if (fstat(descriptor, &facts) != 0)
-        return covey__fail_errno(error, errno, "cannot be examined");
+    covey_status status = covey__file_facts(env, descriptor, path, &facts, error);
+    if (status != COVEY_OK) return status;
     if (!S_ISREG(facts.st_mode))
         return covey__fail(error, COVEY_ERROR_MISMATCH, "is not a regular file");
     entry->size = (uint64_t)facts.st_size;

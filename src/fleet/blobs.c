@@ -96,7 +96,8 @@ covey_status covey__blob_open(const covey__blobs *blobs, const uint8_t sha256[32
         covey__file_open(blobs->env, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0, descriptor, error);
     covey__free(blobs->env, path);
     if (status != COVEY_OK) return status;
-    if (fstat(*descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    if (covey__file_facts(blobs->env, *descriptor, "blob", &info, NULL) != COVEY_OK ||
+        !S_ISREG(info.st_mode)) {
         (void)close(*descriptor);
         return covey__fail(error, COVEY_ERROR_IO, "blob: is not a plain file");
     }
@@ -229,7 +230,8 @@ void covey__blob_abort(covey__blob_upload *upload) {
     if (upload->descriptor >= 0) (void)close(upload->descriptor);
     upload->descriptor = -1;
     if (upload->path != NULL) {
-        (void)unlink(upload->path);
+        if (covey__file_remove(env, upload->path, NULL) != COVEY_OK)
+            covey__log(env, COVEY_LOG_WARN, "fleet", "half an upload stays behind");
         covey__free(env, upload->path);
         upload->path = NULL;
     }

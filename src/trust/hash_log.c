@@ -16,7 +16,6 @@
 #include "base/sha256.h"
 #include "trust/hash_log_scan.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -107,14 +106,6 @@ static covey_status open_segment(const covey__hash_log *log, char **path, int *d
     return status;
 }
 
-static covey_status cut(const covey__hash_log *log, int descriptor, const char *path,
-                        covey_error *error) {
-    int fault = covey__fault(log->env, "truncate", path);
-    if (fault == 0 && ftruncate(descriptor, (off_t)log->end) != 0) fault = errno;
-    if (fault != 0) return covey__fail_path(error, fault, "truncate", path);
-    return COVEY_OK;
-}
-
 /* Writes a line at the end of the newest segment, over what is torn there. */
 static covey_status write_line(covey__hash_log *log, const covey__buffer *line,
                                covey_error *error) {
@@ -122,7 +113,7 @@ static covey_status write_line(covey__hash_log *log, const covey__buffer *line,
     int descriptor;
     covey_status status = open_segment(log, &path, &descriptor, error);
     if (status != COVEY_OK) return status;
-    status = cut(log, descriptor, path, error);
+    status = covey__file_truncate(log->env, descriptor, path, log->end, error);
     if (status == COVEY_OK)
         status = covey__file_write_at(log->env, descriptor, path, log->end, line->data, line->size,
                                       error);
@@ -132,7 +123,8 @@ static covey_status write_line(covey__hash_log *log, const covey__buffer *line,
         set_head(log, line);
     } else {
         /* What is there now is not known: it is taken back, and read again before the next. */
-        (void)!ftruncate(descriptor, (off_t)log->end);
+        if (covey__file_truncate(log->env, descriptor, path, log->end, NULL) != COVEY_OK)
+            covey__log(log->env, COVEY_LOG_WARN, "trust", "a torn line stays until the next entry");
         log->loaded = false;
     }
     close(descriptor);

@@ -182,8 +182,9 @@ static covey_status see_name(void *user, const char *name, bool is_folder) {
 covey_status covey__log_segments(const covey__env *env, const char *folder, uint32_t *lowest,
                                  uint32_t *highest, covey_error *error) {
     range seen = {0, 0};
-    covey_status status = COVEY_OK;
-    if (covey__file_exists(folder))
+    bool is_there = false;
+    covey_status status = covey__file_find(env, folder, &is_there, error);
+    if (status == COVEY_OK && is_there)
         status = covey__folder_list(env, folder, error, see_name, &seen);
     *lowest = seen.lowest;
     *highest = seen.highest;

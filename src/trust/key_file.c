@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/sha256.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -112,33 +111,34 @@ static void render_sealed(const sealed_seed *seed, covey__buffer *out) {
                          public_key, seed->n, SCRYPT_R, seed->p, salt, sealed);
 }
 
-/* A key whose public half was handed out must not be gone after a power cut. */
-static covey_status sync_folder_of(const covey__env *env, const char *path, covey_error *error) {
-    const char *slash = strrchr(path, '/');
-    size_t size = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    char *folder = covey__strndup(env, slash == NULL ? "." : path, size);
-    if (folder == NULL) return covey__no_memory(error, "a path", size);
-    covey_status status = covey__folder_sync(env, folder, error);
-    covey__free(env, folder);
-    return status;
-}
-
+/* Whole or absent, also after a power cut: a key whose public half was handed out must not be gone,
+ * and half a key would block the next try. Nobody else makes a key at `path` while the replacement
+ * is open, so what is not there then is not overwritten. */
 static covey_status write_new(const covey__env *env, const char *path, const covey__buffer *text,
                               covey_error *error) {
-    int descriptor = -1;
-    if (covey__file_exists(path))
-        return covey__fail(error, COVEY_ERROR_EXISTS,
-                           "trust: %s exists; a key is never overwritten: name another file", path);
-    covey_status status = covey__file_open(env, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600,
-                                           &descriptor, error);
+    covey__replacement made;
+    bool is_there = false;
+    covey_status status = covey__file_find(env, path, &is_there, error);
+    if (status == COVEY_OK && !is_there) {
+        status = covey__replace_begin(env, path, true, &made, error);
+        if (status != COVEY_OK) return status;
+        status = covey__file_find(env, path, &is_there, error);
+        if (status == COVEY_OK && !is_there)
+            status = covey__file_write_at(env, made.descriptor, made.temporary, 0, text->data,
+                                          text->size, error);
+        if (status == COVEY_OK && !is_there) {
+            status = covey__replace_commit(&made, error);
+            /* What may be gone after a power cut is not handed out, and does not block a new try.
+             */
+            if (status != COVEY_OK && covey__file_remove(env, path, NULL) != COVEY_OK)
+                covey__log(env, COVEY_LOG_WARN, "trust", "a key that failed to sync stays");
+            return status;
+        }
+        covey__replace_abort(&made);
+    }
     if (status != COVEY_OK) return status;
-    status = covey__file_write_at(env, descriptor, path, 0, text->data, text->size, error);
-    if (status == COVEY_OK) status = covey__file_sync(env, descriptor, path, error);
-    close(descriptor);
-    if (status == COVEY_OK) status = sync_folder_of(env, path, error);
-    /* Half a key helps nobody and would block the next try. */
-    if (status != COVEY_OK) unlink(path);
-    return status;
+    return covey__fail(error, COVEY_ERROR_EXISTS,
+                       "trust: %s exists; a key is never overwritten: name another file", path);
 }
 
 covey_status covey__key_write(const covey__env *env, const char *path, const covey__key *key,
@@ -271,18 +271,19 @@ static covey_status read_text(const covey__env *env, const char *path, char *tex
     covey_status status =
         covey__file_open(env, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &descriptor, error);
     if (status != COVEY_OK) return covey__prefix(error, status, "trust: key file");
-    ssize_t got = -1;
-    if (fstat(descriptor, facts) != 0)
-        status = covey__fail_errno(error, errno, "trust: %s: cannot be examined", path);
+    *size = 0;
+    status = covey__file_facts(env, descriptor, path, facts, error);
+    if (status != COVEY_OK)
+        covey__prefix(error, status, "trust: key file");
     else if (!S_ISREG(facts->st_mode))
         status = covey__fail(error, COVEY_ERROR_DENIED, "trust: %s is not a regular file", path);
     else if (facts->st_size > (off_t)KEY_BYTES_MAX)
         status =
             covey__fail(error, COVEY_ERROR_FORMAT, "trust: %s is too large for a key file", path);
-    else if ((got = pread(descriptor, text, KEY_BYTES_MAX, 0)) < 0)
-        status = covey__fail_errno(error, errno, "trust: %s: cannot be read", path);
+    else
+        status = covey__file_read_at(env, descriptor, path, 0, text, (size_t)facts->st_size, error);
+    if (status == COVEY_OK) *size = (size_t)facts->st_size;
     close(descriptor);
-    *size = got > 0 ? (size_t)got : 0;
     return status;
 }
 

@@ -47,8 +47,9 @@ covey_status covey__tuf_store_remove(const covey__tuf_store *store, const char *
                                      covey_error *error) {
     char *path = path_of(store, role);
     if (path == NULL) return covey__no_memory(error, "store", strlen(role));
-    covey_status status = COVEY_OK;
-    if (covey__file_exists(path)) {
+    bool is_there = false;
+    covey_status status = covey__file_find(store->env, path, &is_there, error);
+    if (status == COVEY_OK && is_there) {
         status = covey__file_remove(store->env, path, error);
         if (status == COVEY_OK) status = covey__folder_sync(store->env, store->folder, error);
     }

@@ -81,7 +81,10 @@ static void any_step_that_fails_leaves_old_or_new(void **state) {
         covey_status status =
             covey__file_replace(&test.env, path, new_bytes, sizeof new_bytes, &error);
         assert_int_equal(test.alive, 0);
-        assert_false(covey__file_exists(temporary));
+        /* one that may be another writer's stays, empty, for the next to take over */
+        size_t left = 0;
+        free(test_read(temporary, &left));
+        assert_int_equal(left, 0);
         char found = which(path);
         if (status == COVEY_OK) {
             assert_true(test.point_calls < n);
@@ -90,13 +93,14 @@ static void any_step_that_fails_leaves_old_or_new(void **state) {
         }
         assert_int_equal(status, COVEY_ERROR_IO);
         /* what fails after the rename is the folder's sync: the new bytes are there */
-        assert_true(found == 'o' || n > 5);
+        assert_true(found == 'o' || n > 9);
         test.point_fails = 0;
         assert_int_equal(covey__file_replace(&test.env, path, new_bytes, sizeof new_bytes, &error),
                          COVEY_OK);
         assert_int_equal(which(path), 'n');
+        assert_false(covey__file_exists(temporary));
     }
-    assert_true(n >= 7);
+    assert_true(n >= 11);
 }
 
 static covey_status replace(const covey__env *env, void *user, covey_error *error) {
@@ -149,7 +153,7 @@ static void a_process_killed_at_any_step_leaves_old_or_new(void **state) {
     for (bool died = true; died; n++) {
         test_write(path, old_bytes, sizeof old_bytes);
         died = replace_and_die(path, n);
-        assert_true(which(path) == (died && n <= 5 ? 'o' : 'n'));
+        assert_true(which(path) == (died && n <= 9 ? 'o' : 'n'));
         if (covey__file_exists(temporary)) left++;
         /* a longer temporary that was left is used again, and cut */
         if (covey__file_exists(temporary)) test_write(temporary, old_bytes, sizeof old_bytes);
@@ -158,7 +162,7 @@ static void a_process_killed_at_any_step_leaves_old_or_new(void **state) {
         assert_int_equal(which(path), 'n');
         assert_false(covey__file_exists(temporary));
     }
-    assert_true(n > 6 && left >= 3);
+    assert_true(n > 10 && left >= 7);
 }
 
 typedef struct writer {
