@@ -13,22 +13,22 @@ typedef struct covey__sim_release_result {
 } covey__sim_release_result;
 
 typedef struct covey__sim_result {
-    uint64_t bytes_served;    /* all of it, what follows included */
-    uint64_t bytes_abandoned; /* for a release that a newer one overtook on its way in */
-    uint64_t bytes_fallback;  /* chunks after a patch failed */
-    uint64_t updates;         /* that a device completed */
-    uint64_t by_patch;        /* of these, with a patch for some component */
-    uint64_t by_chain;        /* of these, with two in a row */
-    uint64_t fallbacks;       /* with a patch that failed */
-    double mean, p50, p95;    /* bytes of a completed update */
-    double peak_mbit;         /* of the busiest slot of time */
+    uint64_t bytes_served;               /* all of it, what follows included */
+    uint64_t bytes_abandoned;            /* for a release that a newer one overtook on its way in */
+    uint64_t bytes_fallback;             /* chunks after a patch failed */
+    uint64_t updates;                    /* that a device completed */
+    uint64_t by_patch;                   /* of these, with a patch for some component */
+    uint64_t by_chain;                   /* of these, with two in a row */
+    uint64_t fallbacks;                  /* with a patch that failed */
+    double mean, p50, p95;               /* bytes of a completed update */
+    double peak_mbit;                    /* of the busiest slot of time */
     uint64_t release_bytes, patch_bytes; /* at the origin when that was most */
     uint64_t patches_made, patches_dropped;
-    double make_seconds; /* of one core */
-    double cost;         /* bytes_served at price_per_gb */
+    double make_seconds;                  /* of one core */
+    double cost;                          /* bytes_served at price_per_gb */
     double days_to[COVEY__SIM_ADOPTIONS]; /* the median release's; below 0: most never reached it */
     covey__sim_release_result releases[COVEY__SIM_RELEASES_MAX]; /* [i]: release i + 1 */
-    double slot_minutes; /* how finely time is looked at */
+    double slot_minutes;                                         /* how finely time is looked at */
 } covey__sim_result;
 
 /* Pure: the same scenario and policy give the same result. */
