@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#define FLEET_BYTES_MAX 9007199254740991.0 /* what a number of JSON keeps */
+
 static covey_status ask_create(void *user, const fleet_session *session, const char *word,
                                char **text, covey_error *error) {
     covey_fleet_rollout_options *rollout = user;
@@ -19,6 +21,11 @@ static int rollout_create(int argc, char **argv) {
          "of the devices, by a stable draw (100)", 0, 100},
         {"classes", 'c', APP_TEXT, &rollout.classes, "LIST",
          "only these: tiny,small,medium,large (all)", 0, 0},
+        {"bytes-max", 'b', APP_INT, &rollout.bytes_max, "BYTES",
+         "that one device may fetch for it; beyond that it waits and says so (no bound)", 0,
+         FLEET_BYTES_MAX},
+        {"patched-first", 0, APP_FLAG, &rollout.patched_first, NULL,
+         "for now only devices that can go on by a patch", 0, 0},
         {"note", 'n', APP_TEXT, &rollout.note, "TEXT", "for people", 0, 0},
         FLEET_SERVER_OPTIONS(server),
         {0}};
@@ -36,38 +43,39 @@ static int rollout_create(int argc, char **argv) {
     return fleet_ask(command.name, &server, words.items[0], ask_create, &rollout);
 }
 
-/* What set, pause, resume and abort change. */
-typedef struct change {
-    double percent;    /* below 0: not */
-    const char *state; /* NULL: not */
-} change;
-
 static covey_status ask_change(void *user, const fleet_session *session, const char *word,
                                char **text, covey_error *error) {
-    const change *to = user;
-    return covey_fleet_rollout_set(session->client, word, to->percent, to->state, session->format,
-                                   text, error);
+    return covey_fleet_rollout_change(session->client, word, user, session->format, text, error);
 }
 
 static int rollout_set(int argc, char **argv) {
     fleet_server server = {0};
-    change to = {-1, NULL};
+    covey_fleet_rollout_changes to = COVEY_FLEET_ROLLOUT_CHANGES_INIT;
     const app_option options[] = {{"percent", 'p', APP_NUMBER, &to.percent, "P",
                                    "of the devices; less takes nothing back", 0, 100},
+                                  {"everyone", 'e', APP_FLAG, &to.everyone, NULL,
+                                   "devices without a patch too, after --patched-first", 0, 0},
+                                  {"bytes-max", 'b', APP_INT, &to.bytes_max, "BYTES",
+                                   "that one device may fetch for it; 0: no bound", 0,
+                                   FLEET_BYTES_MAX},
                                   FLEET_SERVER_OPTIONS(server),
                                   {0}};
     const app_command command = {"covey-fleet rollout set",
-                                 "ID --percent P",
-                                 "Changes the percentage of a rollout.",
-                                 "  covey-fleet rollout set r-1 --percent 50",
+                                 "ID [--percent P] [--everyone] [--bytes-max BYTES]",
+                                 "Changes a rollout: how many devices it is for, whether those "
+                                 "without a patch are too,\nand how many bytes each may fetch.",
+                                 "  covey-fleet rollout set r-1 --percent 50\n"
+                                 "  covey-fleet rollout set r-1 --everyone --bytes-max 20000000",
                                  options,
                                  1,
                                  1};
     static app_positional words;
     int exit_status;
     if (!app_options_read(&command, argc, argv, &words, &exit_status)) return exit_status;
-    if (to.percent < 0) {
-        fprintf(stderr, "%s: expected --percent P; see %s --help\n", command.name, command.name);
+    if (to.percent < 0 && to.bytes_max < 0 && !to.everyone) {
+        fprintf(stderr,
+                "%s: expected --percent P, --everyone or --bytes-max BYTES; see %s --help\n",
+                command.name, command.name);
         return APP_EXIT_USAGE;
     }
     return fleet_ask(command.name, &server, words.items[0], ask_change, &to);
@@ -76,7 +84,8 @@ static int rollout_set(int argc, char **argv) {
 static int to_state(const char *name, const char *summary, const char *example, const char *state,
                     int argc, char **argv) {
     fleet_server server = {0};
-    change to = {-1, state};
+    covey_fleet_rollout_changes to = COVEY_FLEET_ROLLOUT_CHANGES_INIT;
+    to.state = state;
     const app_option options[] = {FLEET_SERVER_OPTIONS(server), {0}};
     const app_command command = {name, "ID", summary, example, options, 1, 1};
     static app_positional words;
@@ -129,7 +138,7 @@ static int rollout_list(int argc, char **argv) {
 int fleet_cmd_rollout(int argc, char **argv) {
     static const fleet_verb verbs[] = {
         {"create", rollout_create, "begin to offer a release"},
-        {"set", rollout_set, "change the percentage"},
+        {"set", rollout_set, "change the percentage, the budget of bytes, or who goes first"},
         {"pause", rollout_pause, "offer it to nobody for now"},
         {"resume", rollout_resume, "offer it again"},
         {"abort", rollout_abort, "end it for good"},

@@ -130,9 +130,12 @@ typedef struct covey_fleet_rollout_options {
     double percent;
     const char *classes; /* "small,medium"; NULL: all */
     const char *note;    /* may be NULL */
+    int64_t bytes_max;   /* that a device may fetch for it; beyond that it waits. 0: no bound */
+    bool patched_first;  /* offered only to devices that can go on by a patch, until
+                          * covey_fleet_rollout_change says `everyone` */
 } covey_fleet_rollout_options;
 #define COVEY_FLEET_ROLLOUT_OPTIONS_INIT                                                           \
-    { sizeof(covey_fleet_rollout_options), NULL, 100.0, NULL, NULL }
+    { sizeof(covey_fleet_rollout_options), NULL, 100.0, NULL, NULL, 0, false }
 
 /* Begins to offer a published release. */
 COVEY_API COVEY_MUST_USE covey_status
@@ -144,6 +147,19 @@ COVEY_API COVEY_MUST_USE covey_status covey_fleet_rollout_set(covey_fleet_client
                                                               const char *state,
                                                               covey_fleet_format format,
                                                               char **text, covey_error *error);
+typedef struct covey_fleet_rollout_changes {
+    size_t size;
+    double percent;    /* below 0: stays */
+    const char *state; /* "running", "paused", "aborted"; NULL: stays */
+    int64_t bytes_max; /* that a device may fetch for it, 0: no bound; below 0: stays */
+    bool everyone;     /* devices without a patch are offered it too from now on */
+} covey_fleet_rollout_changes;
+#define COVEY_FLEET_ROLLOUT_CHANGES_INIT                                                           \
+    { sizeof(covey_fleet_rollout_changes), -1.0, NULL, -1, false }
+/* The same with all that can be changed. */
+COVEY_API COVEY_MUST_USE covey_status covey_fleet_rollout_change(
+    covey_fleet_client *client, const char *id, const covey_fleet_rollout_changes *changes,
+    covey_fleet_format format, char **text, covey_error *error);
 /* All rollouts, newest first, with what became of them. */
 COVEY_API COVEY_MUST_USE covey_status covey_fleet_rollouts(covey_fleet_client *client,
                                                            covey_fleet_format format, char **text,

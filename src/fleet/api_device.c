@@ -199,6 +199,7 @@ static void write_target(covey__json_writer *w, const covey__rollout_row *row) {
     covey__json_member_i64(w, "size", row->release.size);
     covey__json_end_object(w);
     covey__json_member_string(w, "blob", blob);
+    if (row->bytes_max > 0) covey__json_member_i64(w, "bytes_max", row->bytes_max);
     covey__json_end_object(w);
 }
 
@@ -230,6 +231,7 @@ static int take_state(covey__exchange *x) {
         x->device.device_class = state.device_class;
         (void)snprintf(x->device.name, sizeof(x->device.name), "%s", state.name);
         (void)snprintf(x->device.version, sizeof(x->device.version), "%s", state.version);
+        (void)snprintf(x->device.variant, sizeof(x->device.variant), "%s", state.variant);
     }
     covey__buffer_free(&json);
     return status == COVEY_OK ? 0 : covey__answer_failure(x, status, &error);

@@ -3,7 +3,8 @@
  * Invariant: after a change is answered, every check-in that begins later sees it: the running set
  * is loaded again before the answer goes out.
  *
- * Neighbours: cohort.c gives rollouts their meaning; fleet_server.c loads the running set.
+ * Neighbours: cohort.c gives rollouts their meaning; fleet_server.c loads the running set;
+ * rollout_patches.c says which devices can go on by a patch.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,9 +12,11 @@
 
 #include "base/error.h"
 #include "fleet/cohort.h"
+#include "fleet/rollout_patches.h"
 #include "fleet/routes.h"
 
 #define NOTE_BYTES_MAX 200
+#define BYTES_MAX      ((INT64_C(1) << 53) - 1) /* exact in every JSON reader */
 
 static void write_percent(covey__json_writer *w, int64_t milli) {
     char text[16];
@@ -38,6 +41,8 @@ static void write_rollout(covey__json_writer *w, const covey__rollout_row *row) 
     covey__json_end_array(w);
     covey__json_member_string(w, "state", covey__rollout_state_name(row->state));
     covey__json_member_string(w, "note", row->note);
+    covey__json_member_i64(w, "bytes_max", row->bytes_max);
+    covey__json_member_bool(w, "patched_first", row->patched_first);
     covey__json_member_i64(w, "created_ms", row->created_ms);
     covey__json_member_i64(w, "changed_ms", row->changed_ms);
     covey__json_name(w, "devices");
@@ -139,9 +144,21 @@ static covey_status read_classes(const covey__json *root, uint32_t *classes, cov
                        "classes: expected a list of tiny, small, medium, large");
 }
 
+/* The budget of bytes a device, and whether those with a patch go first; what is absent stays. */
+static covey_status read_patches(const covey__json *root, int64_t *bytes_max, bool *patched_first,
+                                 covey_error *error) {
+    covey_status status = COVEY_OK;
+    if (covey__json_get(root, "bytes_max") != NULL)
+        status = covey__json_i64(root, "bytes_max", "bytes_max", 0, BYTES_MAX, bytes_max, error);
+    if (status == COVEY_OK && covey__json_get(root, "patched_first") != NULL)
+        status = covey__json_bool(root, "patched_first", "patched_first", patched_first, error);
+    return status;
+}
+
 static covey_status read_rollout(const covey__json *root, covey__rollout_row *row, char *name,
                                  char *version, covey_error *error) {
-    static const char *const members[] = {"release", "percent", "classes", "note", NULL};
+    static const char *const members[] = {"release",   "percent",       "classes", "note",
+                                          "bytes_max", "patched_first", NULL};
     const char *release;
     covey_status status = covey__json_only(root, "", members, error);
     if (status == COVEY_OK) {
@@ -154,6 +171,8 @@ static covey_status read_rollout(const covey__json *root, covey__rollout_row *ro
     }
     status = read_percent(root, &row->percent_milli, error);
     if (status == COVEY_OK) status = read_classes(root, &row->classes, error);
+    if (status == COVEY_OK)
+        status = read_patches(root, &row->bytes_max, &row->patched_first, error);
     if (status == COVEY_OK && covey__json_get(root, "note") != NULL) {
         status = covey__json_string(root, "note", "note", &row->note, error);
     }
@@ -168,10 +187,25 @@ static covey_status note_key(void *user, const covey__release_row *row) {
     return COVEY_OK;
 }
 
+/* Stores it and tells check-ins of it; `from` is room for who goes first. */
+static covey_status begin_rollout(covey__exchange *x, covey__rollout_row *row, const char *name,
+                                  const char *version, covey__buffer *from, covey_error *error) {
+    covey__store *store = x->server->store;
+    covey_status status = COVEY_OK;
+    if (row->patched_first)
+        status = covey__rollout_patched_from(x->server, name, version, from, error);
+    row->patched_from = from->data;
+    row->created_ms = covey__now_ms(x->env);
+    if (status == COVEY_OK) status = covey__random(x->env, row->salt, sizeof(row->salt), error);
+    if (status == COVEY_OK) status = store->driver->rollout_add(store, row, error);
+    return status;
+}
+
 int covey__api_rollout_add(covey__exchange *x) {
     covey_error error = {0};
     covey__store *store = x->server->store;
     const covey__json *root;
+    covey__buffer from;
     char name[COVEY__RELEASE_NAME_SIZE], version[COVEY__RELEASE_NAME_SIZE];
     covey__rollout_row row = {.percent_milli = COVEY__PERCENT_ALL, .note = ""};
     int answer = covey__read_json(x, &root);
@@ -184,9 +218,12 @@ int covey__api_rollout_add(covey__exchange *x) {
     if (status == COVEY_ERROR_NOT_FOUND) {
         return covey__answer_error(x, 404, "not_found", "%s@%s was not published", name, version);
     }
-    row.created_ms = covey__now_ms(x->env);
-    if (status == COVEY_OK) status = covey__random(x->env, row.salt, sizeof(row.salt), &error);
-    if (status == COVEY_OK) status = store->driver->rollout_add(store, &row, &error);
+    covey__buffer_init(&from, x->env, COVEY__PATCHED_FROM_MAX);
+    if (status == COVEY_OK) status = begin_rollout(x, &row, name, version, &from, &error);
+    covey__buffer_free(&from);
+    if (status == COVEY_ERROR_NOT_FOUND) {
+        return covey__answer_error(x, 409, "no_patches", "%s", error.message);
+    }
     if (status == COVEY_OK) status = covey__fleet_load_rollouts(x->server, &error);
     if (status != COVEY_OK) return covey__answer_failure(x, status, &error);
     covey__log(x->env, COVEY_LOG_INFO, "fleet", "rollout r-%" PRId64 " of %s@%s began", row.key,
@@ -194,20 +231,27 @@ int covey__api_rollout_add(covey__exchange *x) {
     return answer_rollout(x, row.key, 201);
 }
 
-static covey_status read_change(const covey__json *root, int64_t *milli, int32_t *state,
+static covey_status read_change(const covey__json *root, covey__rollout_change *change,
                                 covey_error *error) {
-    static const char *const members[] = {"percent", "state", NULL};
+    static const char *const members[] = {"percent", "state", "bytes_max", "patched_first", NULL};
+    bool patched_first = true;
     covey__rollout_state parsed;
     const char *name;
     covey_status status = covey__json_only(root, "", members, error);
-    if (status == COVEY_OK) status = read_percent(root, milli, error);
-    if (status != COVEY_OK || covey__json_get(root, "state") == NULL) return status;
+    if (status == COVEY_OK) status = read_percent(root, &change->percent_milli, error);
+    if (status == COVEY_OK) status = read_patches(root, &change->bytes_max, &patched_first, error);
+    if (status != COVEY_OK) return status;
+    if (!patched_first) change->patched_first = 0;
+    if (patched_first && covey__json_get(root, "patched_first") != NULL)
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "patched_first: false expected: what was offered to all stays so");
+    if (covey__json_get(root, "state") == NULL) return COVEY_OK;
     status = covey__json_string(root, "state", "state", &name, error);
     if (status != COVEY_OK) return status;
     if (!covey__rollout_state_parse(name, &parsed)) {
         return covey__fail(error, COVEY_ERROR_FORMAT, "state: expected running, paused or aborted");
     }
-    *state = (int32_t)parsed;
+    change->state = (int32_t)parsed;
     return COVEY_OK;
 }
 
@@ -215,15 +259,15 @@ int covey__api_rollout_change(covey__exchange *x) {
     covey_error error = {0};
     covey__store *store = x->server->store;
     const covey__json *root;
-    int64_t key = parse_id(x->parameter), milli = -1;
-    int32_t state = -1;
+    int64_t key = parse_id(x->parameter);
+    covey__rollout_change change = COVEY__ROLLOUT_CHANGE_NONE;
     int answer = covey__read_json(x, &root);
     if (answer != 0) return answer;
-    if (read_change(root, &milli, &state, &error) != COVEY_OK) return covey__bad_field(x, &error);
+    if (read_change(root, &change, &error) != COVEY_OK) return covey__bad_field(x, &error);
     find one = {.key = key};
     if (key == 0) return no_such(x);
     covey_status status =
-        store->driver->rollout_change(store, key, milli, state, covey__now_ms(x->env), &error);
+        store->driver->rollout_change(store, key, &change, covey__now_ms(x->env), &error);
     if (status == COVEY_ERROR_NOT_FOUND) {
         status = find_rollout(x, &one, &error);
         if (status == COVEY_OK && !one.found) return no_such(x);

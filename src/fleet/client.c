@@ -238,6 +238,8 @@ covey_status covey_fleet_rollout_create(covey_fleet_client *client,
     covey__json_name(&w, "classes");
     write_list(&w, full.classes);
     if (full.note != NULL) covey__json_member_string(&w, "note", full.note);
+    if (full.bytes_max != 0) covey__json_member_i64(&w, "bytes_max", full.bytes_max);
+    if (full.patched_first) covey__json_member_bool(&w, "patched_first", true);
     covey__json_end_object(&w);
     covey_status status =
         ask(client, "POST", "/v1/rollouts", &body, COVEY__SHOWN_ROLLOUT, format, text, error);
@@ -258,9 +260,12 @@ static covey_status not_plain(const char *id, covey_error *error) {
                        covey__printable(id, strlen(id), shown, sizeof(shown)));
 }
 
-covey_status covey_fleet_rollout_set(covey_fleet_client *client, const char *id, double percent,
-                                     const char *state, covey_fleet_format format, char **text,
-                                     covey_error *error) {
+covey_status covey_fleet_rollout_change(covey_fleet_client *client, const char *id,
+                                        const covey_fleet_rollout_changes *changes,
+                                        covey_fleet_format format, char **text,
+                                        covey_error *error) {
+    covey_fleet_rollout_changes full = COVEY_FLEET_ROLLOUT_CHANGES_INIT;
+    memcpy(&full, changes, changes->size < sizeof(full) ? changes->size : sizeof(full));
     covey__buffer body;
     covey__json_writer w;
     char path[96];
@@ -269,13 +274,24 @@ covey_status covey_fleet_rollout_set(covey_fleet_client *client, const char *id,
     covey__buffer_init(&body, client->env, 16u << 10);
     covey__json_writer_init(&w, &body, false);
     covey__json_begin_object(&w);
-    if (percent >= 0) write_percent(&w, percent);
-    if (state != NULL) covey__json_member_string(&w, "state", state);
+    if (full.percent >= 0) write_percent(&w, full.percent);
+    if (full.state != NULL) covey__json_member_string(&w, "state", full.state);
+    if (full.bytes_max >= 0) covey__json_member_i64(&w, "bytes_max", full.bytes_max);
+    if (full.everyone) covey__json_member_bool(&w, "patched_first", false);
     covey__json_end_object(&w);
     covey_status status =
         ask(client, "PATCH", path, &body, COVEY__SHOWN_ROLLOUT, format, text, error);
     covey__buffer_free(&body);
     return status;
+}
+
+covey_status covey_fleet_rollout_set(covey_fleet_client *client, const char *id, double percent,
+                                     const char *state, covey_fleet_format format, char **text,
+                                     covey_error *error) {
+    covey_fleet_rollout_changes changes = COVEY_FLEET_ROLLOUT_CHANGES_INIT;
+    changes.percent = percent;
+    changes.state = state;
+    return covey_fleet_rollout_change(client, id, &changes, format, text, error);
 }
 
 covey_status covey_fleet_rollouts(covey_fleet_client *client, covey_fleet_format format,

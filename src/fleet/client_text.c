@@ -94,6 +94,13 @@ static void show_rollout(const covey__json *r, covey__buffer *out) {
         (void)covey__buffer_format(out, "%s%s", c == classes->child ? "" : ",",
                                    covey__printable(c->text, c->size, text, sizeof(text)));
     }
+    const covey__json *first = covey__json_get(r, "patched_first");
+    char bytes[32];
+    if (first != NULL && first->kind == COVEY__JSON_BOOL && first->boolean)
+        (void)covey__buffer_text(out, ", those with a patch first");
+    if (number(r, "bytes_max") > 0)
+        (void)covey__buffer_format(out, ", at most %s a device",
+                                   size_text(number(r, "bytes_max"), bytes));
     (void)covey__buffer_format(out,
                                "  devices: %" PRId64 " offered, %" PRId64 " done, %" PRId64
                                " failed, %" PRId64 " refused\n",

@@ -58,6 +58,18 @@ bool covey__rollout_state_parse(const char *name, covey__rollout_state *state) {
     return false;
 }
 
+/* Whether a patch leads from what the device serves. Of a variant that is not known the version
+ * must do. */
+static bool has_patch(const covey__rollout_row *rollout, const covey__device_known *device) {
+    char from[2 * COVEY__RELEASE_NAME_SIZE + 4];
+    if (device->name[0] == '\0' || rollout->patched_from == NULL) return false;
+    if (device->variant[0] != '\0')
+        (void)snprintf(from, sizeof(from), ",%s/%s,", device->version, device->variant);
+    else
+        (void)snprintf(from, sizeof(from), ",%s/", device->version);
+    return strstr(rollout->patched_from, from) != NULL;
+}
+
 covey__verdict covey__cohort_judge(const covey__rollout_row *rollout,
                                    const covey__device_known *device, bool refused) {
     if (device->name[0] != '\0') {
@@ -74,6 +86,7 @@ covey__verdict covey__cohort_judge(const covey__rollout_row *rollout,
     if (rollout->classes != 0 && (rollout->classes >> device->device_class & 1) == 0) {
         return COVEY__VERDICT_CLASS;
     }
+    if (rollout->patched_first && !has_patch(rollout, device)) return COVEY__VERDICT_NO_PATCH;
     uint64_t draw = covey__cohort_draw(rollout->salt, device->id);
     return covey__cohort_within(draw, rollout->percent_milli) ? COVEY__VERDICT_OFFER
                                                               : COVEY__VERDICT_DRAW;
@@ -106,6 +119,10 @@ void covey__verdict_text(covey__verdict verdict, const covey__rollout_row *rollo
         break;
     case COVEY__VERDICT_CLASS:
         (void)snprintf(why, sizeof(why), "not for class %s", class_name);
+        break;
+    case COVEY__VERDICT_NO_PATCH:
+        (void)snprintf(why, sizeof(why),
+                       "no patch leads from what this device serves, and those with one go first");
         break;
     case COVEY__VERDICT_DRAW:
         (void)snprintf(why, sizeof(why), "this device drew %.3f %%, the rollout goes up to %s %%",

@@ -26,6 +26,7 @@ typedef enum covey__verdict {
     COVEY__VERDICT_OTHER_NAME, /* it serves another ensemble */
     COVEY__VERDICT_REFUSED,    /* it said no to this release */
     COVEY__VERDICT_CLASS,      /* the rollout is not for its class */
+    COVEY__VERDICT_NO_PATCH,   /* those that can go on by a patch go first */
     COVEY__VERDICT_DRAW,       /* its draw is above the percentage */
     COVEY__VERDICT_PAUSED,
     COVEY__VERDICT_ABORTED

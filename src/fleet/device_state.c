@@ -46,10 +46,11 @@ static covey_status read_class(const covey__json *device, covey__device_state *s
 
 /* One slot into the JSON; its name and version come back when it holds one. */
 static covey_status copy_slot(covey__json_writer *w, const covey__json *slots, const char *which,
-                              const char **name, const char **version, covey_error *error) {
+                              const char **name, const char **version, const char **variant,
+                              covey_error *error) {
     const covey__json *slot = covey__json_get(slots, which);
     char path[48];
-    *name = *version = "";
+    *name = *version = *variant = "";
     covey__json_name(w, which);
     if (slot == NULL || slot->kind == COVEY__JSON_NULL) {
         covey__json_put_null(w);
@@ -70,6 +71,9 @@ static covey_status copy_slot(covey__json_writer *w, const covey__json *slots, c
     covey__json_member_string(w, "name", *name);
     covey__json_member_string(w, "version", *version);
     copy_text(w, slot, "variant", 64);
+    const covey__json *node = covey__json_get(slot, "variant");
+    if (node != NULL && node->kind == COVEY__JSON_STRING && covey__ensemble_name_valid(node->text))
+        *variant = node->text;
     copy_text(w, slot, "digest", 64);
     copy_text(w, slot, "state", 16);
     covey__json_end_object(w);
@@ -79,16 +83,17 @@ static covey_status copy_slot(covey__json_writer *w, const covey__json *slots, c
 static covey_status copy_slots(covey__json_writer *w, const covey__json *root,
                                covey__device_state *state, covey_error *error) {
     const covey__json *slots = covey__json_get(root, "slots");
-    const char *name, *version;
+    const char *name, *version, *variant;
     covey__json_name(w, "slots");
     covey__json_begin_object(w);
     for (size_t i = 0; i < sizeof(slot_names) / sizeof(slot_names[0]); i++) {
-        covey_status status = copy_slot(w, slots, slot_names[i], &name, &version, error);
+        covey_status status = copy_slot(w, slots, slot_names[i], &name, &version, &variant, error);
         if (status != COVEY_OK) return status;
         /* What it serves: current where there is one, else what came with the app. */
         if (i <= 1 && name[0] != '\0') {
             state->name = name;
             state->version = version;
+            state->variant = variant;
         }
     }
     covey__json_end_object(w);
@@ -130,7 +135,7 @@ covey_status covey__device_state_read(const covey__json *root, covey__buffer *ou
                                       covey__device_state *state, covey_error *error) {
     const covey__json *device;
     covey__json_writer w;
-    *state = (covey__device_state){.name = "", .version = ""};
+    *state = (covey__device_state){.name = "", .version = "", .variant = ""};
     covey_status status =
         covey__json_member(root, "device", "device", COVEY__JSON_OBJECT, &device, error);
     if (status == COVEY_OK) status = read_class(device, state, error);

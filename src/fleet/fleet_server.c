@@ -50,7 +50,9 @@ static covey_status add_rollout(void *user, const covey__rollout_row *row) {
     copy->release.version =
         covey__arena_strndup(&set->arena, row->release.version, strlen(row->release.version));
     copy->note = "";
-    if (copy->release.name == NULL || copy->release.version == NULL) {
+    copy->patched_from =
+        covey__arena_strndup(&set->arena, row->patched_from, strlen(row->patched_from));
+    if (copy->release.name == NULL || copy->release.version == NULL || copy->patched_from == NULL) {
         return COVEY_ERROR_NO_MEMORY;
     }
     set->row_count++;

@@ -23,13 +23,14 @@ typedef struct covey__device_known {
     int32_t device_class;                /* covey_device_class */
     char name[COVEY__RELEASE_NAME_SIZE]; /* of the ensemble it serves; "" for none */
     char version[COVEY__RELEASE_NAME_SIZE];
-    uint8_t state_digest[32]; /* of the check-in that said so */
+    char variant[COVEY__RELEASE_NAME_SIZE]; /* of it; "": not known */
+    uint8_t state_digest[32];               /* of the check-in that said so */
 } covey__device_known;
 
 /* What a device said of itself. */
 typedef struct covey__device_state {
     int32_t device_class;
-    const char *name, *version;
+    const char *name, *version, *variant;
     const char *json; /* {"device":…,"slots":…,…} as the API shows it */
     uint8_t digest[32];
     const char *refused[COVEY__REFUSED_COUNT_MAX];
@@ -136,9 +137,21 @@ typedef struct covey__rollout_row {
     covey__rollout_state state;
     uint8_t salt[16];
     const char *note;
+    int64_t bytes_max;        /* that a device may fetch for it; 0: no bound */
+    bool patched_first;       /* only those that can go on by a patch, for now */
+    const char *patched_from; /* which those are: ",1.0.0/q8_0,1.0.0/q4_0," */
     int64_t created_ms, changed_ms;
     int64_t offered_count, done_count, failed_count, refused_count;
 } covey__rollout_row;
+
+/* What is changed of a rollout: negative values keep what is. */
+typedef struct covey__rollout_change {
+    int64_t percent_milli;
+    int32_t state;
+    int64_t bytes_max;
+    int32_t patched_first;
+} covey__rollout_change;
+#define COVEY__ROLLOUT_CHANGE_NONE ((covey__rollout_change){-1, -1, -1, -1})
 
 typedef struct covey__store_counts {
     int64_t devices, devices_revoked, releases, reports;
@@ -213,9 +226,10 @@ typedef struct covey__store_driver {
 
     covey_status (*rollout_add)(covey__store *store, covey__rollout_row *row,
                                 covey_error *error); /* of release.key; fills key */
-    /* Negative values keep what is. An aborted rollout is NOT_FOUND here: nothing changes it. */
-    covey_status (*rollout_change)(covey__store *store, int64_t rollout, int64_t percent_milli,
-                                   int32_t state, int64_t now_ms, covey_error *error);
+    /* An aborted rollout is NOT_FOUND here: nothing changes it. */
+    covey_status (*rollout_change)(covey__store *store, int64_t rollout,
+                                   const covey__rollout_change *change, int64_t now_ms,
+                                   covey_error *error);
     /* Newest first, at most 1000. Without counts, which cost a walk over its devices, they are 0.
      */
     covey_status (*rollout_each)(covey__store *store, bool with_counts, covey__rollout_fn each,

@@ -54,6 +54,12 @@ const char *const covey__migrations[] = {
     /* 3: releases are vouched for by TUF metadata (docs/trust.md), which lies beside the store. */
     "DROP TABLE release_keys;"
     "ALTER TABLE releases DROP COLUMN signature;",
+    /* 4: patches (docs/formats/patch-index.md): a rollout's budget of bytes a device, and which
+     * devices go first */
+    "ALTER TABLE devices ADD COLUMN variant TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE rollouts ADD COLUMN bytes_max INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE rollouts ADD COLUMN patched_first INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE rollouts ADD COLUMN patched_from TEXT NOT NULL DEFAULT '';",
 };
 
 const size_t covey__migration_count = sizeof(covey__migrations) / sizeof(covey__migrations[0]);

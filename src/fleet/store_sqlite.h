@@ -22,12 +22,12 @@
     X(ENROLL_AGAIN, "UPDATE devices SET token_hash = ?2, last_seen_ms = ?3,"                       \
                     " encryption_key = coalesce(?4, encryption_key) WHERE key = ?1")               \
     X(ENROLL_NEW, "INSERT INTO devices (id, token_hash, request_hash, class, name, version,"       \
-                  " state, state_digest, enrolled_ms, last_seen_ms, encryption_key)"               \
-                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)")                         \
-    X(DEVICE_BY_TOKEN, "SELECT key, id, revoked, class, name, version, state_digest FROM devices"  \
-                       " WHERE token_hash = ?1")                                                   \
+                  " state, state_digest, enrolled_ms, last_seen_ms, encryption_key, variant)"      \
+                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11)")                    \
+    X(DEVICE_BY_TOKEN, "SELECT key, id, revoked, class, name, version, state_digest, variant"      \
+                       " FROM devices WHERE token_hash = ?1")                                      \
     X(DEVICE_UPDATE, "UPDATE devices SET class = ?2, name = ?3, version = ?4, state = ?5,"         \
-                     " state_digest = ?6, last_seen_ms = max(last_seen_ms, ?7),"                   \
+                     " state_digest = ?6, last_seen_ms = max(last_seen_ms, ?7), variant = ?9,"     \
                      " encryption_key = coalesce(?8, encryption_key) WHERE key = ?1")              \
     X(DEVICE_SETTLE, "UPDATE rollout_devices SET state = ?4, changed_ms = ?5 WHERE device = ?1"    \
                      " AND state <> ?4 AND (?4 <> 2 OR state = 0) AND rollout IN ("                \
@@ -35,10 +35,10 @@
                      " ON releases.key = rollouts.release"                                         \
                      " WHERE releases.name = ?2 AND releases.version = ?3)")                       \
     X(DEVICE_SEEN, "UPDATE devices SET last_seen_ms = max(last_seen_ms, ?2) WHERE key = ?1")       \
-    X(DEVICE_GET, "SELECT key, id, revoked, class, name, version, state_digest, state,"            \
+    X(DEVICE_GET, "SELECT key, id, revoked, class, name, version, state_digest, variant, state,"   \
                   " enrolled_ms, last_seen_ms, update_release, update_phase, update_outcome,"      \
                   " update_message, update_ms FROM devices WHERE id = ?1")                         \
-    X(DEVICE_EACH, "SELECT key, id, revoked, class, name, version, state_digest, state,"           \
+    X(DEVICE_EACH, "SELECT key, id, revoked, class, name, version, state_digest, variant, state,"  \
                    " enrolled_ms, last_seen_ms, update_release, update_phase, update_outcome,"     \
                    " update_message, update_ms FROM devices WHERE id > ?1"                         \
                    " AND (?2 < 0 OR class = ?2) AND (?3 IS NULL OR version = ?3)"                  \
@@ -85,14 +85,19 @@
     X(RELEASE_EACH, "SELECT key, name, version, digest, size, bytes, published_ms"                 \
                     " FROM releases ORDER BY key DESC LIMIT 1000")                                 \
     X(ROLLOUT_ADD, "INSERT INTO rollouts (release, percent_milli, classes, state, salt, note,"     \
-                   " created_ms, changed_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)")             \
+                   " created_ms, changed_ms, bytes_max, patched_first, patched_from)"              \
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)")                        \
     X(ROLLOUT_CHANGE, "UPDATE rollouts SET changed_ms = ?4,"                                       \
                       " percent_milli = iif(?2 < 0, percent_milli, ?2),"                           \
-                      " state = iif(?3 < 0, state, ?3) WHERE key = ?1 AND state <> 2")             \
+                      " state = iif(?3 < 0, state, ?3),"                                           \
+                      " bytes_max = iif(?5 < 0, bytes_max, ?5),"                                   \
+                      " patched_first = iif(?6 < 0, patched_first, ?6)"                            \
+                      " WHERE key = ?1 AND state <> 2")                                            \
     X(ROLLOUT_EACH, "SELECT releases.key, releases.name, releases.version, releases.digest,"       \
                     " releases.size, releases.bytes, releases.published_ms,"                       \
                     " rollouts.key, percent_milli, classes, state, salt, note, created_ms,"        \
-                    " changed_ms FROM rollouts JOIN releases ON releases.key = rollouts.release"   \
+                    " changed_ms, bytes_max, patched_first, patched_from"                          \
+                    " FROM rollouts JOIN releases ON releases.key = rollouts.release"              \
                     " ORDER BY rollouts.key DESC LIMIT 1000")                                      \
     X(ROLLOUT_COUNTS, "SELECT count(*), coalesce(sum(state = 1), 0), coalesce(sum(state = 2), 0)," \
                       " coalesce(sum(state = 3), 0) FROM rollout_devices WHERE rollout = ?1")      \
@@ -174,8 +179,8 @@ covey_status covey__sqlite_release_get(covey__store *, const char *, const char 
                                        covey__release_fn, void *, covey_error *);
 covey_status covey__sqlite_release_each(covey__store *, covey__release_fn, void *, covey_error *);
 covey_status covey__sqlite_rollout_add(covey__store *, covey__rollout_row *, covey_error *);
-covey_status covey__sqlite_rollout_change(covey__store *, int64_t, int64_t, int32_t, int64_t,
-                                          covey_error *);
+covey_status covey__sqlite_rollout_change(covey__store *, int64_t, const covey__rollout_change *,
+                                          int64_t, covey_error *);
 covey_status covey__sqlite_rollout_each(covey__store *, bool, covey__rollout_fn, void *,
                                         covey_error *);
 covey_status covey__sqlite_rollout_offered(covey__store *, int64_t, int64_t, int64_t,

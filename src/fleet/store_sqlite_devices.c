@@ -163,6 +163,7 @@ static covey_status enroll_new(covey__sqlite *s, const covey__enrollment *e, int
     covey__bind_blob(q, 8, e->state->digest, 32);
     (void)sqlite3_bind_int64(q, 9, e->now_ms);
     if (e->state->has_encryption_key) covey__bind_blob(q, 10, e->state->encryption_key, 32);
+    covey__bind_text(q, 11, e->state->variant != NULL ? e->state->variant : "");
     return covey__sqlite_run(s, q, error);
 }
 
@@ -194,6 +195,7 @@ static void read_known(sqlite3_stmt *q, covey__device_known *known) {
     covey__column_copy(q, 4, known->name, sizeof(known->name));
     covey__column_copy(q, 5, known->version, sizeof(known->version));
     covey__column_blob(q, 6, known->state_digest, 32);
+    covey__column_copy(q, 7, known->variant, sizeof(known->variant));
 }
 
 covey_status covey__sqlite_device_by_token(covey__store *store, const uint8_t hash[32],
@@ -248,6 +250,7 @@ covey_status covey__sqlite_device_update(covey__store *store, int64_t device,
             covey__bind_blob(q, 6, state->digest, 32);
             (void)sqlite3_bind_int64(q, 7, now_ms);
             if (state->has_encryption_key) covey__bind_blob(q, 8, state->encryption_key, 32);
+            covey__bind_text(q, 9, state->variant != NULL ? state->variant : "");
             status = covey__sqlite_run(s, q, error);
         }
         if (status == COVEY_OK) {
@@ -281,16 +284,16 @@ covey_status covey__sqlite_seen(covey__store *store, const covey__seen *seen, si
 }
 
 static covey_status hand_over_device(sqlite3_stmt *q, covey__device_fn each, void *user) {
-    covey__device_row row = {.json = covey__column_text(q, 7),
-                             .enrolled_ms = sqlite3_column_int64(q, 8),
-                             .last_seen_ms = sqlite3_column_int64(q, 9)};
+    covey__device_row row = {.json = covey__column_text(q, 8),
+                             .enrolled_ms = sqlite3_column_int64(q, 9),
+                             .last_seen_ms = sqlite3_column_int64(q, 10)};
     read_known(q, &row.known);
-    if (sqlite3_column_type(q, 10) != SQLITE_NULL) {
-        row.update_release = covey__column_text(q, 10);
-        row.update_phase = covey__column_text(q, 11);
-        row.update_outcome = covey__column_text(q, 12);
-        row.update_message = covey__column_text(q, 13);
-        row.update_ms = sqlite3_column_int64(q, 14);
+    if (sqlite3_column_type(q, 11) != SQLITE_NULL) {
+        row.update_release = covey__column_text(q, 11);
+        row.update_phase = covey__column_text(q, 12);
+        row.update_outcome = covey__column_text(q, 13);
+        row.update_message = covey__column_text(q, 14);
+        row.update_ms = sqlite3_column_int64(q, 15);
     }
     return each(user, &row);
 }

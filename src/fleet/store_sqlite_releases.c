@@ -117,6 +117,9 @@ covey_status covey__sqlite_rollout_add(covey__store *store, covey__rollout_row *
         covey__bind_blob(q, 5, row->salt, sizeof(row->salt));
         covey__bind_text(q, 6, row->note);
         (void)sqlite3_bind_int64(q, 7, row->created_ms);
+        (void)sqlite3_bind_int64(q, 8, row->bytes_max);
+        (void)sqlite3_bind_int(q, 9, row->patched_first);
+        covey__bind_text(q, 10, row->patched_from != NULL ? row->patched_from : "");
         status = covey__sqlite_run(s, q, error);
         if (status == COVEY_OK) row->key = sqlite3_last_insert_rowid(s->db);
     }
@@ -125,16 +128,18 @@ covey_status covey__sqlite_rollout_add(covey__store *store, covey__rollout_row *
 }
 
 covey_status covey__sqlite_rollout_change(covey__store *store, int64_t rollout,
-                                          int64_t percent_milli, int32_t state, int64_t now_ms,
+                                          const covey__rollout_change *change, int64_t now_ms,
                                           covey_error *error) {
     covey__sqlite *s = covey__sqlite_enter(store);
     sqlite3_stmt *q = NULL;
     covey_status status = covey__sqlite_get(s, COVEY__SQL_ROLLOUT_CHANGE, &q, error);
     if (status == COVEY_OK) {
         (void)sqlite3_bind_int64(q, 1, rollout);
-        (void)sqlite3_bind_int64(q, 2, percent_milli);
-        (void)sqlite3_bind_int(q, 3, state);
+        (void)sqlite3_bind_int64(q, 2, change->percent_milli);
+        (void)sqlite3_bind_int(q, 3, change->state);
         (void)sqlite3_bind_int64(q, 4, now_ms);
+        (void)sqlite3_bind_int64(q, 5, change->bytes_max);
+        (void)sqlite3_bind_int(q, 6, change->patched_first);
         status = covey__sqlite_run(s, q, error);
     }
     bool found = status == COVEY_OK && sqlite3_changes(s->db) > 0;
@@ -181,6 +186,9 @@ covey_status covey__sqlite_rollout_each(covey__store *store, bool with_counts,
         row.note = covey__column_text(q, 12);
         row.created_ms = sqlite3_column_int64(q, 13);
         row.changed_ms = sqlite3_column_int64(q, 14);
+        row.bytes_max = sqlite3_column_int64(q, 15);
+        row.patched_first = sqlite3_column_int(q, 16) != 0;
+        row.patched_from = covey__column_text(q, 17);
         if (with_counts) status = count_devices(s, &row, error);
         if (status == COVEY_OK) status = each(user, &row);
         if (status != COVEY_OK) (void)sqlite3_reset(q);

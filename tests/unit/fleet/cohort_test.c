@@ -82,6 +82,37 @@ static void higher_version_wins_then_newer(void **state) {
     assert_false(covey__cohort_prefers(&low, &newer));
 }
 
+/* Who can go on by a patch goes first; then all, and nothing else changes. */
+static void those_with_a_patch_go_first(void **state) {
+    (void)state;
+    char text[1024];
+    covey__rollout_row row = rollout("1.2.0", 100000);
+    row.patched_first = true;
+    row.patched_from = ",1.1.0/q8_0,1.0.0/q8_0,1.0.0/q4_0,";
+    static const struct {
+        const char *version, *variant;
+        covey__verdict verdict;
+    } cases[] = {
+        {"1.1.0", "q8_0", COVEY__VERDICT_OFFER},    {"1.0.0", "q4_0", COVEY__VERDICT_OFFER},
+        {"1.1.0", "q4_0", COVEY__VERDICT_NO_PATCH}, {"1.0.0", "", COVEY__VERDICT_OFFER},
+        {"0.1.0", "q8_0", COVEY__VERDICT_NO_PATCH}, {"0.1.0", "", COVEY__VERDICT_NO_PATCH},
+        {"1.1.0", "q8", COVEY__VERDICT_NO_PATCH},   {"", "", COVEY__VERDICT_NO_PATCH},
+        {"1.2.0", "q8_0", COVEY__VERDICT_HAS_IT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        covey__device_known known = device(cases[i].version);
+        snprintf(known.variant, sizeof known.variant, "%s", cases[i].variant);
+        row.patched_first = true;
+        covey__verdict found = covey__cohort_judge(&row, &known, false);
+        if (found != cases[i].verdict) fail_msg("case %zu: verdict %d", i, (int)found);
+        covey__verdict_text(found, &row, &known, NULL, text, sizeof text);
+        if (found == COVEY__VERDICT_NO_PATCH) assert_non_null(strstr(text, "no patch leads"));
+        row.patched_first = false;
+        if (found == COVEY__VERDICT_NO_PATCH)
+            assert_int_equal(covey__cohort_judge(&row, &known, false), COVEY__VERDICT_OFFER);
+    }
+}
+
 static void release_names(void **state) {
     (void)state;
     char name[COVEY__RELEASE_NAME_SIZE], version[COVEY__RELEASE_NAME_SIZE];
@@ -104,6 +135,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts),
         cmocka_unit_test(higher_version_wins_then_newer),
+        cmocka_unit_test(those_with_a_patch_go_first),
         cmocka_unit_test(release_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

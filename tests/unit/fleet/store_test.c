@@ -348,6 +348,7 @@ typedef struct counts_row {
 } counts_row;
 
 static covey_status note_rollout(void *user, const covey__rollout_row *row) {
+    assert_string_equal(row->patched_from, ",1.0.0/q8_0,");
     counts_row *c = user;
     c->row = *row;
     c->found++;
@@ -365,8 +366,14 @@ static covey__rollout_row get_rollout(fixture *f) {
 
 static int64_t add_rollout(fixture *f, int64_t release) {
     covey_error error = {0};
-    covey__rollout_row row = {
-        .release.key = release, .percent_milli = 25000, .classes = 6, .note = "x", .created_ms = 9};
+    covey__rollout_row row = {.release.key = release,
+                              .percent_milli = 25000,
+                              .classes = 6,
+                              .note = "x",
+                              .created_ms = 9,
+                              .bytes_max = 1 << 20,
+                              .patched_first = true,
+                              .patched_from = ",1.0.0/q8_0,"};
     memset(row.salt, 3, sizeof row.salt);
     assert_int_equal(f->store->driver->rollout_add(f->store, &row, &error), COVEY_OK);
     return row.key;
@@ -381,19 +388,36 @@ static void rollouts_change_until_aborted(void **state) {
     assert_int_equal(row.percent_milli, 25000);
     assert_int_equal(row.classes, 6);
     assert_int_equal(row.salt[15], 3);
-    assert_int_equal(d->rollout_change(f->store, key, 50000, -1, 10, &error), COVEY_OK);
-    assert_int_equal(d->rollout_change(f->store, key, -1, COVEY__ROLLOUT_PAUSED, 11, &error),
+    assert_int_equal(
+        d->rollout_change(f->store, key, &(covey__rollout_change){50000, -1, -1, -1}, 10, &error),
+        COVEY_OK);
+    assert_int_equal(d->rollout_change(f->store, key,
+                                       &(covey__rollout_change){-1, COVEY__ROLLOUT_PAUSED, -1, -1},
+                                       11, &error),
                      COVEY_OK);
+    covey__rollout_change budget = {-1, -1, 4096, 0};
+    assert_int_equal(row.bytes_max, 1 << 20);
+    assert_true(row.patched_first);
+    assert_int_equal(d->rollout_change(f->store, key, &budget, 11, &error), COVEY_OK);
     row = get_rollout(f);
+    assert_int_equal(row.bytes_max, 4096);
+    assert_false(row.patched_first);
     assert_int_equal(row.percent_milli, 50000);
     assert_int_equal(row.state, COVEY__ROLLOUT_PAUSED);
     assert_int_equal(row.changed_ms, 11);
-    assert_int_equal(d->rollout_change(f->store, key, -1, COVEY__ROLLOUT_ABORTED, 12, &error),
+    assert_int_equal(d->rollout_change(f->store, key,
+                                       &(covey__rollout_change){-1, COVEY__ROLLOUT_ABORTED, -1, -1},
+                                       12, &error),
                      COVEY_OK);
-    assert_int_equal(d->rollout_change(f->store, key, 100000, COVEY__ROLLOUT_RUNNING, 13, &error),
-                     COVEY_ERROR_NOT_FOUND);
+    assert_int_equal(
+        d->rollout_change(f->store, key,
+                          &(covey__rollout_change){100000, COVEY__ROLLOUT_RUNNING, -1, -1}, 13,
+                          &error),
+        COVEY_ERROR_NOT_FOUND);
     assert_int_equal(get_rollout(f).state, COVEY__ROLLOUT_ABORTED);
-    assert_int_equal(d->rollout_change(f->store, key + 1, 1, -1, 1, &error), COVEY_ERROR_NOT_FOUND);
+    assert_int_equal(
+        d->rollout_change(f->store, key + 1, &(covey__rollout_change){1, -1, -1, -1}, 1, &error),
+        COVEY_ERROR_NOT_FOUND);
 }
 
 /* ---- reports ------------------------------------------------------------------------------ */
