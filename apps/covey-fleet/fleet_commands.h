@@ -17,6 +17,7 @@ int fleet_cmd_rollout(int argc, char **argv);
 int fleet_cmd_devices(int argc, char **argv);
 int fleet_cmd_token(int argc, char **argv);
 int fleet_cmd_content_key(int argc, char **argv);
+int fleet_cmd_simulate(int argc, char **argv);
 
 /* A command with commands of its own: hands on, or says what there is. */
 typedef struct fleet_verb {

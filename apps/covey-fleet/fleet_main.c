@@ -15,6 +15,7 @@ static const fleet_verb commands[] = {
     {"devices", fleet_cmd_devices, "list devices, or explain one"},
     {"token", fleet_cmd_token, "make an enrollment token"},
     {"content-key", fleet_cmd_content_key, "give devices the key of private ensembles"},
+    {"simulate", fleet_cmd_simulate, "what updates would cost a fleet, before there is one"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 
