@@ -22,7 +22,7 @@
 
 typedef struct progress {
     bool json, bar_open, terminal;
-    const char *stop_after;
+    const char *stop_after, *retry;
     bool stop, refused;
 } progress;
 
@@ -105,6 +105,8 @@ static int update_all(app_context *context, progress *p) {
     covey_agent_summary summary = COVEY_AGENT_SUMMARY_INIT;
     bool check_now = true, changed = false;
     if (!app_open_agent(context, on_event, p, &error)) return app_failed(context, &error);
+    if (p->retry && covey_agent_retry(context->agent, p->retry, &error))
+        return app_failed(context, &error);
     app_catch_signals(NULL);
     do {
         if (covey_agent_step(context->agent, p->stop_after ? 0 : 100, check_now, &outcome, &error))
@@ -130,6 +132,8 @@ int covey_cmd_update(int argc, char **argv) {
         {"json", 0, APP_FLAG, &p.json, NULL, "print one JSON object for each event", 0, 0},
         {"stop-after", 0, APP_TEXT, &p.stop_after, "PHASE",
          "end after plan, fetch, verify, stage or probe", 0, 0},
+        {"retry", 0, APP_TEXT, &p.retry, "VERSION",
+         "forget that this device refused this release, and take it when it is offered", 0, 0},
         {"app-version", 0, APP_TEXT, &context.app_version, "V",
          "of the app, for what ensembles need", 0, 0},
         APP_OPTION_THREADS(context),
@@ -144,7 +148,8 @@ int covey_cmd_update(int argc, char **argv) {
                                  "activates it. Whatever fails, the device keeps what it has.\n\n"
                                  "exit status: 0 up to date or moved, 1 failed, 2 used wrongly, 3 "
                                  "a release was refused, 4 waiting",
-                                 "  covey update\n  covey update --json --state /var/lib/covey",
+                                 "  covey update\n  covey update --json --state /var/lib/covey\n"
+                                 "  covey update --retry 1.2.0",
                                  options,
                                  0,
                                  0};
@@ -245,6 +250,23 @@ static void print_facts(app_context *context) {
            context->state_dir);
 }
 
+/* How far a trial came; what proves it. */
+static void print_trial(const covey_agent_summary *s) {
+    if (s->trial)
+        printf("trial       %d good answers of %d, %d failed; or %d min of serving\n",
+               (int)s->trial_good, (int)s->trial_answers, (int)s->trial_failed,
+               (int)(s->trial_time_ms / 60000));
+    if (s->without_probes)
+        printf("%-11s it has no probes: that its model opened is all that was proved\n", "");
+}
+
+static void print_refused(const covey_agent_summary *s) {
+    int32_t shown = (int32_t)(sizeof s->refused / sizeof *s->refused);
+    for (int32_t i = 0; i < s->refused_count && i < shown; i++)
+        printf("refused     %s\n", s->refused[i]);
+    if (s->refused_count) printf("%-11s covey update --retry VERSION has one tried again\n", "");
+}
+
 static void print_slot(const char *name, const covey_agent_slot_info *slot, const char *state) {
     if (slot->digest[0])
         printf("%-11s %s@%s (%s), %s\n", name, slot->name, slot->version, slot->variant, state);
@@ -291,6 +313,7 @@ static void print_status(app_context *context, const covey_agent_summary *s) {
     print_facts(context);
     print_slot("builtin", &s->builtin, "good");
     print_slot("current", &s->current, s->trial ? "trial" : "good");
+    print_trial(s);
     print_slot("previous", &s->previous, "good");
     print_slot("staged", &s->staged, "staged");
     printf("fleet       %s\n", s->control_plane[0]
@@ -299,6 +322,7 @@ static void print_status(app_context *context, const covey_agent_summary *s) {
     print_users_word(context, s);
     if (s->problem[0]) printf("problem     %s\n", s->problem);
     print_trust(s);
+    print_refused(s);
     if (s->last_phase[0])
         printf("last step   %s of %s: %s%s%s\n", s->last_phase, s->last_release, s->last_outcome,
                s->last_message[0] ? ": " : "", s->last_message);

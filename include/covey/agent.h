@@ -59,9 +59,12 @@ typedef struct covey_agent_options {
     void *event_user;
     const char *root_path; /* the root of trust shipped with the app, TUF metadata; NULL: the file
                             * root.json beside the folder builtin_dir, where there is one */
+    bool tells_answers;    /* the app tells of its answers with covey_agent_answered: a trial proves
+                            * itself by them. Else it has once covey_agent_current gave it and the
+                            * next step came, or the agent was closed */
 } covey_agent_options;
 #define COVEY_AGENT_OPTIONS_INIT                                                                   \
-    { sizeof(covey_agent_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(covey_agent_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false }
 
 /* Opens the state folder and brings it to rest: what was interrupted is completed or undone. Needs
  * no network. A folder that a newer library wrote is left as it is: the built-in ensemble answers,
@@ -133,6 +136,39 @@ COVEY_API COVEY_MUST_USE covey_status covey_agent_leave_current(covey_agent *age
                                                                 const covey_error *why,
                                                                 covey_error *error);
 
+/* An answer that an ensemble gave, or did not. */
+typedef struct covey_agent_answer {
+    size_t size;
+    const char *digest;  /* the ensemble's, borrowed for the call */
+    covey_status status; /* how it ended. NUMERIC, FORMAT, MISMATCH and INTERNAL are failures of
+                          * the ensemble; what a caller, a client or the memory ended counts
+                          * neither way */
+    int32_t prompt_token_count; /* that were computed: without those that were reused */
+    int32_t answer_token_count;
+    int64_t first_token_us; /* from the request on */
+    int64_t decode_us;      /* after it */
+    int32_t at_once;        /* answers computed at that time, this one included */
+    bool disturbed; /* computed beside another ensemble's, on a hot device or beside other busy
+                     * programs: it counts, but its times are not compared */
+} covey_agent_answer;
+#define COVEY_AGENT_ANSWER_INIT                                                                    \
+    { sizeof(covey_agent_answer), NULL, COVEY_OK, 0, 0, 0, 0, 1, false }
+
+/* Tells of answers; the next step makes what is to be made of them. With `tells_answers`, a trial
+ * stays after so many good answers or so long a time as the policy says (docs/formats/policy.md,
+ * "trial"), and is left after three that ended in an engine's error, or when it is slower than the
+ * policy allows (docs/agent.md). What the current ensemble measures here is kept for the trial that
+ * follows it. `why` says what the last failed one failed with, or is NULL. Touches no file; one
+ * thread at a time with the agent's other calls. */
+COVEY_API void covey_agent_answered(covey_agent *agent, const covey_agent_answer *answers,
+                                    size_t count, const char *why);
+
+/* Forgets that this device refused a release, so that it is taken again when it is offered: the
+ * user's word. `release` is a version or NAME@VERSION. NOT_FOUND when no such one is refused. Waits
+ * for a step that another process is in. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_retry(covey_agent *agent, const char *release,
+                                                        covey_error *error);
+
 /* Returns to the local previous ensemble by the user's wish. The version left is not offered again.
  * DENIED when a statement of the publisher forbids to return there. Waits for a step that another
  * process is in. */
@@ -166,6 +202,13 @@ typedef struct covey_agent_summary {
     char opted_out[256];         /* what the user switched off; "" for nothing */
     char degrade[16];            /* what stands in for the model: "off", "builtin", "cloud"; "" */
     int32_t ask_count;           /* what the staged ensemble asks consent for */
+    int32_t trial_good, trial_failed; /* answers of the current one while it was on trial */
+    int32_t trial_answers;            /* good ones that prove it, by the policy */
+    int64_t trial_time_ms;            /* or so long a time */
+    bool
+        without_probes; /* the current one had none: that its model opened is all that was proved */
+    int32_t refused_count; /* releases that are refused here; those beyond the array are counted */
+    char refused[8][200];  /* "assistant@1.1.0: why", the newest first */
 } covey_agent_summary;
 #define COVEY_AGENT_SUMMARY_INIT                                                                   \
     { .size = sizeof(covey_agent_summary) }

@@ -256,19 +256,26 @@ covey_status covey__agent_commit(covey_agent *agent, covey_error *error) {
     return status;
 }
 
+/* What this process served, when it ends in order. */
+static void close_trial(covey_agent *agent) {
+    bool tells = agent->options.tells_answers;
+    int lock = -1;
+    covey_error ignored = {0};
+    bool due = agent->served_digest[0] && agent->state.current.trial;
+    if (!due && !agent->speeds_changed) return;
+    if (covey__agent_lock(agent, false, &lock, NULL)) return;
+    covey_status status = covey__state_load(agent->env, agent->state_dir, &agent->state, &ignored);
+    if (!status)
+        status = tells ? covey__trial_close(agent, &ignored) : covey__agent_commit(agent, &ignored);
+    if (status)
+        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot commit: %s", ignored.message);
+    covey__lock_drop(lock);
+}
+
 void covey_agent_close(covey_agent *agent) {
     if (!agent) return;
     const covey__env *env = agent->env;
-    if (agent->served_digest[0] && agent->state.current.trial) {
-        int lock = -1;
-        covey_error ignored;
-        if (!covey__agent_lock(agent, false, &lock, NULL)) {
-            if (!covey__state_load(env, agent->state_dir, &agent->state, &ignored) &&
-                covey__agent_commit(agent, &ignored))
-                covey__log(env, COVEY_LOG_WARN, "agent", "cannot commit: %s", ignored.message);
-            covey__lock_drop(lock);
-        }
-    }
+    close_trial(agent);
     covey__fetching_free(agent);
     covey_ensemble_close(agent->builtin);
     covey__free(env, agent->state_dir);

@@ -31,6 +31,15 @@ static void fill(const covey_agent *agent, const covey__agent_state *state,
     if (update->phase >= COVEY__PHASE_PROBE)
         fill_slot(&out->staged, update->name, update->version, update->variant, update->digest);
     out->trial = current->trial;
+    out->trial_good = current->good;
+    out->trial_failed = current->failed;
+    out->without_probes = current->without_probes;
+    out->refused_count = state->refused_count;
+    for (int32_t i = 0; i < state->refused_count && i < 8; i++) {
+        const covey__agent_refusal *one = &state->refused[state->refused_count - 1 - i];
+        covey__agent_say(out->refused[i], sizeof out->refused[i], "%s: %s", one->release,
+                         one->message);
+    }
     snprintf(out->control_plane, sizeof out->control_plane, "%s", state->url);
     snprintf(out->problem, sizeof out->problem, "%s", state->checkin_message);
     out->last_checkin_ms = state->last_checkin_ms;
@@ -89,6 +98,9 @@ covey_status covey_agent_describe(covey_agent *agent, covey_agent_summary *summa
         fill_users_word(agent, &full);
         if (covey__agent_policy(agent, &policy, NULL)) covey__policy_init(&policy);
         full.drain_deadline_ms = policy.drain_deadline_ms;
+        covey__trial_policy(agent, &policy);
+        full.trial_answers = policy.trial_answers;
+        full.trial_time_ms = policy.trial_time_ms;
         full.size = summary->size;
         memcpy(summary, &full, summary->size < sizeof full ? summary->size : sizeof full);
     }

@@ -60,8 +60,7 @@ covey_status covey__opt_out_notice(covey_agent *agent, bool *acted, covey_error 
     return covey__agent_event(agent, &told, &actions, error);
 }
 
-/* The policy of the ensemble that would serve, or false. */
-static bool ensembles_policy(const covey_agent *agent, covey__policy *policy) {
+bool covey__ensembles_policy(const covey_agent *agent, covey__policy *policy) {
     const covey__agent_slot *current = &agent->state.current;
     covey_ensemble *ensemble = NULL;
     covey__buffer text;
@@ -83,7 +82,7 @@ static bool ensembles_policy(const covey_agent *agent, covey__policy *policy) {
 static covey__degrade degrade_of(const covey_agent *agent, const covey__policy *user,
                                  const char *feature) {
     covey__policy policy;
-    bool known = ensembles_policy(agent, &policy);
+    bool known = covey__ensembles_policy(agent, &policy);
     return covey__policy_degrade(user, known ? &policy : NULL, feature, agent->builtin != NULL);
 }
 

@@ -14,6 +14,7 @@
  *   agent_fetch.c     chunks, from files here or the network
  *   agent_stage.c     verify, stage, probe, activate, clean
  *   agent_slots.c     the ensemble to serve
+ *   agent_trial.c     whether it proves itself; trial.c says when it is slow
  *   agent_keys.c      secrets in owner-only files
  *   agent_audit.c     the audit log; audit_diff.c says what of a change is in it
  *   agent_audit_show.c  the log and the rules that hold here, for the user
@@ -45,6 +46,7 @@
 #include "agent/agent_trust.h"
 #include "agent/audit.h"
 #include "agent/machine.h"
+#include "agent/trial.h"
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -96,6 +98,18 @@ struct covey_agent {
     bool authentic; /* the plan at hand came as far as a release that a trusted key signed */
     uint32_t retry_after_ms; /* of the last answer; 0 if it named none */
     int64_t prove_at_us;     /* probes of the current one that could not run: not before */
+    /* what was told of the current one's answers since the last step */
+    int32_t told_good, told_failed;
+    char told_why[256];
+    int64_t told_since_us;  /* the oldest of them; 0: none */
+    int64_t trial_since_us; /* when this process began to serve the trial; 0: it does not */
+    covey__gauge gauge;
+    covey__pace pace; /* COVEY__PACE_SLOW once a trial is */
+    char pace_message[256];
+    int32_t slower_max_percent;        /* by the policy when it was last read */
+    covey__speed speeds[COVEY__LOADS]; /* of what serves; stored now and then */
+    bool speeds_changed;
+    int64_t speeds_saved_us;
 };
 
 #define COVEY__AGENT_OFF "off" /* in shown_digest: statements left nothing to serve */
@@ -148,6 +162,8 @@ covey_status covey__consent_reach(const covey_agent *agent, const char *folder, 
  * `*acted`: it was. */
 covey_status covey__opt_out_notice(covey_agent *agent, bool *acted,
                                    covey_error *error) COVEY_MUST_USE;
+/* The policy of the ensemble that would serve; false where it has none. */
+bool covey__ensembles_policy(const covey_agent *agent, covey__policy *policy);
 /* Whether the user switched the model off, and what stands in for it. */
 bool covey__opt_out_model(const covey_agent *agent, covey__degrade *to);
 /* Why nothing local answers then; DENIED. */
@@ -197,6 +213,16 @@ covey_status covey__agent_fault(const covey_agent *agent, const char *point,
 
 /* Commits a trial that served in this process. */
 covey_status covey__agent_commit(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_trial.c */
+/* What was told of answers, and the time of a trial. `*acted`: the state changed. */
+covey_status covey__trial_step(covey_agent *agent, bool *acted, covey_error *error) COVEY_MUST_USE;
+/* The process that served ends in order. Under the lock. */
+covey_status covey__trial_close(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* Begins to measure what covey_agent_current gave. */
+void covey__trial_serves(covey_agent *agent, const char *digest);
+/* What a trial has to show here: the user's policy, else the ensemble's, else the defaults. */
+void covey__trial_policy(const covey_agent *agent, covey__policy *policy);
 
 /* ---- agent_step.c */
 /* What serves now is what the caller knows of. */
@@ -251,7 +277,8 @@ covey_status covey__agent_fetch(covey_agent *agent, int64_t deadline_us, bool *d
 /* ---- agent_stage.c */
 covey_status covey__agent_verify(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 covey_status covey__agent_stage(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
-covey_status covey__agent_probe(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+covey_status covey__agent_probe(covey_agent *agent, bool *without_probes,
+                                covey_error *error) COVEY_MUST_USE;
 /* Moves a staged ensemble that was damaged back to the update folder. */
 covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 /* Removes what no slot and no update needs. */

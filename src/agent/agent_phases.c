@@ -80,7 +80,7 @@ static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *don
         }
         covey__agent_proof(agent, proof);
         event->proved = proof;
-        return covey__agent_probe(agent, error);
+        return covey__agent_probe(agent, &event->without_probes, error);
     case COVEY__PHASE_ACTIVATE:
         covey__agent_proof(agent, proof);
         event->proved = proof;
@@ -163,6 +163,10 @@ covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey
         agent->state.update.fetch_bytes = (int64_t)agent->fetching.bytes_total;
     }
     covey_status stored = covey__agent_event(agent, &event, &actions, error);
+    if (!stored && event.kind == COVEY__EVENT_DONE && actions.clean && !actions.current_changed) {
+        event.kind = COVEY__EVENT_REFUSED; /* the machine knew the ensemble */
+        event.message = agent->state.last.message;
+    }
     if (!stored) tell_outcome(agent, phase, release, &event);
     return stored;
 }

@@ -119,6 +119,7 @@ static covey_status open_installed(covey_agent *agent, bool locked, covey_ensemb
         status = covey__slot_open(agent, slot, ensemble, error);
         if (!status) {
             memcpy(agent->served_digest, slot->digest, sizeof agent->served_digest);
+            covey__trial_serves(agent, slot->digest);
             return COVEY_OK;
         }
         covey__log(agent->env, COVEY_LOG_ERROR, "agent", "cannot use %s@%s: %s", slot->name,
@@ -139,7 +140,10 @@ static covey_status open_builtin(covey_agent *agent, covey_ensemble **ensemble,
                                               COVEY_CHECK_MANIFEST, ensemble, error);
     if (!status) status = covey__slot_check_needs(agent, *ensemble, error);
     if (!status) status = covey__agent_keys_give(agent, *ensemble, error);
-    if (!status) return COVEY_OK;
+    if (!status) {
+        covey__trial_serves(agent, covey_ensemble_digest(*ensemble));
+        return COVEY_OK;
+    }
     covey_ensemble_close(*ensemble);
     *ensemble = NULL;
     return covey__prefix(error, status, "built-in ensemble");

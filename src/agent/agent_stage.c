@@ -167,7 +167,7 @@ void covey__agent_platform(const covey_agent *agent, char out[COVEY__PLATFORM_SI
 
 /* Opens the staged ensemble, every byte checked, and has its probes run. MISMATCH, and NOT_FOUND of
  * a file, mean damage. */
-covey_status covey__agent_probe(covey_agent *agent, covey_error *error) {
+covey_status covey__agent_probe(covey_agent *agent, bool *without_probes, covey_error *error) {
     covey_ensemble *ensemble = NULL;
     covey_probe_result result = COVEY_PROBE_RESULT_INIT;
     char *folder = covey__agent_path(agent, "ensembles/%s", agent->state.update.digest);
@@ -187,6 +187,8 @@ covey_status covey__agent_probe(covey_agent *agent, covey_error *error) {
                      : COVEY_ERROR_UNSUPPORTED;
         if (status == COVEY_ERROR_MISMATCH || status == COVEY_ERROR_NOT_FOUND)
             status = COVEY_ERROR_REFUSED; /* the bytes were right: it is the ensemble that is not */
+        *without_probes =
+            !status && !covey__manifest_find(covey__ensemble_manifest(ensemble), "probes");
     }
     covey_ensemble_close(ensemble);
     covey__free(agent->env, folder);

@@ -15,6 +15,26 @@
 /* ---- Writing ----------------------------------------------------------------------------------
  */
 
+static void put_speeds(covey__json_writer *json, const char *name,
+                       const covey__speed speeds[COVEY__LOADS]) {
+    covey__json_name(json, name);
+    covey__json_begin_array(json);
+    for (int i = 0; i < COVEY__LOADS; i++) {
+        covey__json_put_i64(json, speeds[i].prompt_ns);
+        covey__json_put_i64(json, speeds[i].decode_ns);
+    }
+    covey__json_end_array(json);
+}
+
+/* What the answers of an ensemble showed. */
+static void put_answers(covey__json_writer *json, const covey__agent_slot *slot) {
+    covey__json_member_i64(json, "runs", slot->runs);
+    covey__json_member_i64(json, "good", slot->good);
+    covey__json_member_i64(json, "failed", slot->failed);
+    covey__json_member_bool(json, "without_probes", slot->without_probes);
+    put_speeds(json, "speeds", slot->speeds);
+}
+
 static void put_slot(covey__json_writer *json, const char *name, const covey__agent_slot *slot) {
     covey__json_name(json, name);
     if (!slot->digest[0]) {
@@ -29,6 +49,7 @@ static void put_slot(covey__json_writer *json, const char *name, const covey__ag
     covey__json_member_bool(json, "trial", slot->trial);
     covey__json_member_i64(json, "starts", slot->starts);
     covey__json_member_string(json, "proved", slot->proved);
+    put_answers(json, slot);
     covey__json_end_object(json);
 }
 
@@ -56,6 +77,7 @@ void covey__state_put_update(covey__json_writer *json, const covey__agent_update
     covey__json_member_bool(json, "waiting_said", update->waiting_said);
     covey__json_member_i64(json, "consent", update->consent);
     covey__json_member_string(json, "signed_by", update->signed_by);
+    covey__json_member_bool(json, "without_probes", update->without_probes);
     covey__json_end_object(json);
 }
 
@@ -81,6 +103,7 @@ void covey__state_put_refused(covey__json_writer *json, const covey__agent_state
         covey__json_member_string(json, "release", state->refused[i].release);
         covey__json_member_string(json, "message", state->refused[i].message);
         covey__json_member_string(json, "under", state->refused[i].under);
+        covey__json_member_string(json, "digest", state->refused[i].digest);
         covey__json_end_object(json);
     }
     covey__json_end_array(json);
@@ -141,6 +164,8 @@ covey_status covey__state_save(const covey__env *env, const char *state_dir,
     covey__json_member_string(&json, "stopped", state->stopped);
     put_slot(&json, "current", &state->current);
     put_slot(&json, "previous", &state->previous);
+    covey__json_member_string(&json, "builtin_digest", state->builtin_digest);
+    put_speeds(&json, "builtin_speeds", state->builtin_speeds);
     covey__state_put_update(&json, &state->update);
     covey__state_put_refused(&json, state);
     covey__json_name(&json, "outbox");
@@ -245,6 +270,27 @@ static const covey__json *get_object(reader *in, const covey__json *object, cons
     return in->status ? NULL : node;
 }
 
+static void get_speeds(reader *in, const covey__json *node, const char *name,
+                       covey__speed speeds[COVEY__LOADS]) {
+    const covey__json *list = get_array(in, node, name, (size_t)2 * COVEY__LOADS);
+    const covey__json *item = list ? list->child : NULL;
+    for (int i = 0; item && !in->status; i++, item = item->next) {
+        int64_t *to = i % 2 ? &speeds[i / 2].decode_ns : &speeds[i / 2].prompt_ns;
+        if (item->kind != COVEY__JSON_NUMBER || !covey__json_to_i64(item, to) || *to < 0)
+            in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "%s: not a time", name);
+    }
+}
+
+/* Absent in what a program before wrote. */
+static void get_answers(reader *in, const covey__json *node, covey__agent_slot *slot) {
+    if (!covey__json_get(node, "speeds")) return;
+    slot->runs = (int32_t)get_number(in, node, "runs", INT32_MAX / 2);
+    slot->good = (int32_t)get_number(in, node, "good", INT32_MAX / 2);
+    slot->failed = (int32_t)get_number(in, node, "failed", INT32_MAX / 2);
+    slot->without_probes = get_bool(in, node, "without_probes");
+    get_speeds(in, node, "speeds", slot->speeds);
+}
+
 static void get_slot(reader *in, const covey__json *root, const char *name,
                      covey__agent_slot *slot) {
     const covey__json *node = get_object(in, root, name);
@@ -256,6 +302,7 @@ static void get_slot(reader *in, const covey__json *root, const char *name,
     slot->trial = get_bool(in, node, "trial");
     slot->starts = (int32_t)get_number(in, node, "starts", INT32_MAX);
     get_text(in, node, "proved", slot->proved, sizeof slot->proved);
+    get_answers(in, node, slot);
 }
 
 static covey__phase get_phase(reader *in, const covey__json *node) {
@@ -291,6 +338,8 @@ static void get_update(reader *in, const covey__json *root, covey__agent_update 
         update->consent = (int32_t)get_number(in, node, "consent", COVEY__CONSENT_GIVEN);
     if (covey__json_get(node, "signed_by"))
         get_text(in, node, "signed_by", update->signed_by, sizeof update->signed_by);
+    if (covey__json_get(node, "without_probes"))
+        update->without_probes = get_bool(in, node, "without_probes");
 }
 
 static void get_report(reader *in, const covey__json *node, covey__agent_report *report) {
@@ -364,6 +413,10 @@ static covey_status read_root(const covey__json *root, covey__agent_state *state
     get_enrollment(&in, root, state);
     get_slot(&in, root, "current", &state->current);
     get_slot(&in, root, "previous", &state->previous);
+    if (covey__json_get(root, "builtin_speeds")) {
+        get_digest(&in, root, "builtin_digest", true, state->builtin_digest);
+        get_speeds(&in, root, "builtin_speeds", state->builtin_speeds);
+    }
     get_update(&in, root, &state->update);
     const covey__json *list = get_array(&in, root, "refused", COVEY__REFUSED_MAX);
     for (const covey__json *node = list ? list->child : NULL; node && !in.status;
@@ -373,6 +426,7 @@ static covey_status read_root(const covey__json *root, covey__agent_state *state
         get_message(&in, node, made->message);
         if (covey__json_get(node, "under"))
             get_text(&in, node, "under", made->under, sizeof made->under);
+        if (covey__json_get(node, "digest")) get_digest(&in, node, "digest", true, made->digest);
     }
     list = get_array(&in, root, "outbox", COVEY__OUTBOX_MAX);
     for (const covey__json *node = list ? list->child : NULL; node && !in.status; node = node->next)

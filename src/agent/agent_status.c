@@ -21,6 +21,7 @@ static void put_public_slot(covey__json_writer *json, const char *name,
     covey__json_member_string(json, "variant", slot->variant);
     covey__json_member_string(json, "digest", slot->digest);
     covey__json_member_string(json, "state", state);
+    if (slot->without_probes) covey__json_member_bool(json, "without_probes", true);
     covey__json_end_object(json);
 }
 
@@ -131,6 +132,26 @@ static void put_users_word(const covey_agent *agent, covey__json_writer *json) {
     covey__reach_free(&missing);
 }
 
+/* How far a trial came, and what it has to show. */
+static void put_trial(const covey_agent *agent, covey__json_writer *json) {
+    const covey__agent_slot *current = &agent->state.current;
+    covey__policy policy;
+    covey__json_name(json, "trial");
+    if (!current->digest[0] || !current->trial) {
+        covey__json_put_null(json);
+        return;
+    }
+    covey__trial_policy(agent, &policy);
+    covey__json_begin_object(json);
+    covey__json_member_i64(json, "good", current->good);
+    covey__json_member_i64(json, "failed", current->failed);
+    covey__json_member_i64(json, "starts", current->starts);
+    covey__json_member_i64(json, "answers", policy.trial_answers);
+    covey__json_member_i64(json, "time_ms", policy.trial_time_ms);
+    covey__json_member_i64(json, "slower_max_percent", policy.trial_slower_max_percent);
+    covey__json_end_object(json);
+}
+
 covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *out,
                                        covey_error *error) {
     const covey__agent_state *state = &agent->state;
@@ -159,6 +180,7 @@ covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *
     put_steering(agent, &json);
     put_users_word(agent, &json);
     covey__state_write_slots(agent, &json);
+    put_trial(agent, &json);
     covey__state_put_update(&json, &state->update);
     covey__state_put_refused(&json, state);
     covey__json_name(&json, "last");

@@ -166,10 +166,13 @@ static covey_status act(covey_agent *agent, int64_t deadline_us, bool *check_now
         *acted = true;
         return check_in(agent, error);
     }
-    if (state->current.trial && !strcmp(agent->served_digest, state->current.digest)) {
+    if (!agent->options.tells_answers && state->current.trial &&
+        !strcmp(agent->served_digest, state->current.digest)) {
         *acted = true;
         return covey__agent_commit(agent, error);
     }
+    status = covey__trial_step(agent, acted, error);
+    if (status || *acted) return status;
     int64_t retry_at = state->update.retry_at_ms;
     bool due = now_ms >= retry_at || retry_at > now_ms + 2 * COVEY__RETRY_MAX_MS;
     if (state->update.phase != COVEY__PHASE_NONE && due) {

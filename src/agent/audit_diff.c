@@ -84,6 +84,22 @@ static bool was_refused(const covey__agent_state *before, const covey__agent_ref
     return false;
 }
 
+/* What its user wants tried again; other refusals that are gone have no place any more, or were
+ * another system's. */
+static void diff_retried(const covey__agent_state *before, const covey__agent_state *after,
+                         found *all) {
+    const covey__agent_report *last = &after->last;
+    if (!strcmp(before->last.id, last->id) || last->phase != COVEY__PHASE_CHECKIN) return;
+    for (int32_t i = 0; i < before->refused_count; i++) {
+        if (strcmp(before->refused[i].release, last->release) ||
+            was_refused(after, &before->refused[i]))
+            continue;
+        covey__audit_entry *entry = add(all, "retry");
+        put(entry->to, sizeof entry->to, last->release);
+        put(entry->why, sizeof entry->why, last->message);
+    }
+}
+
 /* Returns how many there are. */
 static int diff_refused(const covey__agent_state *before, const covey__agent_state *after,
                         found *all) {
@@ -146,6 +162,7 @@ static void diff_update(const covey__agent_state *before, const covey__agent_sta
     bool had = old->phase != COVEY__PHASE_NONE, has = now->phase != COVEY__PHASE_NONE;
     bool moved = strcmp(before->current.digest, after->current.digest) != 0;
     int refused = diff_refused(before, after, all);
+    diff_retried(before, after, all);
     diff_current(before, after, all);
     if (had && (!has || !is_same(old, now)) && !moved && !refused) {
         covey__audit_entry *entry = add(all, "update-ended");

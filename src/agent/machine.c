@@ -32,6 +32,12 @@ bool covey__is_refused(const covey__agent_state *state, const char *release) {
     return false;
 }
 
+bool covey__digest_is_refused(const covey__agent_state *state, const char *digest) {
+    for (int32_t i = 0; i < state->refused_count && digest[0]; i++)
+        if (!strcmp(state->refused[i].digest, digest)) return true;
+    return false;
+}
+
 void covey__refusals_review(covey__agent_state *state, const char *under) {
     int32_t kept = 0;
     for (int32_t i = 0; i < state->refused_count; i++) {
@@ -98,7 +104,7 @@ static void report_current(covey__agent_state *state, const covey__agent_event_i
 }
 
 static void refuse(covey__agent_state *state, const char *name, const char *version,
-                   const covey__agent_event_in *event) {
+                   const char *digest, const covey__agent_event_in *event) {
     char release[132];
     covey__release_name(release, name, version);
     if (covey__is_refused(state, release)) return;
@@ -108,6 +114,7 @@ static void refuse(covey__agent_state *state, const char *name, const char *vers
     }
     covey__agent_refusal *made = &state->refused[state->refused_count++];
     memcpy(made->release, release, sizeof made->release);
+    memcpy(made->digest, digest, sizeof made->digest);
     put_message(made->message, event->message);
     snprintf(made->under, sizeof made->under, "%s", event->under ? event->under : "");
 }
@@ -166,6 +173,7 @@ static void activate(covey__agent_state *state, const covey__agent_event_in *eve
     memcpy(next.variant, state->update.variant, sizeof next.variant);
     memcpy(next.digest, state->update.digest, sizeof next.digest);
     snprintf(next.proved, sizeof next.proved, "%s", event->proved ? event->proved : "");
+    next.without_probes = state->update.without_probes;
     report_update(state, event, "ok");
     /* One that never came to serve is nothing to return to: what was before it stays. */
     if (!state->current.trial) state->previous = state->current;
@@ -176,6 +184,13 @@ static void activate(covey__agent_state *state, const covey__agent_event_in *eve
     actions->current_changed = true;
 }
 
+static void on_refused(covey__agent_state *state, const covey__agent_event_in *event,
+                       covey__agent_actions *actions) {
+    report_update(state, event, "refused");
+    refuse(state, state->update.name, state->update.version, state->update.digest, event);
+    end_update(state, actions);
+}
+
 static void on_done(covey__agent_state *state, const covey__agent_event_in *event,
                     covey__agent_actions *actions) {
     covey__agent_update *update = &state->update;
@@ -183,6 +198,13 @@ static void on_done(covey__agent_state *state, const covey__agent_event_in *even
         activate(state, event, actions);
         return;
     }
+    if (update->phase == COVEY__PHASE_PLAN && covey__digest_is_refused(state, update->digest)) {
+        covey__agent_event_in left = *event;
+        left.message = "this ensemble was refused here under another release";
+        on_refused(state, &left, actions);
+        return;
+    }
+    if (update->phase == COVEY__PHASE_PROBE) update->without_probes = event->without_probes;
     report_update(state, event, "ok");
     update->phase = (covey__phase)(update->phase + 1);
     update->attempts = 0;
@@ -216,13 +238,6 @@ static void on_waiting(covey__agent_state *state, const covey__agent_event_in *e
     update->retry_at_ms = event->now_ms + covey__retry_delay(patience, event->random);
 }
 
-static void on_refused(covey__agent_state *state, const covey__agent_event_in *event,
-                       covey__agent_actions *actions) {
-    report_update(state, event, "refused");
-    refuse(state, state->update.name, state->update.version, event);
-    end_update(state, actions);
-}
-
 static void on_damaged(covey__agent_state *state, const covey__agent_event_in *event,
                        covey__agent_actions *actions) {
     covey__agent_update *update = &state->update;
@@ -243,7 +258,7 @@ static void return_to_previous(covey__agent_state *state, const covey__agent_eve
     report_current(state, event, COVEY__PHASE_RETURN, outcome);
     /* A statement holds by itself, as long as it does: it needs no refusal beside it. */
     if (event->kind != COVEY__EVENT_CURRENT_DAMAGED && event->kind != COVEY__EVENT_CURRENT_STOPPED)
-        refuse(state, state->current.name, state->current.version, event);
+        refuse(state, state->current.name, state->current.version, state->current.digest, event);
     state->stopped[0] = 0;
     if (event->kind == COVEY__EVENT_CURRENT_STOPPED) put_message(state->stopped, event->message);
     if (event->previous_denied)
@@ -264,19 +279,64 @@ static bool on_current_good(covey__agent_state *state, const covey__agent_event_
     }
     if (!current->trial) return changed;
     current->trial = false;
-    current->starts = 0;
+    current->starts = current->runs = 0;
     report_current(state, event, COVEY__PHASE_COMMIT, "ok");
     return true;
 }
 
+/* A trial that did not prove itself. */
+static void leave_trial(covey__agent_state *state, const covey__agent_event_in *event,
+                        const char *why, covey__agent_actions *actions) {
+    covey__agent_event_in left = *event;
+    if (why) left.message = why;
+    return_to_previous(state, &left, "refused", actions);
+}
+
 static bool on_trial_start(covey__agent_state *state, const covey__agent_event_in *event,
                            covey__agent_actions *actions) {
-    if (!state->current.trial) return false;
-    if (++state->current.starts <= COVEY__TRIAL_STARTS_MAX) return true;
-    covey__agent_event_in left = *event;
-    left.message = "it was started three times and never came to serve";
-    return_to_previous(state, &left, "refused", actions);
+    covey__agent_slot *current = &state->current;
+    if (!current->trial) return false;
+    current->starts++;
+    current->runs++;
+    if (current->starts > COVEY__TRIAL_STARTS_MAX)
+        leave_trial(state, event, "it was started three times and never came to serve", actions);
+    else if (current->runs > COVEY__TRIAL_RUNS_MAX)
+        leave_trial(state, event, "it was started ten times, and never ended in order", actions);
     return true;
+}
+
+static bool on_trial_answered(covey__agent_state *state, const covey__agent_event_in *event,
+                              covey__agent_actions *actions) {
+    covey__agent_slot *current = &state->current;
+    if (!current->trial || (!event->good && !event->failed)) return false;
+    current->good += event->good;
+    current->failed += event->failed;
+    if (event->good) current->starts = 0;
+    if (current->failed >= COVEY__TRIAL_FAILED_MAX)
+        leave_trial(state, event, NULL, actions);
+    else if (current->good >= event->answers_min && !event->undecided)
+        on_current_good(state, event);
+    return true;
+}
+
+/* Nothing went wrong in this run: it is none that counts against it. */
+static bool on_trial_closed(covey__agent_state *state) {
+    covey__agent_slot *current = &state->current;
+    if (!current->trial || !current->runs) return false;
+    current->starts = 0;
+    current->runs--;
+    return true;
+}
+
+static bool on_retry(covey__agent_state *state, const covey__agent_event_in *event) {
+    int32_t kept = 0;
+    for (int32_t i = 0; i < state->refused_count; i++)
+        if (strcmp(state->refused[i].release, event->release))
+            state->refused[kept++] = state->refused[i];
+    bool changed = kept != state->refused_count;
+    state->refused_count = kept;
+    if (changed) report(state, event, COVEY__PHASE_CHECKIN, "ok", event->release, "");
+    return changed;
 }
 
 static bool on_probe_start(covey__agent_state *state, const covey__agent_event_in *event,
@@ -336,6 +396,18 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
     case COVEY__EVENT_TOLD:
         report(state, event, COVEY__PHASE_CHECKIN, event->outcome, event->release, "");
         return true;
+    case COVEY__EVENT_TRIAL_ANSWERED:
+        return has_current && on_trial_answered(state, event, actions);
+    case COVEY__EVENT_TRIAL_OVER:
+        return has_current && state->current.trial && on_current_good(state, event);
+    case COVEY__EVENT_TRIAL_SLOW:
+        if (!has_current || !state->current.trial) return false;
+        leave_trial(state, event, NULL, actions);
+        return true;
+    case COVEY__EVENT_TRIAL_CLOSED:
+        return has_current && on_trial_closed(state);
+    case COVEY__EVENT_RETRY:
+        return on_retry(state, event);
     }
     return false;
 }

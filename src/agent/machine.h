@@ -16,7 +16,11 @@
  * becomes an update by a server's word. An older one does where a signed statement permits it; what
  * statements forbid does not, whatever its version. They are judged before: the event brings the
  * verdict.
- *  4. A trial that was started three times without proving itself is left.
+ *  4. A trial ends in one of these: so many good answers, so long a time, an orderly proof of an
+ * app that tells nothing of its answers: it stays. Three starts in a row without a good answer, ten
+ * runs that did not end in order, three answers that ended in an engine's error, slowness: it is
+ * left, and its digest is refused until its user wants it tried again. What is counted is counted
+ * in this state, when it happens: no report, and no retry of one, moves any of it.
  *  5. A phase that failed is tried again after a random time below an exponentially growing bound.
  */
 #ifndef COVEY_AGENT_MACHINE_H
@@ -26,7 +30,9 @@
 
 #define COVEY__OUTBOX_MAX       64
 #define COVEY__REFUSED_MAX      16
-#define COVEY__TRIAL_STARTS_MAX 3
+#define COVEY__TRIAL_STARTS_MAX 3  /* in a row, without a good answer */
+#define COVEY__TRIAL_RUNS_MAX   10 /* that did not end in order, good answers or not */
+#define COVEY__TRIAL_FAILED_MAX 3  /* answers that ended in an engine's error */
 #define COVEY__PROBE_STARTS_MAX 3
 #define COVEY__REPAIRS_MAX      3
 #define COVEY__GONE_MAX         12 /* answers "not found" in a row, about a quarter of an hour */
@@ -66,6 +72,13 @@ const char *covey__phase_name(covey__phase phase); /* "plan", …; "idle" for NO
 /* COVEY__PHASE_NONE for a name that is not one. */
 covey__phase covey__phase_from(const char *name);
 
+/* How fast an ensemble answers here (trial.h), by how many answers were computed at once: 1, 2 to
+ * 3, 4 to 7, more. Medians in nanoseconds a token; 0: not measured. */
+#define COVEY__LOADS 4
+typedef struct covey__speed {
+    int64_t prompt_ns, decode_ns;
+} covey__speed;
+
 /* An ensemble in a slot. Empty when digest is "". */
 typedef struct covey__agent_slot {
     char name[65], version[65], variant[65];
@@ -73,6 +86,11 @@ typedef struct covey__agent_slot {
     bool trial;       /* current only: not proved by use yet */
     int32_t starts;   /* of a trial; else of probes that were to prove it again and never ended */
     char proved[128]; /* library, system and instruction set under which its probes last passed */
+    int32_t runs;     /* starts of a trial that did not end in order */
+    int32_t good,
+        failed; /* answers of a trial: whole ones, and those that an engine's error ended */
+    bool without_probes; /* it had none: that its model opened is all that was proved */
+    covey__speed speeds[COVEY__LOADS];
 } covey__agent_slot;
 
 typedef struct covey__agent_update {
@@ -92,6 +110,7 @@ typedef struct covey__agent_update {
     bool waiting_said;    /* that it waits was reported */
     int32_t consent;      /* COVEY__CONSENT_...: where the user's consent stands */
     char signed_by[COVEY__SIGNED_BY_SIZE]; /* "ROLE KEYID, KEYID": who signed that */
+    bool without_probes;                   /* it has none, as was seen when they were to run */
 } covey__agent_update;
 
 typedef struct covey__agent_report {
@@ -109,7 +128,9 @@ typedef struct covey__agent_refusal {
     char release[132]; /* name@version */
     char message[256];
     char under[COVEY__PLATFORM_SIZE]; /* library, system and app that it does not fit; "": it is
-                                         refused for ever */
+                                         refused until its user wants it tried again */
+    char
+        digest[65]; /* of the ensemble, which is refused whatever release names it; "": not known */
 } covey__agent_refusal;
 
 /* What is known of the metadata (docs/trust.md); the documents are in the store. */
@@ -135,6 +156,8 @@ typedef struct covey__agent_state {
     /* slots */
     char stopped[256]; /* why the last current one was stopped; "" since another is */
     covey__agent_slot current, previous; /* current empty: the built-in ensemble serves */
+    char builtin_digest[65];             /* the built-in ensemble's that these are of */
+    covey__speed builtin_speeds[COVEY__LOADS];
     covey__agent_update update;
     covey__agent_refusal refused[COVEY__REFUSED_MAX]; /* oldest first */
     int32_t refused_count;
@@ -168,7 +191,12 @@ typedef enum covey__event_kind {
     COVEY__EVENT_ROLLBACK,        /* the user wants the previous one */
     COVEY__EVENT_CURRENT_STOPPED, /* its publisher stopped it */
     COVEY__EVENT_UPDATE_STOPPED,  /* the update at hand may not be installed any more */
-    COVEY__EVENT_TOLD             /* `outcome` of a check-in, for `release`, is to be reported */
+    COVEY__EVENT_TOLD,            /* `outcome` of a check-in, for `release`, is to be reported */
+    COVEY__EVENT_TRIAL_ANSWERED,  /* current gave `good` answers, and `failed` ones */
+    COVEY__EVENT_TRIAL_OVER,      /* it served for as long as a trial takes */
+    COVEY__EVENT_TRIAL_SLOW,      /* it is slower than the policy allows */
+    COVEY__EVENT_TRIAL_CLOSED,    /* the process that served it ended in order */
+    COVEY__EVENT_RETRY            /* its user wants `release` tried again */
 } covey__event_kind;
 
 typedef struct covey__agent_event_in {
@@ -180,10 +208,14 @@ typedef struct covey__agent_event_in {
     const char *denied;            /* TARGET: why statements forbid it; NULL when they do not */
     const char *signed_by;         /* TARGET: who signed it, where that was looked up; or NULL */
     const char *previous_denied;   /* why nothing may return to `previous`; NULL: it may */
-    const char *outcome, *release; /* TOLD */
+    const char *outcome, *release; /* TOLD; RETRY: `release` */
     const char *message;           /* why; may be NULL */
-    const char *under;  /* REFUSED, CURRENT_BAD: holds for this library, system and app; or NULL */
-    const char *proved; /* CURRENT_GOOD after probes, and DONE of PROBE */
+    const char *under;   /* REFUSED, CURRENT_BAD: holds for this library, system and app; or NULL */
+    const char *proved;  /* CURRENT_GOOD after probes, and DONE of PROBE */
+    bool without_probes; /* DONE of PROBE: there were none */
+    int32_t good, failed; /* TRIAL_ANSWERED: since the last such event */
+    int32_t answers_min;  /* TRIAL_ANSWERED: good ones that prove it */
+    bool undecided;       /* TRIAL_ANSWERED: it seemed slow; not proved before that is settled */
     int64_t bytes, elapsed_ms;
     int64_t now_ms;
     int64_t retry_after_ms; /* FAILED: what the server asked for, or 0 */
@@ -205,6 +237,8 @@ int64_t covey__retry_delay(int32_t failures, uint64_t random);
 /* "name@version" */
 void covey__release_name(char out[132], const char *name, const char *version);
 bool covey__is_refused(const covey__agent_state *state, const char *release);
+/* Whether an ensemble is refused, whatever release names it. */
+bool covey__digest_is_refused(const covey__agent_state *state, const char *digest);
 /* Forgets refusals that held for another library, system or app than `under`. */
 void covey__refusals_review(covey__agent_state *state, const char *under);
 

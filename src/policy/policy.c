@@ -22,6 +22,9 @@ void covey__policy_init(covey__policy *policy) {
         .update_battery_min_percent = 20,
         .update_thermal_max_percent = 80,
         .drain_deadline_ms = 10 * 60 * 1000,
+        .trial_answers = 32,
+        .trial_time_ms = 10 * 60 * 1000,
+        .trial_slower_max_percent = 200,
         .features_all = true,
         .consent_ask = true,
         .degrade_to = COVEY__DEGRADE_BUILTIN,
@@ -198,6 +201,25 @@ static covey_status parse_drain(const covey__json *section, covey__policy *polic
                         &policy->drain_deadline_ms, error);
 }
 
+static covey_status parse_trial(const covey__json *section, covey__policy *policy,
+                                covey_error *error) {
+    static const char *const names[] = {"answers", "time_ms", "slower_max_percent", NULL};
+    int64_t answers = policy->trial_answers, slower = policy->trial_slower_max_percent;
+    covey_status status = covey__json_only(section, "trial", names, error);
+    if (status == COVEY_OK)
+        status = optional_i64(section, "answers", "trial.answers", 1000000, &answers, error);
+    if (status == COVEY_OK)
+        status = optional_i64(section, "time_ms", "trial.time_ms", INT64_C(7) * 24 * 3600 * 1000,
+                              &policy->trial_time_ms, error);
+    if (status == COVEY_OK)
+        status = optional_i64(section, "slower_max_percent", "trial.slower_max_percent", 100000,
+                              &slower, error);
+    policy->trial_answers = (int32_t)answers;
+    policy->trial_slower_max_percent = (int32_t)slower;
+    policy->has_trial = true;
+    return status;
+}
+
 static covey_status parse_consent(const covey__json *section, covey__policy *policy,
                                   covey_error *error) {
     static const char *const names[] = {"ask", NULL};
@@ -207,10 +229,11 @@ static covey_status parse_consent(const covey__json *section, covey__policy *pol
 }
 
 static covey_status parse_root(const covey__json *root, covey__policy *policy, covey_error *error) {
-    static const char *const names[] = {"format",  "update", "drain",   "features",
-                                        "degrade", "leaves", "consent", NULL};
+    static const char *const names[] = {"format", "update",  "drain", "features", "degrade",
+                                        "leaves", "consent", "trial", NULL};
     static covey_status (*const readers[])(const covey__json *, covey__policy *, covey_error *) = {
-        parse_update, parse_drain, parse_features, parse_degrade, parse_leaves, parse_consent};
+        parse_update, parse_drain,   parse_features, parse_degrade,
+        parse_leaves, parse_consent, parse_trial};
     const covey__json *section;
     int64_t format;
     if (root->kind != COVEY__JSON_OBJECT)
@@ -307,6 +330,14 @@ covey_status covey__policy_write(const covey__policy *policy, covey__buffer *out
     covey__json_begin_object(&writer);
     covey__json_member_i64(&writer, "deadline_ms", policy->drain_deadline_ms);
     covey__json_end_object(&writer);
+    if (policy->has_trial) {
+        covey__json_name(&writer, "trial");
+        covey__json_begin_object(&writer);
+        covey__json_member_i64(&writer, "answers", policy->trial_answers);
+        covey__json_member_i64(&writer, "time_ms", policy->trial_time_ms);
+        covey__json_member_i64(&writer, "slower_max_percent", policy->trial_slower_max_percent);
+        covey__json_end_object(&writer);
+    }
     write_features(policy, &writer);
     write_degrade(policy, &writer);
     write_leaves(policy, &writer);

@@ -33,6 +33,12 @@ typedef struct covey__policy {
     int32_t update_battery_min_percent; /* not below this unless charging; default 20 */
     int32_t update_thermal_max_percent; /* not above this; default 80 */
     int64_t drain_deadline_ms; /* open conversations may finish on the old ensemble so long */
+    /* What a trial has to show; the user's where it is said, else the ensemble's. */
+    int32_t trial_answers;            /* so many good answers prove it; default 32 */
+    int64_t trial_time_ms;            /* or so long a time; default 10 minutes */
+    int32_t trial_slower_max_percent; /* of the time that the previous one took; 0: not held
+                                         against it; default 200 */
+    bool has_trial;                   /* the section is there */
     /* The user's alone. */
     bool features_all; /* false: the user opted out of the model; default true */
     char features_off[COVEY__POLICY_FEATURES_MAX][COVEY__FEATURE_SIZE];

@@ -199,6 +199,7 @@ static inline covey_agent *double_agent_of(control_double *c, bool builtin,
     options.app_version = app_version;
     options.probe = double_probe;
     options.probe_user = c;
+    options.tells_answers = c->tells_answers;
     if (covey__agent_open(c->runtime, &options, &agent, &error))
         fail_msg("open: %s", error.message);
     return agent;

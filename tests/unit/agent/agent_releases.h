@@ -53,6 +53,7 @@ typedef struct control_double {
     bool unsigned_too;        /* what is published next is offered without being signed */
     int64_t served_timestamp; /* what check-ins say of the metadata; 0: the truth */
     const char *tools;        /* of the ensembles that are made next; NULL: a timer */
+    bool tells_answers;       /* the app, of its answers */
     /* probes */
     covey_status probe_status;
     const char *probe_message;

@@ -23,8 +23,12 @@ static covey__agent_state base(covey__phase phase) {
 
 static covey__agent_actions put(covey__agent_state *state, covey__event_kind kind,
                                 const char *message) {
-    covey__agent_event_in event = {
-        .kind = kind, .message = message, .now_ms = 1000, .random = 12345};
+    covey__agent_event_in event = {.kind = kind,
+                                   .message = message,
+                                   .outcome = "ok",
+                                   .release = "assistant@1.1.0",
+                                   .now_ms = 1000,
+                                   .random = 12345};
     covey__agent_actions actions;
     covey__machine(state, &event, &actions);
     return actions;
@@ -62,10 +66,11 @@ static void test_phases_follow_each_other(void **unused) {
 /* Nothing but ACTIVATE's end may change what serves, whatever comes in whatever phase. */
 static void test_no_other_event_changes_current(void **unused) {
     (void)unused;
-    static const covey__event_kind kinds[] = {COVEY__EVENT_TARGET_NONE, COVEY__EVENT_FAILED,
-                                              COVEY__EVENT_WAITING,     COVEY__EVENT_DAMAGED,
-                                              COVEY__EVENT_REFUSED,     COVEY__EVENT_PROBE_START,
-                                              COVEY__EVENT_TRIAL_START, COVEY__EVENT_CURRENT_GOOD};
+    static const covey__event_kind kinds[] = {
+        COVEY__EVENT_TARGET_NONE, COVEY__EVENT_FAILED,       COVEY__EVENT_WAITING,
+        COVEY__EVENT_DAMAGED,     COVEY__EVENT_REFUSED,      COVEY__EVENT_PROBE_START,
+        COVEY__EVENT_TRIAL_START, COVEY__EVENT_CURRENT_GOOD, COVEY__EVENT_TRIAL_SLOW,
+        COVEY__EVENT_TRIAL_OVER,  COVEY__EVENT_TRIAL_CLOSED};
     for (int phase = COVEY__PHASE_NONE; phase <= COVEY__PHASE_ACTIVATE; phase++) {
         for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
             covey__agent_state state = base((covey__phase)phase);
@@ -278,6 +283,107 @@ static void test_outbox_is_bounded_and_counts_what_it_drops(void **unused) {
         assert_string_not_equal(state.outbox[i].id, state.outbox[i - 1].id);
 }
 
+/* A trial of 1.1.0 ("bbbb") over 1.0.0 ("aaaa"). */
+static covey__agent_state trial(void) {
+    covey__agent_state state = base(COVEY__PHASE_ACTIVATE);
+    put(&state, COVEY__EVENT_DONE, NULL);
+    return state;
+}
+
+static void answered(covey__agent_state *state, int good, int failed, bool undecided) {
+    covey__agent_event_in event = {.kind = COVEY__EVENT_TRIAL_ANSWERED,
+                                   .good = good,
+                                   .failed = failed,
+                                   .answers_min = 10,
+                                   .undecided = undecided,
+                                   .message = failed ? "NaN" : NULL};
+    covey__agent_actions actions;
+    covey__machine(state, &event, &actions);
+}
+
+enum outcome { STAYS_TRIAL, COMMITTED, RETURNED };
+
+static enum outcome outcome_of(const covey__agent_state *state) {
+    if (!strcmp(state->current.digest, "aaaa")) return RETURNED;
+    return state->current.trial ? STAYS_TRIAL : COMMITTED;
+}
+
+/* Each letter is an event: s a start, c an orderly end, g nine good answers, + one, - a failed one,
+ * d nine good ones in doubt, t the time is over, l it is slow; o an update of reports that were
+ * sent twice, which must count for nothing. */
+static void test_trials(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *events;
+        enum outcome outcome;
+    } cases[] = {
+        {"s", STAYS_TRIAL},
+        {"sg", STAYS_TRIAL},
+        {"sg+", COMMITTED},
+        {"sgg", COMMITTED},
+        {"sdd", STAYS_TRIAL}, /* enough answers, but it seemed slow */
+        {"sdd+", COMMITTED},
+        {"st", COMMITTED},
+        {"sl", RETURNED},
+        {"s+--", STAYS_TRIAL},
+        {"s+---", RETURNED},
+        {"s-s-s-", RETURNED}, /* over starts too */
+        {"sss", STAYS_TRIAL},
+        {"ssss", RETURNED},
+        {"ss+sss", STAYS_TRIAL}, /* a good answer begins the count of starts anew */
+        {"ss+ssss", RETURNED},
+        {"scscscscscscscscscscscsc", STAYS_TRIAL}, /* orderly ends count nothing */
+        {"s+s+s+s+s+s+s+s+s+", STAYS_TRIAL},
+        {"s+s+sss+ss+sss+s", RETURNED}, /* eleven runs that broke off, though some answered */
+        {"sooooooooo", STAYS_TRIAL},
+        {"ssso", STAYS_TRIAL},
+        {"sg+l", COMMITTED}, /* proved is proved */
+        {"sg+---", COMMITTED},
+        {"sg+ssss", COMMITTED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        covey__agent_state state = trial();
+        for (const char *at = cases[i].events; *at; at++) {
+            if (*at == 's') put(&state, COVEY__EVENT_TRIAL_START, NULL);
+            if (*at == 'c') put(&state, COVEY__EVENT_TRIAL_CLOSED, NULL);
+            if (*at == 'g') answered(&state, 9, 0, false);
+            if (*at == '+') answered(&state, 1, 0, false);
+            if (*at == '-') answered(&state, 0, 1, false);
+            if (*at == 'd') answered(&state, 9, 0, true);
+            if (*at == 't') put(&state, COVEY__EVENT_TRIAL_OVER, NULL);
+            if (*at == 'l') put(&state, COVEY__EVENT_TRIAL_SLOW, "slow");
+            if (*at == 'o') put(&state, COVEY__EVENT_TOLD, NULL);
+        }
+        if (outcome_of(&state) != cases[i].outcome)
+            fail_msg("%s: outcome %d", cases[i].events, (int)outcome_of(&state));
+        bool left = cases[i].outcome == RETURNED;
+        assert_int_equal(covey__is_refused(&state, "assistant@1.1.0"), left);
+        assert_int_equal(covey__digest_is_refused(&state, "bbbb"), left);
+        if (left) assert_string_equal(state.last.outcome, "refused");
+    }
+}
+
+/* What was returned from is not tried again, under another release's name neither, until its user
+ * wants it. */
+static void test_refused_digest(void **unused) {
+    (void)unused;
+    covey__agent_state state = trial();
+    put(&state, COVEY__EVENT_TRIAL_SLOW, "slow");
+    assert_false(target(&state, "1.1.0", "rrrr"));
+    assert_true(target(&state, "1.2.0", "ssss"));
+    snprintf(state.update.digest, 65, "bbbb"); /* the plan found the same ensemble in it */
+    put(&state, COVEY__EVENT_DONE, NULL);
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+    assert_true(covey__is_refused(&state, "assistant@1.2.0"));
+    covey__agent_event_in retry = {.kind = COVEY__EVENT_RETRY, .release = "assistant@1.1.0"};
+    covey__agent_actions actions;
+    assert_true(covey__machine(&state, &retry, &actions));
+    assert_false(covey__machine(&state, &retry, &actions));
+    assert_true(target(&state, "1.1.0", "rrrr"));
+    target(&state, "1.2.0", "ssss");
+    assert_int_equal(state.update.phase, COVEY__PHASE_NONE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phases_follow_each_other),
@@ -294,6 +400,8 @@ int main(void) {
         cmocka_unit_test(test_told_at_a_checkin),
         cmocka_unit_test(test_retries_grow_and_stay_bounded),
         cmocka_unit_test(test_outbox_is_bounded_and_counts_what_it_drops),
+        cmocka_unit_test(test_trials),
+        cmocka_unit_test(test_refused_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
