@@ -20,10 +20,10 @@ typedef struct covey_fleet_scenario {
 
 /* Brings a fleet from release to release under each policy of patches, and gives bytes served,
  * storage, patches to make and days to adoption as `*text`: tables, or one JSON document. A later
- * scenario replaces the settings that it names; `count` may be 0. Takes 40 bytes of memory a device
- * and up to 32 MiB; seconds for a million devices. On the calling thread, which the runtime is not
- * bound to. INVALID_ARGUMENT names the setting that is wrong, or says that no variant, ratio or
- * policy is right. Free the text with covey_fleet_simulated_free. */
+ * scenario replaces the settings that it names; `count` may be 0. The runtime's threads share the
+ * policies; each takes 40 bytes of memory a device and up to 40 MiB, and seconds for a million
+ * devices. INVALID_ARGUMENT names the setting that is wrong, FORMAT what is no JSON. Free the text
+ * with covey_fleet_simulated_free. */
 COVEY_API COVEY_MUST_USE covey_status covey_fleet_simulate_updates(
     covey_runtime *runtime, const covey_fleet_scenario *scenarios, size_t count,
     covey_fleet_format format, char **text, covey_error *error);

@@ -28,13 +28,20 @@
 #define BUCKET_COUNT (64u << BUCKET_BITS)
 
 typedef struct device {
-    uint32_t next;  /* in its slot's list, or NONE */
     uint32_t at;    /* s: its next time online */
     uint32_t draws; /* so far */
     uint8_t have, target, presence, link, variant;
     bool failed, patched, chained; /* of the update under way */
     uint64_t left, total;          /* bytes of it */
 } device;
+
+/* Devices that are online in one slot of time, 256 bytes. In a list of devices each would wait for
+ * the memory of the one before. */
+#define BLOCK_DEVICES 62
+typedef struct block {
+    uint32_t next, count;
+    uint32_t devices[BLOCK_DEVICES];
+} block;
 
 typedef struct bucket {
     uint64_t count, bytes;
@@ -47,7 +54,9 @@ typedef struct run {
     covey__sim_ways ways;
     covey__sim_result *result;
     device *devices;
-    uint32_t *heads;   /* a list of devices a slot */
+    block *blocks;
+    uint32_t *heads;   /* a list of blocks a slot, or NONE; all but the first are full */
+    uint32_t free;     /* a list of blocks */
     uint64_t *served;  /* bytes a slot */
     uint32_t *adopted; /* [release][slot since it was published], first taken then */
     bucket *buckets;   /* of completed updates, by bytes */
@@ -126,6 +135,20 @@ static int32_t offered(const run *r, const device *d, double now) {
     return release;
 }
 
+static void put(run *r, uint32_t slot, uint32_t which) {
+    uint32_t *head = &r->heads[slot];
+    if (*head == NONE || r->blocks[*head].count == BLOCK_DEVICES) {
+        block *b = &r->blocks[r->free];
+        uint32_t taken = r->free;
+        r->free = b->next;
+        b->next = *head;
+        b->count = 0;
+        *head = taken;
+    }
+    block *b = &r->blocks[*head];
+    b->devices[b->count++] = which;
+}
+
 /* Puts the device where it is online next, at `now` or later with something on offer. */
 static void sleep_on(run *r, device *d, double now) {
     double first = INFINITY;
@@ -138,9 +161,7 @@ static void sleep_on(run *r, device *d, double now) {
     double at = first - log(next_draw(r, d)) * mean_s;
     if (!(at < r->end_s)) return; /* not before the end */
     d->at = (uint32_t)ceil(at);   /* never before the rollout reaches it */
-    uint32_t *head = &r->heads[d->at / r->slot_s];
-    d->next = *head;
-    *head = (uint32_t)(d - r->devices);
+    put(r, d->at / r->slot_s, (uint32_t)(d - r->devices));
 }
 
 /* ---- one time online --------------------------------------------------------------------- */
@@ -233,16 +254,20 @@ static void set_times(run *r) {
 
 static covey_status allocate(run *r, covey_error *error) {
     size_t devices = (size_t)r->scenario->devices, slots = r->slot_count;
+    /* At most one is not full in each slot, and one is being emptied. */
+    size_t blocks = devices / BLOCK_DEVICES + slots + 2;
     size_t adopted = ((size_t)r->scenario->releases + 1) * slots;
     r->devices = covey__calloc(r->env, devices, sizeof(*r->devices));
     r->heads = covey__alloc(r->env, slots * sizeof(*r->heads));
+    r->blocks = covey__alloc(r->env, blocks * sizeof(*r->blocks));
     r->served = covey__calloc(r->env, slots, sizeof(*r->served));
     r->adopted = covey__calloc(r->env, adopted, sizeof(*r->adopted));
     r->buckets = covey__calloc(r->env, BUCKET_COUNT, sizeof(*r->buckets));
-    if (r->devices == NULL || r->heads == NULL || r->served == NULL || r->adopted == NULL ||
-        r->buckets == NULL)
+    if (r->devices == NULL || r->heads == NULL || r->blocks == NULL || r->served == NULL ||
+        r->adopted == NULL || r->buckets == NULL)
         return covey__no_memory(error, "devices", devices * sizeof(*r->devices));
     memset(r->heads, 0xff, slots * sizeof(*r->heads));
+    for (size_t i = 0; i < blocks; i++) r->blocks[i].next = (uint32_t)i + 1;
     return COVEY_OK;
 }
 
@@ -256,13 +281,25 @@ static void make_devices(run *r) {
     }
 }
 
+static void empty(run *r, uint32_t list) {
+    while (list != NONE) {
+        block *b = &r->blocks[list];
+        uint32_t next = b->next;
+        for (uint32_t i = 0; i < b->count; i++) __builtin_prefetch(&r->devices[b->devices[i]]);
+        for (uint32_t i = 0; i < b->count; i++) go_online(r, &r->devices[b->devices[i]]);
+        b->next = r->free;
+        r->free = list;
+        list = next;
+    }
+}
+
 /* A device may come back to the slot that is being emptied. */
 static void pass_time(run *r) {
     for (uint32_t slot = 0; slot < r->slot_count; slot++) {
         while (r->heads[slot] != NONE) {
-            device *d = &r->devices[r->heads[slot]];
-            r->heads[slot] = d->next;
-            go_online(r, d);
+            uint32_t list = r->heads[slot];
+            r->heads[slot] = NONE;
+            empty(r, list);
         }
     }
 }
@@ -351,6 +388,7 @@ covey_status covey__simulate_updates(const covey__env *env, const covey__sim_sce
     covey__sim_ways_free(&r.ways);
     covey__free(env, r.devices);
     covey__free(env, r.heads);
+    covey__free(env, r.blocks);
     covey__free(env, r.served);
     covey__free(env, r.adopted);
     covey__free(env, r.buckets);
