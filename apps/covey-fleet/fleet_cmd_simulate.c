@@ -37,18 +37,19 @@ static char *flags_to_json(const app_option *options, size_t *size) {
     return NULL;
 }
 
-static int simulate(const char *command, const covey_fleet_scenario *scenarios, size_t count,
-                    bool json) {
+static int simulate(const covey_fleet_scenario *scenarios, size_t count, bool json) {
+    covey_runtime_options own = COVEY_RUNTIME_OPTIONS_INIT;
     covey_runtime *runtime = NULL;
     covey_error error = {0};
     char *text = NULL;
-    covey_status status = fleet_runtime(&runtime, false, &error);
+    own.threads = 0; /* one a core: policies are computed side by side */
+    covey_status status = covey_fleet_runtime_open(&own, &runtime, &error);
     if (status == COVEY_OK) {
         status = covey_fleet_simulate_updates(
             runtime, scenarios, count, json ? COVEY_FLEET_JSON : COVEY_FLEET_TEXT, &text, &error);
     }
     if (status == COVEY_OK) fputs(text, stdout);
-    if (status != COVEY_OK) app_print_failure(command, error.message);
+    if (status != COVEY_OK) app_print_failure("covey-fleet simulate", error.message);
     covey_fleet_simulated_free(runtime, text);
     covey_runtime_close(runtime);
     if (status == COVEY_OK) return APP_EXIT_DONE;
@@ -76,7 +77,7 @@ static int simulate_with(const app_command *command, const char *file, bool json
         exit_status = APP_EXIT_FAILED;
     } else {
         scenarios[count++] = (covey_fleet_scenario){"options", flags, flags_size};
-        exit_status = simulate(command->name, scenarios, count, json);
+        exit_status = simulate(scenarios, count, json);
     }
     free(document);
     free(flags);
