@@ -225,7 +225,7 @@ static covey_status read_component(const covey__json *node, const char *path,
     *out = (covey__sim_component){.changes_every = 1,
                                   .stored = 1,
                                   .chunks = {{1}, 1, 1},
-                                  .patch = {{1}, 1, COVEY__SIM_PATCH_GROWTH}};
+                                  .patch = {{1}, 0, COVEY__SIM_PATCH_GROWTH}};
     if (status == COVEY_OK && covey__json_get(node, "bytes") == NULL) {
         status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "%s.bytes: is missing", path);
     }

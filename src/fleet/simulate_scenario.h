@@ -37,7 +37,7 @@ typedef struct covey__sim_component {
     int64_t changes_every;    /* releases; 1: each */
     double stored;            /* share of the bytes, as its chunks are stored */
     covey__sim_ratios chunks; /* of the stored bytes, to fetch */
-    covey__sim_ratios patch;  /* of the bytes */
+    covey__sim_ratios patch;  /* of the bytes; none: it gets no patches */
 } covey__sim_component;
 
 typedef struct covey__sim_variant {

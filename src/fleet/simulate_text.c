@@ -43,7 +43,7 @@ static const char *seconds_text(double seconds, char out[32]) {
 
 static const char *days_text(double days, char out[32]) {
     if (days < 0)
-        (void)snprintf(out, 32, "never");
+        (void)snprintf(out, 32, "-");
     else
         (void)snprintf(out, 32, "%.1f", days);
     return out;
@@ -69,10 +69,10 @@ static const char *count_text(int64_t count, char out[32]) {
 static void show_traffic(const covey__sim_scenario *scenario, const covey__sim_result *results,
                          covey__buffer *out) {
     char a[32], b[32], c[32], d[32], e[32], f[32], g[32], h[32];
-    (void)covey__buffer_format(out, "%-15s %8s %8s  %8s %8s %8s  %7s %6s %6s\n", "", "bytes",
-                               "of the", "an", "update", "", "days", "until", "");
-    (void)covey__buffer_format(out, "%-15s %8s %8s  %8s %8s %8s  %7s %6s %6s\n", "policy", "served",
-                               "first", "mean", "median", "p95", "50 %", "90 %", "99 %");
+    (void)covey__buffer_format(out, "%-15s %17s  %26s  %21s\n", "", "bytes served",
+                               "bytes of an update", "days until it reached");
+    (void)covey__buffer_format(out, "%-15s %8s %8s  %8s %8s %8s  %7s %6s %6s\n", "policy", "in all",
+                               "of first", "mean", "median", "p95", "50 %", "90 %", "99 %");
     for (size_t i = 0; i < scenario->policy_count; i++) {
         const covey__sim_result *r = &results[i];
         (void)covey__buffer_format(
@@ -88,11 +88,10 @@ static void show_origin(const covey__sim_scenario *scenario, const covey__sim_re
                         covey__buffer *out) {
     char a[32], b[32], c[32], d[32], e[32], f[32], g[32], h[32];
     const bool priced = scenario->price_per_gb > 0;
-    (void)covey__buffer_format(out, "\n%-15s %8s %8s  %5s %5s %8s  %7s %7s %8s  %9s%s\n", "",
-                               "stored:", "", "", "made:", "", "with a", "with", "patch", "busiest",
-                               "");
+    (void)covey__buffer_format(out, "\n%-15s %17s  %20s  %24s  %9s\n", "", "kept at the origin",
+                               "patches to make", "updates by patches", "busiest");
     (void)covey__buffer_format(out, "%-15s %8s %8s  %5s %5s %8s  %7s %7s %8s  %9s%s\n", "policy",
-                               "releases", "patches", "all", "kept", "a core's", "patch", "two",
+                               "releases", "patches", "made", "kept", "core", "any", "two",
                                "failed", "Mbit/s", priced ? "       cost" : "");
     for (size_t i = 0; i < scenario->policy_count; i++) {
         const covey__sim_result *r = &results[i];
@@ -120,6 +119,12 @@ void covey__sim_updates_text(const covey__sim_scenario *scenario, const covey__s
         scenario->what, scenario->seed);
     show_traffic(scenario, results, out);
     show_origin(scenario, results, out);
+    for (size_t i = 0, told = 0; i < scenario->policy_count && told == 0; i++) {
+        told = results[i].days_to[COVEY__SIM_ADOPTIONS - 1] < 0;
+        if (told > 0)
+            (void)covey__buffer_text(
+                out, "\n-: most releases were not there when the run ended; see --after-days\n");
+    }
     (void)covey__buffer_text(out, "\npolicies: ");
     for (size_t i = 0; i < scenario->policy_count; i++) {
         (void)covey__buffer_format(out, "%s%s: %s\n", i == 0 ? "" : "          ",

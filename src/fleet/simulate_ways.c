@@ -70,9 +70,10 @@ static bool chain_is_enough(const graph *g, int32_t release, const edge *direct)
 
 /* What `publish` makes for `release`, and keeps. */
 static void publish(graph *g, int32_t release, covey__sim_ways *ways) {
+    int32_t depth = g->component->patch.count > 0 ? g->policy->depth : 0;
     double keeps = 1 - g->scenario->minimum_saving_percent / 100;
     int32_t to = version_of(g->component, release);
-    for (int32_t back = 1; back <= g->policy->depth && back <= release; back++) {
+    for (int32_t back = 1; back <= depth && back <= release; back++) {
         int32_t from = version_of(g->component, release - back);
         int32_t apart = to - from;
         if (apart == 0 || find_own(g, release, from) != NULL) continue;
