@@ -2,44 +2,65 @@
  * of the bytes: no clock, no options, so that publisher and device cut alike. A GGUF is cut at its
  * tensors' borders, since a fine-tune changes some tensors and leaves others; what is not a GGUF,
  * and a GGUF's metadata, is cut by content with a gear hash and FastCDC's normalized cutting (Xia
- * et al., USENIX ATC 2016), so that an insertion moves few borders. Files are mapped; memory is one
- * compressed chunk and the table. */
+ * et al., USENIX ATC 2016), so that an insertion moves few borders.
+ *
+ * One pass, in file order, that may stop at any chunk: each byte is read once, through a window of
+ * WINDOW_BYTES, for the chunk's digest and the component's. Memory is that window, one compressed
+ * chunk and the table, however large the file; only a GGUF's head is mapped, while its tensors'
+ * borders are read. */
 #include "delta/chunk_maker.h"
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_cache.h"
 #include "base/sha256.h"
 #include "gguf/gguf.h"
 
 #include <zstd.h>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TENSOR_CHUNK_MIN (128u << 10)
 #define CONTENT_MIN      (32u << 10)
 #define CONTENT_AVERAGE  (128u << 10)
 #define CONTENT_MAX      (512u << 10)
 #define ZSTD_LEVEL       9
+#define WINDOW_BYTES     (2 * COVEY__CHUNK_BYTES_MAX)
 
 /* Normalized cutting around 2^17 bytes: two more bits must be zero before the average, two fewer
  * after. The gear hash shifts left, so its high bits have seen the most bytes. */
 #define MASK_HARD (~(uint64_t)0 << (64 - 19))
 #define MASK_EASY (~(uint64_t)0 << (64 - 15))
 
-typedef struct maker {
+struct covey__chunk_maker {
     const covey__env *env;
-    const uint8_t *data;
-    covey__chunk_index *index;
+    covey__chunk_index *index; /* grows */
     size_t capacity;
     covey__chunk_fn each;
     void *user;
+    /* where the bytes come from: memory, or a file through a window */
+    const uint8_t *memory;
+    int descriptor; /* -1: none */
+    char *path;
+    uint8_t *window;
+    uint64_t window_from, window_to;
+    /* how they are cut */
+    bool even;           /* each COVEY__CHUNK_BYTES_MAX, stored as it is */
+    uint64_t *borders;   /* where tensors begin, in file order; NULL: by content to the end */
+    size_t border_count; /* of them */
+    size_t border;       /* the next one */
+    uint64_t at;         /* all before is in chunks */
+    uint64_t piece_end;  /* of the tensors that are being cut */
+    covey__sha256 hash;  /* of all before */
     ZSTD_CCtx *zstd;
     uint8_t *stored;
     size_t stored_capacity;
     uint64_t gear[256];
-    bool even; /* cut each COVEY__CHUNK_BYTES_MAX, stored as it is */
-} maker;
+};
+typedef struct covey__chunk_maker maker;
 
 /* The gear table: splitmix64 (Steele, Lea, Flood 2014) from a fixed seed. */
 static void fill_gear(uint64_t gear[256]) {
@@ -71,10 +92,32 @@ static size_t content_cut(const uint64_t gear[256], const uint8_t *data, size_t 
     return end;
 }
 
+/* The bytes [m->at, m->at + size), which lie in the component. They are read ahead by whole pieces,
+ * in file order, so nothing is read twice. */
+static covey_status look(maker *m, size_t size, const uint8_t **bytes, covey_error *error) {
+    if (m->descriptor < 0) {
+        *bytes = m->memory + m->at;
+        return COVEY_OK;
+    }
+    uint64_t total = m->index->component_size;
+    while (m->window_to < m->at + size) {
+        size_t kept = (size_t)(m->window_to - m->at), more = COVEY__PASS_BYTES;
+        if (m->window_from < m->at) memmove(m->window, m->window + (m->at - m->window_from), kept);
+        m->window_from = m->at;
+        if (more > total - m->window_to) more = (size_t)(total - m->window_to);
+        if (more > WINDOW_BYTES - kept) more = WINDOW_BYTES - kept;
+        covey_status status = covey__file_read_passing(m->env, m->descriptor, m->path, m->window_to,
+                                                       m->window + kept, more, error);
+        if (status != COVEY_OK) return status;
+        m->window_to += more;
+    }
+    *bytes = m->window + (m->at - m->window_from);
+    return COVEY_OK;
+}
+
 /* The stored form: the smaller of content and zstd frame, the frame only if it saves over 3 %. */
-static covey_status store_form(maker *m, covey__chunk *chunk, const void **stored,
-                               covey_error *error) {
-    const uint8_t *content = m->data + chunk->offset;
+static covey_status store_form(maker *m, const uint8_t *content, covey__chunk *chunk,
+                               const void **stored, covey_error *error) {
     *stored = content;
     chunk->stored_size = chunk->size;
     memcpy(chunk->blob, chunk->sha256, 32);
@@ -90,7 +133,8 @@ static covey_status store_form(maker *m, covey__chunk *chunk, const void **store
     return COVEY_OK;
 }
 
-static covey_status add_chunk(maker *m, uint64_t offset, size_t size, covey_error *error) {
+/* The next `size` bytes are a chunk. */
+static covey_status add_chunk(maker *m, const uint8_t *content, size_t size, covey_error *error) {
     covey__chunk_index *index = m->index;
     if (index->chunk_count == m->capacity) {
         size_t capacity = m->capacity == 0 ? 64 : m->capacity * 2;
@@ -102,36 +146,57 @@ static covey_status add_chunk(maker *m, uint64_t offset, size_t size, covey_erro
     }
     covey__chunk *chunk = &index->chunks[index->chunk_count];
     const void *stored;
-    chunk->offset = offset;
+    chunk->offset = m->at;
     chunk->size = (uint32_t)size;
-    covey__sha256_of(m->data + offset, size, chunk->sha256);
-    covey_status status = store_form(m, chunk, &stored, error);
+    covey__sha256_of(content, size, chunk->sha256);
+    covey__sha256_update(&m->hash, content, size);
+    covey_status status = store_form(m, content, chunk, &stored, error);
+    if (status == COVEY_OK && m->each != NULL) status = m->each(m->user, chunk, stored, error);
     if (status != COVEY_OK) return status;
     index->chunk_count++;
-    return m->each == NULL ? COVEY_OK : m->each(m->user, chunk, stored, error);
-}
-
-static covey_status cut_by_content(maker *m, uint64_t from, uint64_t to, covey_error *error) {
-    while (from < to) {
-        uint64_t left = to - from;
-        size_t window = left > CONTENT_MAX ? CONTENT_MAX : (size_t)left;
-        size_t size = content_cut(m->gear, m->data + from, window);
-        covey_status status = add_chunk(m, from, size, error);
-        if (status != COVEY_OK) return status;
-        from += size;
-    }
+    m->at += size;
     return COVEY_OK;
 }
 
-static covey_status cut_evenly(maker *m, uint64_t from, uint64_t to, covey_error *error) {
-    while (from < to) {
-        uint64_t left = to - from;
-        size_t size = left > COVEY__CHUNK_BYTES_MAX ? COVEY__CHUNK_BYTES_MAX : (size_t)left;
-        covey_status status = add_chunk(m, from, size, error);
-        if (status != COVEY_OK) return status;
-        from += size;
-    }
-    return COVEY_OK;
+/* Small tensors share a piece until it has TENSOR_CHUNK_MIN bytes; one that would pass the maximum
+ * starts anew. The last piece runs to the end of the file. */
+static void next_piece(maker *m) {
+    const uint64_t *borders = m->borders;
+    size_t count = m->border_count, i = m->border;
+    uint64_t from = borders[i], to, end = m->index->component_size;
+    do {
+        i++;
+        to = i < count ? borders[i] : end;
+    } while (i < count && to - from < TENSOR_CHUNK_MIN &&
+             (i + 1 < count ? borders[i + 1] : end) - from <= COVEY__CHUNK_BYTES_MAX);
+    m->border = i;
+    m->piece_end = to;
+}
+
+static covey_status cut_evenly(maker *m, uint64_t to, covey_error *error) {
+    uint64_t left = to - m->at;
+    const uint8_t *bytes;
+    size_t size = left > COVEY__CHUNK_BYTES_MAX ? COVEY__CHUNK_BYTES_MAX : (size_t)left;
+    covey_status status = look(m, size, &bytes, error);
+    return status == COVEY_OK ? add_chunk(m, bytes, size, error) : status;
+}
+
+static covey_status cut_by_content(maker *m, uint64_t to, covey_error *error) {
+    uint64_t left = to - m->at;
+    const uint8_t *bytes;
+    size_t window = left > CONTENT_MAX ? CONTENT_MAX : (size_t)left;
+    covey_status status = look(m, window, &bytes, error);
+    if (status != COVEY_OK) return status;
+    return add_chunk(m, bytes, content_cut(m->gear, bytes, window), error);
+}
+
+static covey_status cut_one(maker *m, covey_error *error) {
+    uint64_t end = m->index->component_size;
+    if (m->even) return cut_evenly(m, end, error);
+    if (m->border_count == 0) return cut_by_content(m, end, error);
+    if (m->at < m->borders[0]) return cut_by_content(m, m->borders[0], error);
+    while (m->at == m->piece_end) next_piece(m); /* tensors without bytes share a border */
+    return cut_evenly(m, m->piece_end, error);
 }
 
 /* Tensors in the order of their data, which need not be that of the table. */
@@ -140,64 +205,43 @@ static int by_offset(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static covey_status tensor_borders(const covey__env *env, const covey__gguf *gguf,
-                                   uint64_t **borders, size_t *count, covey_error *error) {
+static covey_status tensor_borders(maker *m, const covey__gguf *gguf, covey_error *error) {
     size_t tensors = covey__gguf_tensor_count(gguf);
-    uint64_t *out = covey__calloc(env, tensors + 1, sizeof *out);
-    if (out == NULL) return covey__no_memory(error, "tensor borders", tensors * sizeof *out);
-    for (size_t i = 0; i < tensors; i++) out[i] = covey__gguf_tensor_at(gguf, i)->file_offset;
-    qsort(out, tensors, sizeof *out, by_offset);
-    *borders = out;
-    *count = tensors;
+    m->borders = covey__calloc(m->env, tensors + 1, sizeof *m->borders);
+    if (m->borders == NULL)
+        return covey__no_memory(error, "tensor borders", tensors * sizeof *m->borders);
+    for (size_t i = 0; i < tensors; i++)
+        m->borders[i] = covey__gguf_tensor_at(gguf, i)->file_offset;
+    qsort(m->borders, tensors, sizeof *m->borders, by_offset);
+    m->border_count = tensors;
+    if (tensors > 0) m->piece_end = m->borders[0];
     return COVEY_OK;
 }
 
-/* `borders` are where tensors begin; the last piece runs to the end of the file. Small tensors
- * share a chunk until it has TENSOR_CHUNK_MIN bytes; one that would pass the maximum starts anew.
- */
-static covey_status cut_tensors(maker *m, const uint64_t *borders, size_t count, uint64_t end,
-                                covey_error *error) {
-    covey_status status = cut_by_content(m, 0, count == 0 ? end : borders[0], error);
-    size_t i = 0;
-    while (status == COVEY_OK && i < count) {
-        uint64_t from = borders[i], to;
-        do {
-            i++;
-            to = i < count ? borders[i] : end;
-        } while (i < count && to - from < TENSOR_CHUNK_MIN &&
-                 (i + 1 < count ? borders[i + 1] : end) - from <= COVEY__CHUNK_BYTES_MAX);
-        status = cut_evenly(m, from, to, error);
-    }
-    return status;
-}
-
-/* False when the bytes are no GGUF that this library reads: then they are cut by content. */
-static covey_status cut_gguf(maker *m, size_t size, bool *done, covey_error *error) {
-    *done = false;
-    if (size < 4 || memcmp(m->data, "GGUF", 4) != 0) return COVEY_OK;
-    covey__map borrowed = {.data = m->data, .size = size};
+/* Bytes that are no GGUF that this library reads are cut by content. Takes the map. */
+static covey_status find_borders(maker *m, const covey__map *map, covey_error *error) {
     covey__gguf *gguf = NULL;
-    uint64_t *borders = NULL;
-    size_t count = 0;
     covey_error ignored;
-    covey_status status = covey__gguf_open(m->env, &borrowed, &gguf, &ignored);
-    if (status == COVEY_ERROR_NO_MEMORY) return covey__no_memory(error, "gguf", size);
+    if (map->size < 4 || memcmp(map->data, "GGUF", 4) != 0) {
+        covey__map borrowed = *map;
+        covey__map_close(&borrowed);
+        return COVEY_OK;
+    }
+    covey_status status = covey__gguf_open(m->env, map, &gguf, &ignored);
+    if (status == COVEY_ERROR_NO_MEMORY) return covey__no_memory(error, "gguf", map->size);
     if (status != COVEY_OK) return COVEY_OK;
-    status = tensor_borders(m->env, gguf, &borders, &count, error);
-    if (status == COVEY_OK) status = cut_tensors(m, borders, count, size, error);
-    covey__free(m->env, borders);
+    status = tensor_borders(m, gguf, error);
     covey__gguf_close(gguf);
-    *done = true;
     return status;
 }
 
-static covey_status prepare(maker *m, const void *data, size_t size, covey_error *error) {
+static covey_status prepare(maker *m, uint64_t size, covey_error *error) {
     covey__chunk_index *index = covey__calloc(m->env, 1, sizeof *index);
     if (index == NULL) return covey__no_memory(error, "index", sizeof *index);
     m->index = index;
     index->env = m->env;
     index->component_size = size;
-    covey__sha256_of(data, size, index->component_sha256);
+    covey__sha256_init(&m->hash);
     fill_gear(m->gear);
     if (m->each == NULL || m->even) return COVEY_OK;
     m->zstd = ZSTD_createCCtx();
@@ -208,61 +252,116 @@ static covey_status prepare(maker *m, const void *data, size_t size, covey_error
     return COVEY_OK;
 }
 
-/* `m` has the bytes and who receives them. */
-static covey_status cut(maker *m, size_t size, covey__chunk_index **index, covey_error *error) {
-    bool done = false;
-    *index = NULL;
-    covey_status status = prepare(m, m->data, size, error);
-    if (status == COVEY_OK && m->even) {
-        status = cut_evenly(m, 0, size, error);
-        done = true;
-    }
-    if (status == COVEY_OK && !done) status = cut_gguf(m, size, &done, error);
-    if (status == COVEY_OK && !done) status = cut_by_content(m, 0, size, error);
-    ZSTD_freeCCtx(m->zstd);
-    covey__free(m->env, m->stored);
-    if (status != COVEY_OK) {
-        covey__chunk_index_free(m->index);
-        return covey__prefix(error, status, "delta: cutting");
-    }
-    *index = m->index;
+static covey_status open_file(maker *m, const char *path, covey_error *error) {
+    covey__map map;
+    uint64_t size;
+    covey_status status = covey__file_size(m->env, path, &size, error);
+    if (status == COVEY_OK) status = prepare(m, size, error);
+    if (status != COVEY_OK || size == 0) return status; /* nothing cannot be mapped everywhere */
+    m->path = covey__strdup(m->env, path);
+    m->window = covey__alloc(m->env, WINDOW_BYTES);
+    if (m->path == NULL || m->window == NULL)
+        return covey__no_memory(error, "a window", WINDOW_BYTES);
+    status = covey__file_open(m->env, path, O_RDONLY, 0, &m->descriptor, error);
+    if (status != COVEY_OK || m->even) return status;
+    status = covey__map_descriptor(m->env, m->descriptor, 0, size, &map, error);
+    return status == COVEY_OK ? find_borders(m, &map, error) : status;
+}
+
+static covey_status new_maker(const covey__env *env, covey__chunk_fn each, void *user, bool even,
+                              maker **made, covey_error *error) {
+    *made = covey__calloc(env, 1, sizeof **made);
+    if (*made == NULL) return covey__no_memory(error, "delta: cutting", sizeof **made);
+    (*made)->env = env;
+    (*made)->each = each;
+    (*made)->user = user;
+    (*made)->even = even;
+    (*made)->descriptor = -1;
     return COVEY_OK;
 }
 
-static covey_status cut_file(maker *m, const char *path, covey__chunk_index **index,
-                             covey_error *error) {
-    covey__map map;
-    uint64_t size;
+covey_status covey__chunk_maker_open(const covey__env *env, const char *path,
+                                     covey__chunk_maker **opened, covey_error *error) {
+    covey_status status = new_maker(env, NULL, NULL, false, opened, error);
+    if (status != COVEY_OK) return status;
+    status = open_file(*opened, path, error);
+    if (status == COVEY_OK) return COVEY_OK;
+    covey__chunk_maker_free(*opened);
+    *opened = NULL;
+    return covey__prefix(error, status, "delta: cutting");
+}
+
+covey_status covey__chunk_maker_step(covey__chunk_maker *m, int64_t deadline_us,
+                                     covey__chunk_index **index, covey_error *error) {
     *index = NULL;
-    covey_status status = covey__file_size(m->env, path, &size, error);
-    if (status != COVEY_OK) return status;
-    m->data = (const uint8_t *)"";
-    if (size == 0) return cut(m, 0, index, error); /* cannot be mapped everywhere */
-    status = covey__map_path(m->env, path, &map, error);
-    if (status != COVEY_OK) return status;
-    m->data = map.data;
-    status = cut(m, map.size, index, error);
-    covey__map_close(&map);
+    covey_status status = COVEY_OK;
+    while (status == COVEY_OK && m->at < m->index->component_size) {
+        status = cut_one(m, error);
+        if (deadline_us != INT64_MAX && covey__monotonic_us() >= deadline_us) break;
+    }
+    if (status != COVEY_OK) return covey__prefix(error, status, "delta: cutting");
+    if (m->at < m->index->component_size) return COVEY_OK;
+    covey__sha256_final(&m->hash, m->index->component_sha256);
+    *index = m->index;
+    m->index = NULL;
+    return COVEY_OK;
+}
+
+void covey__chunk_maker_free(covey__chunk_maker *m) {
+    if (m == NULL) return;
+    if (m->descriptor >= 0) close(m->descriptor);
+    covey__chunk_index_free(m->index);
+    ZSTD_freeCCtx(m->zstd);
+    covey__free(m->env, m->stored);
+    covey__free(m->env, m->window);
+    covey__free(m->env, m->path);
+    covey__free(m->env, m->borders);
+    covey__free(m->env, m);
+}
+
+/* To the end; ends the maker. */
+static covey_status run(maker *m, covey_status status, covey__chunk_index **index,
+                        covey_error *error) {
+    if (status == COVEY_OK)
+        status = covey__chunk_maker_step(m, INT64_MAX, index, error);
+    else
+        covey__prefix(error, status, "delta: cutting");
+    covey__chunk_maker_free(m);
     return status;
 }
 
 covey_status covey__chunk_index_make_memory(const covey__env *env, const void *data, size_t size,
                                             covey__chunk_index **index, covey_error *error,
                                             covey__chunk_fn each, void *user) {
-    maker m = {.env = env, .data = data, .each = each, .user = user};
-    return cut(&m, size, index, error);
+    maker *m;
+    *index = NULL;
+    covey_status status = new_maker(env, each, user, false, &m, error);
+    if (status != COVEY_OK) return status;
+    m->memory = data;
+    status = prepare(m, size, error);
+    covey__map borrowed = {.data = data, .size = size};
+    if (status == COVEY_OK) status = find_borders(m, &borrowed, error);
+    return run(m, status, index, error);
+}
+
+static covey_status cut_file(const covey__env *env, const char *path, bool even,
+                             covey__chunk_index **index, covey_error *error, covey__chunk_fn each,
+                             void *user) {
+    maker *m;
+    *index = NULL;
+    covey_status status = new_maker(env, each, user, even, &m, error);
+    if (status != COVEY_OK) return status;
+    return run(m, open_file(m, path, error), index, error);
 }
 
 covey_status covey__chunk_index_make(const covey__env *env, const char *path,
                                      covey__chunk_index **index, covey_error *error,
                                      covey__chunk_fn each, void *user) {
-    maker m = {.env = env, .each = each, .user = user};
-    return cut_file(&m, path, index, error);
+    return cut_file(env, path, false, index, error, each, user);
 }
 
 covey_status covey__chunk_index_make_even(const covey__env *env, const char *path,
                                           covey__chunk_index **index, covey_error *error,
                                           covey__chunk_fn each, void *user) {
-    maker m = {.env = env, .each = each, .user = user, .even = true};
-    return cut_file(&m, path, index, error);
+    return cut_file(env, path, true, index, error, each, user);
 }

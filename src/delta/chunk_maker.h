@@ -28,4 +28,15 @@ covey_status covey__chunk_index_make_even(const covey__env *env, const char *pat
                                           covey__chunk_index **index, covey_error *error,
                                           covey__chunk_fn each, void *user) COVEY_MUST_USE;
 
+/* The same in steps, without stored forms: what a device does with files that it has. Memory is 2
+ * MiB and the table, and the page cache stays as it was. */
+typedef struct covey__chunk_maker covey__chunk_maker;
+covey_status covey__chunk_maker_open(const covey__env *env, const char *path,
+                                     covey__chunk_maker **maker, covey_error *error) COVEY_MUST_USE;
+/* Goes on, at least by one chunk, until the deadline (monotonic) or the end; then `*index` is the
+ * caller's, until then NULL. */
+covey_status covey__chunk_maker_step(covey__chunk_maker *maker, int64_t deadline_us,
+                                     covey__chunk_index **index, covey_error *error) COVEY_MUST_USE;
+void covey__chunk_maker_free(covey__chunk_maker *maker); /* NULL is allowed */
+
 #endif

@@ -6,6 +6,8 @@
 #include "delta/chunk_maker.h"
 #include "delta/chunk_plan.h"
 
+#include <unistd.h>
+
 typedef struct fixture {
     test_env test;
     test_folder folder;
@@ -195,6 +197,57 @@ static void the_index_is_small(void **state) {
     covey__chunk_index_free(index);
 }
 
+/* One chunk a step gives the index that one pass gives, also of what is no GGUF. */
+static void it_can_be_cut_in_steps(void **state) {
+    fixture *f = *state;
+    char paths[2][300];
+    covey_error error = {0};
+    strcpy(paths[0], test_path(&f->folder, "steps.gguf"));
+    strcpy(paths[1], test_path(&f->folder, "steps.bin"));
+    delta_gguf_make(&f->test.env, paths[0], "1.0.0", 0);
+    uint64_t random = 21;
+    uint8_t *data = malloc(1800000);
+    for (size_t i = 0; i < 1800000; i++) data[i] = (uint8_t)test_random(&random);
+    test_write(paths[1], data, 1800000);
+    free(data);
+    for (int i = 0; i < 2; i++) {
+        covey__chunk_maker *maker;
+        covey__chunk_index *whole = index_of(f, paths[i]), *index = NULL;
+        assert_int_equal(covey__chunk_maker_open(&f->test.env, paths[i], &maker, &error), COVEY_OK);
+        size_t steps = 0;
+        while (index == NULL) {
+            assert_int_equal(covey__chunk_maker_step(maker, 0, &index, &error), COVEY_OK);
+            steps++;
+        }
+        assert_int_equal(steps, whole->chunk_count);
+        assert_int_equal(index->chunk_count, whole->chunk_count);
+        assert_memory_equal(index->chunks, whole->chunks,
+                            whole->chunk_count * sizeof *whole->chunks);
+        assert_memory_equal(index->component_sha256, whole->component_sha256, 32);
+        covey__chunk_index_free(index);
+        covey__chunk_index_free(whole);
+        covey__chunk_maker_free(maker);
+        assert_int_equal(covey__chunk_maker_open(&f->test.env, paths[i], &maker, &error), COVEY_OK);
+        assert_int_equal(covey__chunk_maker_step(maker, 0, &index, &error), COVEY_OK);
+        covey__chunk_maker_free(maker); /* left in the middle */
+    }
+}
+
+/* A file that shrinks while it is cut is an error and no crash. */
+static void a_file_that_shrinks_is_an_error(void **state) {
+    fixture *f = *state;
+    covey_error error = {0};
+    covey__chunk_maker *maker;
+    covey__chunk_index *index;
+    const char *path = test_path(&f->folder, "shrinks.gguf");
+    delta_gguf_make(&f->test.env, path, "1.0.0", 0);
+    assert_int_equal(covey__chunk_maker_open(&f->test.env, path, &maker, &error), COVEY_OK);
+    assert_int_equal(covey__chunk_maker_step(maker, 0, &index, &error), COVEY_OK);
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_equal(covey__chunk_maker_step(maker, INT64_MAX, &index, &error), COVEY_ERROR_FORMAT);
+    covey__chunk_maker_free(maker);
+}
+
 static covey_status stop(void *user, const covey__chunk *chunk, const void *stored,
                          covey_error *error) {
     (void)chunk;
@@ -249,6 +302,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_changed_tensor_costs_its_own_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_broken_gguf_is_cut_by_content, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_index_is_small, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_can_be_cut_in_steps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_shrinks_is_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_receiver_can_stop_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(survives_each_failed_allocation, set_up, tear_down),
     };
