@@ -3,7 +3,7 @@
  *
  * One process at a time changes the folder: `lock` is held for a step, never between steps. The
  * state is read anew at each step, for another process may have moved on. */
-#include "agent/agent_parts.h"
+#include "agent/agent_files.h"
 
 #include "base/error.h"
 #include "base/runtime.h"
@@ -104,7 +104,12 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
     event->previous_denied = NULL;
     if (status || !actions->clean) return status;
     covey__fetching_free(agent);
+    covey__survey_free(agent);
     covey_error ignored;
+    /* Nothing is wrong with a release that is not offered any more: it may be offered again. */
+    if (event->kind == COVEY__EVENT_TARGET_NONE) covey__aside_keep(agent, "");
+    if (event->kind == COVEY__EVENT_ROLLBACK && covey__aside_remove_all(agent, &ignored))
+        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot clean up: %s", ignored.message);
     if (covey__agent_clean(agent, &ignored))
         covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot clean up: %s", ignored.message);
     return COVEY_OK;
@@ -277,6 +282,7 @@ void covey_agent_close(covey_agent *agent) {
     const covey__env *env = agent->env;
     close_trial(agent);
     covey__fetching_free(agent);
+    covey__survey_free(agent);
     covey_ensemble_close(agent->builtin);
     covey__free(env, agent->state_dir);
     covey__steering_free(agent->steering);

@@ -149,7 +149,9 @@ covey_status covey__agent_fetch(covey_agent *agent, int64_t deadline_us, bool *d
     uint64_t told = 0;
     *done = false;
     covey_status status = COVEY_OK;
-    if (!fetching->ready) status = covey__agent_plan(agent, error);
+    bool planned = fetching->ready;
+    if (!planned) status = covey__agent_plan(agent, deadline_us, &planned, error);
+    if (!status && !planned) return COVEY_OK; /* the look through the files here goes on */
     if (!status) status = covey__agent_may_fetch(agent, error);
     if (status) return status;
     covey__agent_release(agent, release);

@@ -11,6 +11,8 @@
  *   agent_trust.c     metadata: the first root, refreshes, which releases are signed
  *   agent_steering.c  statements of the publisher: taken, held, obeyed
  *   agent_plan.c      what to fetch, from where, and whether it may be fetched now
+ *   agent_survey.c    what of it is lacking an index; agent_sources.c lists it, agent_aside.c
+ *                     keeps downloads that ended early
  *   agent_fetch.c     chunks, from files here or the network
  *   agent_stage.c     verify, stage, probe, activate, clean
  *   agent_slots.c     the ensemble to serve
@@ -35,7 +37,8 @@
  *   steering.json      statements of the publisher
  *   ensembles/DIGEST/  a whole ensemble, verified, with DIGEST.seal and DIGEST.index/N beside it
  *   update/            the update at hand: release.json, DIGEST/ with files
- *                      that grow, N.index
+ *                      that grow, DIGEST.index/N
+ *   partial/           the same of downloads that were set aside
  *   cache/             indexes of the built-in ensemble; may be deleted at any time */
 #ifndef COVEY_AGENT_AGENT_PARTS_H
 #define COVEY_AGENT_AGENT_PARTS_H
@@ -92,7 +95,8 @@ struct covey_agent {
     covey__agent_state state;
     covey_ensemble *builtin; /* opened once, for its version and digest; may be NULL */
     covey__fetching fetching;
-    char served_digest[65];  /* what covey_agent_current opened last in this process */
+    struct covey__survey *survey; /* where the look through the files here stands; or NULL */
+    char served_digest[65];       /* what covey_agent_current opened last in this process */
     char shown_digest[65];   /* what served when the last step ended: "" the built-in one, or OFF */
     covey__agent_slot shown; /* its name, version and variant */
     bool authentic; /* the plan at hand came as far as a release that a trusted key signed */
@@ -260,8 +264,10 @@ covey_status covey__agent_get_range(covey_agent *agent, const uint8_t sha256[32]
 
 /* ---- agent_plan.c */
 /* Reads release, manifest and indexes from the update folder, fetching what is missing, checks all
- * of it, and plans. */
-covey_status covey__agent_plan(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+ * of it, looks through the files here until the deadline (monotonic; not *done then: to be called
+ * again), and plans. */
+covey_status covey__agent_plan(covey_agent *agent, int64_t deadline_us, bool *done,
+                               covey_error *error) COVEY_MUST_USE;
 void covey__fetching_free(covey_agent *agent);
 /* The user's settings, or the defaults where there are none. BUSY while they cannot be read. */
 covey_status covey__agent_policy(const covey_agent *agent, covey__policy *policy,

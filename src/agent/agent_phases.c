@@ -57,8 +57,8 @@ static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *don
     *done = true;
     switch (agent->state.update.phase) {
     case COVEY__PHASE_PLAN:
-        status = covey__agent_plan(agent, error);
-        return status ? status : covey__agent_may_fetch(agent, error);
+        status = covey__agent_plan(agent, deadline_us, done, error);
+        return status || !*done ? status : covey__agent_may_fetch(agent, error);
     case COVEY__PHASE_FETCH:
         status = covey__agent_fetch(agent, deadline_us, done, error);
         event->bytes = (int64_t)agent->fetching.bytes_done;

@@ -2,11 +2,10 @@
  * manifest, the chunk indexes, each fetched once, stored, and checked every time it is read, since
  * a process may have died or a disk erred in between. Then what is here already is set against what
  * is needed: chunks of installed ensembles, whatever file they moved to. */
-#include "agent/agent_parts.h"
+#include "agent/agent_files.h"
 
 #include "base/error.h"
 #include "base/sha256.h"
-#include "delta/chunk_maker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -130,12 +129,15 @@ static covey_status read_indexes(covey_agent *agent, covey_error *error) {
     fetching->indexes = covey__calloc(agent->env, count, sizeof *fetching->indexes);
     fetching->plans = covey__calloc(agent->env, count, sizeof *fetching->plans);
     if (!fetching->indexes || !fetching->plans) return covey__no_memory(error, "indexes", count);
-    covey_status status = COVEY_OK;
+    char *folder = covey__agent_path(agent, "update/%s.index", fetching->digest);
+    covey_status status = folder ? covey__folder_make(agent->env, folder, error)
+                                 : covey__no_memory(error, "a path", 0);
+    covey__free(agent->env, folder);
     covey__buffer bytes;
     covey__buffer_init(&bytes, agent->env, COVEY__INDEX_BYTES_MAX);
     for (size_t i = 0; !status && i < count; i++) {
         const covey__release_component *component = &fetching->variant->components[i];
-        char *path = covey__agent_path(agent, "update/%zu.index", i);
+        char *path = covey__agent_path(agent, "update/%s.index/%zu", fetching->digest, i);
         if (!path) status = covey__no_memory(error, "a path", 0);
         covey__buffer_clear(&bytes);
         if (!status)
@@ -152,100 +154,6 @@ static covey_status read_indexes(covey_agent *agent, covey_error *error) {
     }
     covey__buffer_free(&bytes);
     return status;
-}
-
-/* ---- What is here -----------------------------------------------------------------------------
- */
-
-/* One file as a source; `index_path` is read, or the index is made of the file and stored there.
- * What cannot be used is left out: it would only have saved bytes. */
-static void add_source(covey_agent *agent, const char *path, const char *index_path) {
-    covey__fetching *fetching = &agent->fetching;
-    covey__chunk_index *index = NULL;
-    if (covey__chunk_index_read(agent->env, index_path, &index, NULL)) {
-        if (covey__chunk_index_make(agent->env, path, &index, NULL, NULL, NULL)) return;
-        covey__buffer bytes;
-        covey__buffer_init(&bytes, agent->env, COVEY__INDEX_BYTES_MAX);
-        if (!covey__chunk_index_write(index, &bytes, NULL) &&
-            covey__file_replace(agent->env, index_path, bytes.data, bytes.size, NULL))
-            covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot keep an index; made again");
-        covey__buffer_free(&bytes);
-    }
-    size_t n = fetching->source_count;
-    char *copy = covey__strdup(agent->env, path);
-    if (!copy) {
-        covey__chunk_index_free(index);
-        return;
-    }
-    fetching->source_paths[n] = copy;
-    fetching->source_indexes[n] = index;
-    fetching->sources[n] = (covey__chunk_source){.path = copy, .index = index};
-    fetching->source_count = n + 1;
-}
-
-static void add_folder(covey_agent *agent, const char *folder, const char *index_folder) {
-    covey__manifest *manifest = NULL;
-    if (covey__manifest_read(agent->env, folder, &manifest, NULL)) return;
-    if (covey__folder_make(agent->env, index_folder, NULL)) {
-        covey__manifest_free(manifest);
-        return;
-    }
-    for (size_t i = 0; i < manifest->component_count; i++) {
-        if (agent->fetching.source_count == 3 * COVEY__COMPONENT_COUNT_MAX) break;
-        char *path = covey__path_join(agent->env, folder, manifest->components[i].file);
-        char *index = covey__format(agent->env, "%s/%zu", index_folder, i);
-        if (path && index) add_source(agent, path, index);
-        covey__free(agent->env, path);
-        covey__free(agent->env, index);
-    }
-    covey__manifest_free(manifest);
-}
-
-static covey_status find_sources(covey_agent *agent, covey_error *error) {
-    covey__fetching *fetching = &agent->fetching;
-    size_t max = 3 * COVEY__COMPONENT_COUNT_MAX;
-    fetching->sources = covey__calloc(agent->env, max, sizeof *fetching->sources);
-    fetching->source_paths = covey__calloc(agent->env, max, sizeof *fetching->source_paths);
-    fetching->source_indexes = covey__calloc(agent->env, max, sizeof *fetching->source_indexes);
-    if (!fetching->sources || !fetching->source_paths || !fetching->source_indexes)
-        return covey__no_memory(error, "the list of files here", max);
-    const covey__agent_slot *slots[] = {&agent->state.current, &agent->state.previous};
-    for (int i = 0; i < 2; i++) {
-        if (!slots[i]->digest[0]) continue;
-        char *folder = covey__agent_path(agent, "ensembles/%s", slots[i]->digest);
-        char *index = covey__agent_path(agent, "ensembles/%s.index", slots[i]->digest);
-        if (folder && index) add_folder(agent, folder, index);
-        covey__free(agent->env, folder);
-        covey__free(agent->env, index);
-    }
-    if (agent->builtin) {
-        char *index =
-            covey__agent_path(agent, "cache/%s.index", covey_ensemble_digest(agent->builtin));
-        if (index) add_folder(agent, agent->builtin_dir, index);
-        covey__free(agent->env, index);
-    }
-    return COVEY_OK;
-}
-
-/* ---- What an earlier target left --------------------------------------------------------------
- */
-
-static covey_status drop_other(void *user, const char *name, bool is_folder) {
-    covey_agent *agent = user;
-    if (!is_folder || !strcmp(name, agent->fetching.digest)) return COVEY_OK;
-    char *path = covey__agent_path(agent, "update/%s", name);
-    if (path && covey__tree_remove(agent->env, path, NULL))
-        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot remove %s", path);
-    covey__free(agent->env, path);
-    return COVEY_OK;
-}
-
-/* Half an ensemble that is not wanted any more would take the room that this one needs. */
-static void drop_others(covey_agent *agent) {
-    char *folder = covey__agent_path(agent, "update");
-    if (folder && covey__folder_list(agent->env, folder, NULL, drop_other, agent))
-        covey__log(agent->env, COVEY_LOG_WARN, "agent", "cannot list %s", folder);
-    covey__free(agent->env, folder);
 }
 
 /* ---- The whole --------------------------------------------------------------------------------
@@ -274,19 +182,28 @@ void covey__fetching_free(covey_agent *agent) {
     fetching->descriptor = -1;
 }
 
-covey_status covey__agent_plan(covey_agent *agent, covey_error *error) {
+covey_status covey__agent_plan(covey_agent *agent, int64_t deadline_us, bool *done,
+                               covey_error *error) {
     covey__fetching *fetching = &agent->fetching;
+    *done = false;
     covey__fetching_free(agent);
     agent->authentic = false;
+    bool surveyed = false;
     covey_status status = covey__agent_fault(agent, "agent.plan", error);
     if (!status) status = read_release(agent, error);
     if (!status) status = choose_variant(agent, error);
     if (!status) status = read_manifest(agent, error);
     if (!status) status = check_needs(agent, error);
     if (!status) status = covey__agent_keys_fetch(agent, fetching->manifest, error);
-    if (!status) drop_others(agent);
+    if (!status) covey__aside_keep(agent, fetching->digest);
+    if (!status) status = covey__aside_take(agent, fetching->digest, error);
     if (!status) status = read_indexes(agent, error);
-    if (!status) status = find_sources(agent, error);
+    if (!status) status = covey__survey_step(agent, deadline_us, &surveyed, error);
+    if (!status && !surveyed) {
+        covey__fetching_free(agent); /* what was read so far is read again: it is little */
+        return COVEY_OK;
+    }
+    if (!status) status = covey__sources_find(agent, error);
     for (size_t i = 0; !status && i < fetching->manifest->component_count; i++) {
         status = covey__chunk_plan_make(agent->env, fetching->indexes[i], fetching->sources,
                                         fetching->source_count, &fetching->plans[i], error);
@@ -298,6 +215,7 @@ covey_status covey__agent_plan(covey_agent *agent, covey_error *error) {
     }
     fetching->started_us = covey__monotonic_us();
     fetching->ready = true;
+    *done = true;
     return COVEY_OK;
 }
 

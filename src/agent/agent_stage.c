@@ -1,6 +1,6 @@
 /* From fetched files to a proved ensemble. Each function is one phase and can be done again after
  * it was cut anywhere. */
-#include "agent/agent_parts.h"
+#include "agent/agent_files.h"
 
 #include "base/error.h"
 #include "bundle/seal.h"
@@ -25,22 +25,18 @@ covey_status covey__agent_verify(covey_agent *agent, covey_error *error) {
 }
 
 /* The indexes go along: they tell the next update what is here. */
-static covey_status move_indexes(covey_agent *agent, size_t count, covey_error *error) {
-    covey_status status = COVEY_OK;
-    char *folder = covey__agent_path(agent, "ensembles/%s.index", agent->state.update.digest);
-    status = folder ? covey__folder_make(agent->env, folder, error)
-                    : covey__no_memory(error, "a path", 0);
-    for (size_t i = 0; !status && i < count; i++) {
-        char *from = covey__agent_path(agent, "update/%zu.index", i);
-        char *to = covey__format(agent->env, "%s/%zu", folder, i);
-        bool is_there = false;
-        status = from && to ? covey__file_find(agent->env, from, &is_there, error)
-                            : covey__no_memory(error, "a path", 0);
-        if (!status && is_there) status = covey__file_rename(agent->env, from, to, error);
-        covey__free(agent->env, from);
-        covey__free(agent->env, to);
+static covey_status move_indexes(covey_agent *agent, const char *from_folder, const char *to_folder,
+                                 covey_error *error) {
+    const char *digest = agent->state.update.digest;
+    char *from = covey__agent_path(agent, "%s/%s.index", from_folder, digest);
+    char *to = covey__agent_path(agent, "%s/%s.index", to_folder, digest);
+    covey_status status = from && to ? COVEY_OK : covey__no_memory(error, "a path", 0);
+    if (!status && covey__file_exists(from)) {
+        status = covey__tree_remove(agent->env, to, error);
+        if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
-    covey__free(agent->env, folder);
+    covey__free(agent->env, from);
+    covey__free(agent->env, to);
     return status;
 }
 
@@ -51,7 +47,7 @@ static covey_status write_seal(covey_agent *agent, const char *folder, covey_err
     char *path = covey__format(agent->env, "%s.seal", folder);
     covey_status status = path ? covey__manifest_read(agent->env, folder, &manifest, error)
                                : covey__no_memory(error, "a path", 0);
-    if (!status) status = move_indexes(agent, manifest->component_count, error);
+    if (!status) status = move_indexes(agent, "update", "ensembles", error);
     if (!status) status = covey__seal_make(agent->env, manifest, folder, &seal, error);
     if (!status) status = covey__file_replace(agent->env, path, seal.data, seal.size, error);
     covey__manifest_free(manifest);
@@ -99,28 +95,14 @@ covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
         if (!status) status = sync_names(agent, from, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
+    /* Every byte is here: what other downloads left is of no use to it any more. */
+    if (!status) status = covey__aside_remove_all(agent, error);
     if (!status) status = covey__folder_sync(agent->env, ensembles, error);
     if (!status) status = write_seal(agent, to, error);
     covey__free(agent->env, ensembles);
     covey__free(agent->env, from);
     covey__free(agent->env, to);
     return status ? covey__prefix(error, status, "stage") : COVEY_OK;
-}
-
-static covey_status move_indexes_back(covey_agent *agent, const char *digest, covey_error *error) {
-    covey_status status = COVEY_OK;
-    for (size_t i = 0; !status; i++) {
-        char *from = covey__agent_path(agent, "ensembles/%s.index/%zu", digest, i);
-        char *to = covey__agent_path(agent, "update/%zu.index", i);
-        bool more = false;
-        status = from && to ? covey__file_find(agent->env, from, &more, error)
-                            : covey__no_memory(error, "a path", 0);
-        if (!status && more) status = covey__file_rename(agent->env, from, to, error);
-        covey__free(agent->env, from);
-        covey__free(agent->env, to);
-        if (!more) break;
-    }
-    return status;
 }
 
 covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
@@ -139,7 +121,7 @@ covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) {
         status = covey__tree_remove(agent->env, to, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
-    if (!status) status = move_indexes_back(agent, digest, error);
+    if (!status) status = move_indexes(agent, "ensembles", "update", error);
     covey__free(agent->env, from);
     covey__free(agent->env, to);
     covey__free(agent->env, seal);

@@ -283,3 +283,29 @@ covey_status covey__file_punch(const covey__env *env, int descriptor, const char
     if (code == 0 || is_unsupported(code)) return COVEY_OK;
     return covey__fail_path(error, code, "free a range of", path);
 }
+
+covey_status covey__file_unreserve(const covey__env *env, int descriptor, const char *path,
+                                   covey_error *error) {
+#if defined(SEEK_HOLE) && defined(SEEK_DATA)
+    struct stat info;
+    if (fstat(descriptor, &info) != 0) return covey__fail_path(error, errno, "stat", path);
+    for (off_t at = 0; at < info.st_size;) {
+        off_t hole = lseek(descriptor, at, SEEK_HOLE); /* blocks that were never written are one */
+        if (hole < 0 || hole >= info.st_size) break;
+        off_t data = lseek(descriptor, hole, SEEK_DATA);
+        if (data < 0 && errno != ENXIO) break;
+        if (data < 0) data = info.st_size; /* a hole up to the end */
+        bool freed;
+        covey_status status = covey__file_punch(env, descriptor, path, (uint64_t)hole,
+                                                (uint64_t)(data - hole), &freed, error);
+        if (status != COVEY_OK || !freed) return status;
+        at = data;
+    }
+#else
+    (void)env;
+    (void)descriptor;
+    (void)path;
+    (void)error;
+#endif
+    return COVEY_OK;
+}

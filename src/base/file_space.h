@@ -52,4 +52,9 @@ covey_status covey__file_punch(const covey__env *env, int descriptor, const char
                                uint64_t offset, uint64_t size, bool *freed,
                                covey_error *error) COVEY_MUST_USE;
 
+/* Gives back blocks that were reserved and never written: the file keeps its size and its bytes.
+ * Does nothing where the system cannot tell them. Fault point "punch". */
+covey_status covey__file_unreserve(const covey__env *env, int descriptor, const char *path,
+                                   covey_error *error) COVEY_MUST_USE;
+
 #endif

@@ -366,6 +366,42 @@ static void holes_are_punched_or_said_to_be_none(void **state) {
     free(data);
 }
 
+static void what_was_never_written_is_given_back(void **state) {
+    (void)state;
+    test_env test;
+    test_env_init(&test);
+    covey_error error;
+    bool promised;
+    uint64_t taken;
+    const char *path = test_path(&folder, "unreserved");
+    uint8_t *data = pattern(MIB, 13), *all = calloc(8 * MIB, 1);
+    assert_non_null(all);
+    int descriptor = open_new(path);
+    assert_int_equal(covey__file_reserve(&test.env, descriptor, path, 8 * MIB, &promised, &error),
+                     COVEY_OK);
+    for (size_t at = MIB; at < 8 * MIB; at += 3 * MIB) {
+        memcpy(all + at, data, MIB);
+        assert_int_equal(pwrite(descriptor, data, MIB, (off_t)at), MIB);
+    }
+    assert_int_equal(covey__file_unreserve(&test.env, descriptor, path, &error), COVEY_OK);
+    assert_file(path, all, 8 * MIB);
+    assert_int_equal(fsync(descriptor), 0);
+    assert_int_equal(covey__file_taken(&test.env, path, &taken, &error), COVEY_OK);
+    print_message("%llu of %u bytes are kept\n", (unsigned long long)taken, 8 * MIB);
+    assert_true(taken >= 3 * MIB && taken <= 8 * MIB + 65536);
+    test.point = "punch";
+    assert_int_equal(covey__file_unreserve(&test.env, descriptor, path, &error), COVEY_OK);
+    if (test.point_calls > 0) { /* there are holes here */
+        test.point_fails = test.point_calls + 1;
+        assert_true(taken < 4 * MIB);
+        assert_int_equal(covey__file_unreserve(&test.env, descriptor, path, &error),
+                         COVEY_ERROR_IO);
+    }
+    close(descriptor);
+    free(all);
+    free(data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_volume_tells_its_room),
@@ -378,6 +414,7 @@ int main(void) {
         cmocka_unit_test(blocks_are_shared_where_they_can_be),
         cmocka_unit_test(failing_copies_say_so),
         cmocka_unit_test(holes_are_punched_or_said_to_be_none),
+        cmocka_unit_test(what_was_never_written_is_given_back),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
