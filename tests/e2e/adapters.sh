@@ -2,6 +2,7 @@
 # Adapters, as a publisher and a user meet them: ensembles with adapters, what is refused and how it is said, and requests
 # that choose.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 covey=$COVEY_BUILD_DIR/covey
 make_lora=$COVEY_BUILD_DIR/tests/make_lora
 model=$COVEY_SHARED/data/models/stories260K.gguf
@@ -91,13 +92,7 @@ expect 1 'component "adapter" (one.gguf): adapter: base/one.gguf: covey.adapter.
 # Requests choose.
 COVEY_BUILTIN=$work/ens "$covey" serve --port 0 --port-file port --no-update --parallel 3 -t 1 >log 2>&1 &
 server=$!
-tries=0
-while [ ! -s port ]; do
-    kill -0 "$server" 2>/dev/null || fail "the server ended"
-    tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || fail "no port"
-    sleep 0.05
-done
+await_port "$server" port
 grep -q 'Answering with stories@1.0.0 + one.gguf:0.7 ' log || fail "what answers"
 base=http://127.0.0.1:$(cat port)
 token="Authorization: Bearer $("$covey" token)"
@@ -139,12 +134,7 @@ fleet=$COVEY_BUILD_DIR/covey-fleet
 "$fleet" keys init keys --product stories --no-passphrase >/dev/null
 "$fleet" serve --data plane --online-key keys/online.key --port-file plane.port --poll 1 >log 2>&1 &
 plane=$!
-tries=0
-while [ ! -s plane.port ]; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || fail "no control plane"
-    sleep 0.05
-done
+await_port "$plane" plane.port
 COVEY_FLEET_URL=http://127.0.0.1:$(cat plane.port)
 COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
 export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE

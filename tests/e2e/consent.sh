@@ -2,6 +2,7 @@
 # A release whose ensemble has a tool more waits for the device's user: what it asks is shown in plain words, a denial is kept, and what
 # was given is not asked again.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 bin=${COVEY_BUILD_DIR:-build/release}
 model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
 [ -x "$bin/covey" ] && [ -x "$bin/covey-fleet" ] || { echo "skipped: no programs in $bin"; exit 77; }
@@ -41,8 +42,7 @@ build 1.3.0 again.json three
 fleet keys init keys --product assistant --no-passphrase
 "$bin/covey-fleet" serve --data plane --online-key keys/online.key --port-file port --poll 1 >plane.log 2>&1 &
 plane=$!
-tries=0
-until [ -s port ]; do tries=$((tries + 1)); [ "$tries" -lt 600 ] || fail "the control plane did not start"; sleep 0.05; done
+await_port "$plane" port
 COVEY_FLEET_URL=http://127.0.0.1:$(cat port)
 COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
 export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE

@@ -2,6 +2,7 @@
 # The main job in short: a control plane, two releases, a device that enrolls, updates, serves while it moves to the next one,
 # goes back when its publisher stops one and by its user's wish, and answers when the network is gone. ./demo at the root tells it at length.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 bin=${COVEY_BUILD_DIR:-build/release}
 model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
 [ -x "$bin/covey" ] && [ -x "$bin/covey-fleet" ] || { echo "skipped: no programs in $bin"; exit 77; }
@@ -19,16 +20,6 @@ trap stop EXIT
 trap 'exit 1' INT TERM
 cd "$work"
 fail() { echo "failed: $*" >&2; for file in out err plane.log device.log; do [ ! -s "$file" ] || { echo "--- $file" >&2; tail -n 20 "$file" >&2; }; done; exit 1; }
-await() { # await WHAT COMMAND...
-    what=$1
-    shift
-    tries=0
-    while ! "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 1200 ] || fail "$what did not come"
-        sleep 0.05
-    done
-}
 has() { grep -q -e "$2" "$1"; }
 run() { "$covey" "$@" --state state --builtin built-in; }
 returned() { sed -n '/off by steering/,$p' device.log | grep -q 'Answering with assistant@1.0.0'; }
@@ -50,7 +41,7 @@ ask() { # ask CONVERSATION: which ensemble answers it
 "$fleet" keys init keys --product assistant --no-passphrase >/dev/null
 "$fleet" serve --data plane --online-key keys/online.key --port-file plane.port --poll 1 >plane.log 2>&1 &
 plane=$!
-await "the control plane" test -s plane.port
+await_port "$plane" plane.port
 COVEY_FLEET_URL=http://127.0.0.1:$(cat plane.port)
 COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
 export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
@@ -75,7 +66,7 @@ run update -t 1 >out 2>&1 && has out 'up to date' || fail "a second update"
 # Not through run: the shell must know the process itself.
 "$covey" serve --state state --builtin built-in --port 0 --port-file device.port -t 1 >device.log 2>&1 &
 device=$!
-await "the device's server" test -s device.port
+await_port "$device" device.port
 base=http://127.0.0.1:$(cat device.port)
 token=$("$covey" token --state state)
 [ "$(ask open)" = assistant@1.0.0 ] || fail "1.0.0 does not answer"
@@ -128,7 +119,7 @@ run opt-out all --back >out 2>err || fail "opt-out --back"
 rm -f device.port
 "$covey" serve --state state --builtin built-in --port 0 --port-file device.port -t 1 >device.log 2>&1 &
 device=$!
-await "the device's server, again" test -s device.port
+await_port "$device" device.port
 base=http://127.0.0.1:$(cat device.port)
 [ "$(ask again)" = assistant@0.9.0 ] || fail "0.9.0 does not answer again"
 run opt-out all >out 2>err || fail "opt-out beside the server"

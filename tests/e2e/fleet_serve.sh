@@ -2,6 +2,7 @@
 # covey-fleet as a process: it starts on a port of the system's choice, publishes, survives kill -9 in the middle of a publish,
 # drains on SIGTERM, says what is wrong with a command line, and leaves no secret readable or logged.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 program=${COVEY_BUILD_DIR:-build/release}/covey-fleet
 [ -x "$program" ] || { echo "skipped: no $program"; exit 77; }
 work=$(mktemp -d)
@@ -12,21 +13,11 @@ trap 'exit 1' INT TERM
 cd "$work"
 fail() { echo "failed: $*" >&2; [ ! -f serve.log ] || cat serve.log >&2; exit 1; }
 
-# Waits for a file to have something in it; the server must be alive meanwhile.
-wait_for() {
-    tries=0
-    while [ ! -s "$1" ]; do
-        kill -0 "$server" 2>/dev/null || fail "the server ended"
-        tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || fail "$1 did not come"
-        sleep 0.05
-    done
-}
 start() {
     rm -f port
     "$program" serve --data data --port-file port --online-key keys/online.key --poll 1 >serve.out 2>>serve.log &
     server=$!
-    wait_for port
+    await_port "$server" port
     COVEY_FLEET_URL=http://127.0.0.1:$(cat port)
     COVEY_FLEET_TOKEN_FILE=data/admin.token
     export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE

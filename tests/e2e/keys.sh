@@ -3,6 +3,7 @@
 # and replaced, signed on machines without a network; killed in the middle; expired. covey-tuf looks at what is served, as any
 # client of TUF would.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 bin=${COVEY_BUILD_DIR:-build/release}
 program=$bin/covey-fleet
 tuf=$bin/covey-tuf
@@ -33,13 +34,7 @@ start() { # start [KEY [PREFIX...]], where the prefix ends in exec: $! is the se
     # shellcheck disable=SC2086 # an option and its value, or nothing
     "$@" "$program" serve --data data --port-file port $key --poll 1 >serve.out 2>>serve.log &
     server=$!
-    tries=0
-    while [ ! -s port ]; do
-        kill -0 "$server" 2>/dev/null || fail "the server ended"
-        tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || fail "the server did not start"
-        sleep 0.05
-    done
+    await_port "$server" port
     COVEY_FLEET_URL=http://127.0.0.1:$(cat port)
     COVEY_FLEET_TOKEN_FILE=$work/data/admin.token
     export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE
@@ -267,12 +262,7 @@ if script -qec true /dev/null >/dev/null 2>&1; then
     PROGRAM=$program timeout 60 script -qec 'trap : INT; "$PROGRAM" keys init asked; stty -a' /dev/null <typed >shown 2>&1 &
     asking=$!
     exec 9>typed
-    tries=0
-    until grep -q 'New passphrase' shown; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || fail "no question for a passphrase"
-        sleep 0.05
-    done
+    await "the question for a passphrase" grep -q 'New passphrase' shown
     printf '\003' >&9
     wait "$asking" || true
     exec 9>&-

@@ -3,6 +3,7 @@
 # without the key waits, and goes on once it is given; a revoked one gets none. Nowhere on the way, nor on the device, is a plain byte of the model
 # or its template.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 bin=${COVEY_BUILD_DIR:-build/release}
 model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
 [ -x "$bin/covey" ] && [ -x "$bin/covey-fleet" ] || { echo "skipped: no programs in $bin"; exit 77; }
@@ -19,16 +20,6 @@ trap 'exit 1' INT TERM
 cd "$work"
 unset COVEY_BUILTIN COVEY_STATE || true
 fail() { echo "failed: $*" >&2; for file in out err plane.log; do [ ! -s "$file" ] || { echo "--- $file" >&2; tail -n 20 "$file" >&2; }; done; exit 1; }
-await() { # await WHAT COMMAND...
-    what=$1
-    shift
-    tries=0
-    while ! "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 1200 ] || fail "$what did not come"
-        sleep 0.05
-    done
-}
 has() { grep -q -e "$2" "$1"; }
 on() { # on DEVICE COMMAND...
     state=$1
@@ -82,7 +73,7 @@ none_in hidden
 "$fleet" keys init keys --product assistant --no-passphrase >/dev/null
 "$fleet" serve --data plane --online-key keys/online.key --port-file plane.port --poll 1 >plane.log 2>&1 &
 plane=$!
-await "the control plane" test -s plane.port
+await_port "$plane" plane.port
 COVEY_FLEET_URL=http://127.0.0.1:$(cat plane.port)
 COVEY_FLEET_TOKEN_FILE=$work/plane/admin.token
 export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE

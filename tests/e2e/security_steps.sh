@@ -16,6 +16,7 @@ work=$(mktemp -d)
 end_plane() { [ ! -s "$work/plane.pid" ] || kill -9 "$(cat "$work/plane.pid")" 2>/dev/null || true; }
 trap 'end_plane; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
+waiting=$(cd "$(dirname "$0")" && pwd)/shared/wait.sh
 cd "$work"
 unset COVEY_FLEET_KEYS COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE COVEY_STATE COVEY_BUILTIN 2>/dev/null || true
 fail() { echo "failed: $*" >&2; [ ! -s out ] || tail -n 20 out >&2; [ ! -s plane.log ] || tail -n 5 plane.log >&2; exit 1; }
@@ -24,6 +25,9 @@ mkdir programs
 cat >programs/covey-fleet <<WRAPPER
 #!/bin/sh
 cd "$work"
+fail() { echo "failed: \$*" >&2; [ ! -s plane.log ] || tail -n 5 plane.log >&2; exit 1; }
+has_ended() { ! kill -0 "\$1" 2>/dev/null; }
+. "$waiting"
 if [ "\$1" != serve ]; then
     [ ! -s plane.port ] || { COVEY_FLEET_URL=http://127.0.0.1:\$(cat plane.port); COVEY_FLEET_TOKEN_FILE=\$(cat plane.token); export COVEY_FLEET_URL COVEY_FLEET_TOKEN_FILE; }
     exec "$bin/covey-fleet" "\$@"
@@ -32,18 +36,13 @@ port=0
 if [ -s plane.pid ]; then
     port=\$(cat plane.port)
     kill "\$(cat plane.pid)"
-    tries=0
-    while kill -0 "\$(cat plane.pid)" 2>/dev/null; do tries=\$((tries + 1)); [ \$tries -lt 600 ] || exit 1; sleep 0.05; done
+    await "the end of the one before" has_ended "\$(cat plane.pid)"
 fi
 rm -f plane.port
 echo "$work/\$3/admin.token" >plane.token
 "$bin/covey-fleet" "\$@" --listen 127.0.0.1:"\$port" --port-file plane.port --drain 0 --poll 1 >>plane.log 2>&1 </dev/null &
 echo \$! >plane.pid
-tries=0
-until [ -s plane.port ]; do
-    kill -0 "\$(cat plane.pid)" 2>/dev/null || { tail -n 5 plane.log >&2; exit 1; }
-    tries=\$((tries + 1)); [ \$tries -lt 600 ] || exit 1; sleep 0.05
-done
+await_port "\$(cat plane.pid)" plane.port
 WRAPPER
 cat >programs/covey <<WRAPPER
 #!/bin/sh

@@ -1,6 +1,7 @@
 #!/bin/sh
 # covey serve as a process: on a port of the system's choice, by curl, with the assistant; SIGTERM ends it in time.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 covey=${COVEY_BUILD_DIR:-build/release}/covey
 model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
 [ -x "$covey" ] || { echo "skipped: no $covey"; exit 77; }
@@ -25,13 +26,7 @@ ask() { # ask STATUS CURL-ARGUMENTS...: the body in `out`, the head in `head`
 
 "$covey" serve "$model" --port 0 --port-file port -t 1 >log 2>&1 &
 server=$!
-tries=0
-while [ ! -s port ]; do
-    kill -0 "$server" 2>/dev/null || fail "the server ended"
-    tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || fail "no port"
-    sleep 0.05
-done
+await_port "$server" port
 base=http://127.0.0.1:$(cat port)
 token="Authorization: Bearer $("$covey" token)"
 json='Content-Type: application/json'
@@ -78,13 +73,7 @@ grep -q '"code":"context_length_exceeded"' out || fail "the code of a full conte
 "$covey" serve "$model" --port 0 --port-file sliding-port -t 1 -c 200 --when-full slide --prefix-cache 1 >sliding.log 2>&1 &
 sliding=$!
 trap 'kill -9 "$sliding" 2>/dev/null || true; stop' EXIT
-tries=0
-while [ ! -s sliding-port ]; do
-    kill -0 "$sliding" 2>/dev/null || fail "the second server ended: $(cat sliding.log)"
-    tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || fail "no port"
-    sleep 0.05
-done
+await_port "$sliding" sliding-port
 slides=http://127.0.0.1:$(cat sliding-port)
 ask 200 -H "$token" -H "$json" -d "$long" "$slides/v1/chat/completions"
 grep -q '"dropped_tokens":[1-9][0-9]' out || fail "nothing was left out"
