@@ -17,6 +17,7 @@
 #include "agent/download_mirrors.h"
 #include "agent/download_rate.h"
 #include "base/env.h"
+#include "base/sha256.h"
 
 #define COVEY__DOWNLOAD_WHOLE_MAX    (16u << 20) /* bytes of a blob that is kept in memory */
 #define COVEY__DOWNLOAD_IN_FLIGHT    4
@@ -24,7 +25,8 @@
 
 typedef struct covey__download covey__download;
 
-/* A blob to be fetched; copied by covey__download_add. Exactly one of `take` and `data` is set. */
+/* A blob to be fetched; copied by covey__download_add. Either `take` is set, or `data` and `done`.
+ * They may not call the functions below. */
 typedef struct covey__download_item {
     uint8_t sha256[32]; /* its name */
     uint64_t size;      /* its bytes, at least 1; at most COVEY__DOWNLOAD_WHOLE_MAX with `take` */
@@ -36,8 +38,8 @@ typedef struct covey__download_item {
      * yet. What it returns but COVEY_OK ends the run with that. */
     covey_status (*data)(void *user, const struct covey__download_item *item, uint64_t offset,
                          const void *data, size_t size, covey_error *error);
-    /* With `data`: how many bytes of the blob the caller has, and the digest's state after them;
-     * the engine goes on from both. */
+    /* With `data`: how many bytes of the blob the caller has (not all), and the digest's state
+     * after them; the engine goes on from both. */
     uint64_t first;
     covey__sha256 hash;
     /* With `data`, at the end: COVEY_OK, the digest is right. COVEY_ERROR_MISMATCH: it is not; the
@@ -90,6 +92,7 @@ void covey__download_stop(covey__download *download);
 typedef struct covey__download_counts {
     uint64_t received_bytes; /* over the network, all of it */
     uint64_t useful_bytes;   /* of it, what was not thrown away; may shrink when it is */
+    uint64_t kept_bytes;     /* of blobs that were added, what parts on the disk spared */
     uint32_t retry_after_ms; /* after a run that failed: not before; 0 when no one said */
 } covey__download_counts;
 covey__download_counts covey__download_count(const covey__download *download);

@@ -3,8 +3,6 @@
 #ifndef COVEY_AGENT_DOWNLOAD_MIRRORS_H
 #define COVEY_AGENT_DOWNLOAD_MIRRORS_H
 
-#include "base/sha256.h"
-
 #include <covey/base.h>
 
 #define COVEY__MIRRORS_MAX     10 /* the user's, eight of the control plane's, and its own */
@@ -47,6 +45,9 @@ typedef enum covey__mirror_outcome {
 } covey__mirror_outcome;
 void covey__mirrors_note(covey__mirrors *mirrors, int32_t mirror, covey__mirror_outcome outcome,
                          uint32_t retry_after_ms, int64_t now_us, uint64_t random);
+
+/* Ends all pauses: whoever waits for a retry by its own rule has waited. */
+void covey__mirrors_forgive(covey__mirrors *mirrors);
 
 /* How long until any mirror may be asked, in ms; 0 when one may now. */
 int64_t covey__mirrors_wait_ms(const covey__mirrors *mirrors, int64_t now_us);

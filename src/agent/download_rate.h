@@ -10,6 +10,8 @@
 /* Set from any thread or a signal's handler. */
 typedef atomic_int covey__stop_flag;
 
+#define COVEY__RATE_MAX INT64_C(100000000000) /* bytes a second */
+
 /* A token bucket over all connections. It may go into debt by what was read at once, and pays it
  * back, so the mean holds over any longer time. */
 typedef struct covey__rate {
