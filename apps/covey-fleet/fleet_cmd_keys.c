@@ -105,6 +105,20 @@ static int keys_new(int argc, char **argv) {
 
 /* ---- status, push, pull, import ------------------------------------------------------------ */
 
+typedef struct expiry {
+    int32_t warnings, expired;
+} expiry;
+
+static covey_status ask_status(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                               char **text, covey_error *error) {
+    expiry *found = user;
+    covey_status status = COVEY_OK;
+    if (session->client != NULL) status = covey_fleet_keys_pull(session->client, keys, error);
+    if (status != COVEY_OK) return status;
+    return covey_fleet_keys_status(keys, session->format, text, &found->warnings, &found->expired,
+                                   error);
+}
+
 static int keys_status(int argc, char **argv) {
     static const char name[] = "covey-fleet keys status";
     fleet_folder of = {0};
@@ -121,24 +135,20 @@ static int keys_status(int argc, char **argv) {
         0,
         0};
     app_positional none;
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
-    char *text = NULL;
-    int32_t warnings = 0, expired = 0;
+    expiry found = {0, 0};
     int exit_status;
     if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
-    exit_status = fleet_folder_open(name, &of, &server, false, &session, &keys);
+    exit_status = fleet_folder_ask(name, &of, &server, false, ask_status, &found);
     if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = COVEY_OK;
-    if (session.client != NULL) status = covey_fleet_keys_pull(session.client, keys, &error);
-    if (status == COVEY_OK) {
-        status = covey_fleet_keys_status(keys, session.format, &text, &warnings, &expired, &error);
-    }
-    exit_status = fleet_folder_finish(name, keys, status, text, &error);
-    fleet_folder_close(&session, keys);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    return expired > 0 ? APP_EXIT_FAILED : warnings > 0 ? APP_EXIT_WAITING : APP_EXIT_DONE;
+    return found.expired > 0    ? APP_EXIT_FAILED
+           : found.warnings > 0 ? APP_EXIT_WAITING
+                                : APP_EXIT_DONE;
+}
+
+static covey_status ask_push(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                             char **text, covey_error *error) {
+    (void)user;
+    return covey_fleet_keys_push(session->client, keys, text, error);
 }
 
 static int keys_push(int argc, char **argv) {
@@ -155,18 +165,16 @@ static int keys_push(int argc, char **argv) {
                                  0,
                                  0};
     app_positional none;
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
-    char *text = NULL;
     int exit_status;
     if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
-    exit_status = fleet_folder_open(name, &of, &server, true, &session, &keys);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_keys_push(session.client, keys, &text, &error);
-    exit_status = fleet_folder_finish(name, keys, status, text, &error);
-    fleet_folder_close(&session, keys);
-    return exit_status;
+    return fleet_folder_ask(name, &of, &server, true, ask_push, NULL);
+}
+
+static covey_status ask_pull(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                             char **text, covey_error *error) {
+    (void)user;
+    (void)text;
+    return covey_fleet_keys_pull(session->client, keys, error);
 }
 
 static int keys_pull(int argc, char **argv) {
@@ -184,17 +192,14 @@ static int keys_pull(int argc, char **argv) {
         0,
         0};
     app_positional none;
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
     int exit_status;
     if (!app_options_read(&command, argc, argv, &none, &exit_status)) return exit_status;
-    exit_status = fleet_folder_open(name, &of, &server, true, &session, &keys);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_keys_pull(session.client, keys, &error);
-    exit_status = fleet_folder_finish(name, keys, status, NULL, &error);
-    fleet_folder_close(&session, keys);
-    return exit_status;
+    return fleet_folder_ask(name, &of, &server, true, ask_pull, NULL);
+}
+
+static covey_status ask_import(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                               char **text, covey_error *error) {
+    return covey_fleet_import(session->client, keys, user, text, error);
 }
 
 static int keys_import(int argc, char **argv) {
@@ -212,18 +217,9 @@ static int keys_import(int argc, char **argv) {
         1,
         1};
     app_positional file;
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
-    char *text = NULL;
     int exit_status;
     if (!app_options_read(&command, argc, argv, &file, &exit_status)) return exit_status;
-    exit_status = fleet_folder_open(name, &of, &server, false, &session, &keys);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_import(session.client, keys, file.items[0], &text, &error);
-    exit_status = fleet_folder_finish(name, keys, status, text, &error);
-    fleet_folder_close(&session, keys);
-    return exit_status;
+    return fleet_folder_ask(name, &of, &server, false, ask_import, file.items[0]);
 }
 
 /* ---- changes ------------------------------------------------------------------------------- */
@@ -274,11 +270,15 @@ static covey_status pull_first(covey_fleet_client *client, covey_fleet_keys *key
     return status == COVEY_ERROR_NOT_FOUND ? COVEY_OK : status;
 }
 
+static covey_status ask_change(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                               char **text, covey_error *error) {
+    covey_status status = COVEY_OK;
+    if (session->client != NULL) status = pull_first(session->client, keys, error);
+    return status == COVEY_OK ? covey_fleet_keys_apply(keys, user, text, error) : status;
+}
+
 static int apply(const char *name, change_words *c, covey_fleet_keys_change *change) {
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
-    char *text = NULL, *words = NULL;
+    char *words = NULL;
     const char *program[PROGRAM_WORDS_MAX + 1] = {NULL};
     change->public_files = c->public_files.items;
     change->public_count = c->public_files.count;
@@ -294,14 +294,7 @@ static int apply(const char *name, change_words *c, covey_fleet_keys_change *cha
             if (word[0] != '\0') program[count++] = word;
         change->program = program;
     }
-    int exit_status = fleet_folder_open(name, &c->of, &c->server, false, &session, &keys);
-    if (exit_status == APP_EXIT_DONE) {
-        covey_status status = COVEY_OK;
-        if (session.client != NULL) status = pull_first(session.client, keys, &error);
-        if (status == COVEY_OK) status = covey_fleet_keys_apply(keys, change, &text, &error);
-        exit_status = fleet_folder_finish(name, keys, status, text, &error);
-        fleet_folder_close(&session, keys);
-    }
+    int exit_status = fleet_folder_ask(name, &c->of, &c->server, false, ask_change, change);
     free(words);
     return exit_status;
 }

@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+static covey_status ask_add(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                            char **text, covey_error *error) {
+    return covey_fleet_steer_add(session->client, keys, user, text, error);
+}
+
 static int steer_say(int argc, char **argv) {
     char name[80];
     fleet_folder of = {0};
@@ -40,10 +45,6 @@ static int steer_say(int argc, char **argv) {
         1,
         1};
     app_positional product;
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
-    char *text = NULL;
     int exit_status;
     said.kind = argv[0];
     if (!app_options_read(&command, argc, argv, &product, &exit_status)) return exit_status;
@@ -56,12 +57,13 @@ static int steer_say(int argc, char **argv) {
     said.variant_count = variants.count;
     said.classes = classes.items;
     said.class_count = classes.count;
-    exit_status = fleet_folder_open(name, &of, &server, false, &session, &keys);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_steer_add(session.client, keys, &said, &text, &error);
-    exit_status = fleet_folder_finish(name, keys, status, text, &error);
-    fleet_folder_close(&session, keys);
-    return exit_status;
+    return fleet_folder_ask(name, &of, &server, false, ask_add, &said);
+}
+
+static covey_status ask_show(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                             char **text, covey_error *error) {
+    (void)session;
+    return covey_fleet_steer_show(keys, user, text, error);
 }
 
 static int steer_show(int argc, char **argv) {
@@ -76,26 +78,27 @@ static int steer_show(int argc, char **argv) {
                                  1,
                                  1};
     app_positional product;
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
-    char *text = NULL;
     int exit_status;
     if (!app_options_read(&command, argc, argv, &product, &exit_status)) return exit_status;
-    exit_status = fleet_folder_open(name, &of, NULL, false, &session, &keys);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status = covey_fleet_steer_show(keys, product.items[0], &text, &error);
-    exit_status = fleet_folder_finish(name, keys, status, text, &error);
-    fleet_folder_close(&session, keys);
-    return exit_status;
+    return fleet_folder_ask(name, &of, NULL, false, ask_show, product.items[0]);
+}
+
+typedef struct document {
+    const char *product, *export_file;
+} document;
+
+static covey_status ask_push(void *user, const fleet_session *session, covey_fleet_keys *keys,
+                             char **text, covey_error *error) {
+    const document *of = user;
+    return covey_fleet_steer_push(session->client, keys, of->product, of->export_file, text, error);
 }
 
 static int steer_push(int argc, char **argv) {
     static const char name[] = "covey-fleet steer push";
     fleet_folder of = {0};
     fleet_server server = {0};
-    const char *export_file = NULL;
-    const app_option options[] = {{"export", 'x', APP_TEXT, &export_file, "FILE",
+    document sent = {NULL, NULL};
+    const app_option options[] = {{"export", 'x', APP_TEXT, &sent.export_file, "FILE",
                                    "write what is to be signed there; \"keys import\" sends it", 0,
                                    0},
                                   FLEET_FOLDER_OPTIONS(of),
@@ -111,19 +114,10 @@ static int steer_push(int argc, char **argv) {
         1,
         1};
     app_positional product;
-    fleet_session session;
-    covey_fleet_keys *keys;
-    covey_error error = {0};
-    char *text = NULL;
     int exit_status;
     if (!app_options_read(&command, argc, argv, &product, &exit_status)) return exit_status;
-    exit_status = fleet_folder_open(name, &of, &server, export_file == NULL, &session, &keys);
-    if (exit_status != APP_EXIT_DONE) return exit_status;
-    covey_status status =
-        covey_fleet_steer_push(session.client, keys, product.items[0], export_file, &text, &error);
-    exit_status = fleet_folder_finish(name, keys, status, text, &error);
-    fleet_folder_close(&session, keys);
-    return exit_status;
+    sent.product = product.items[0];
+    return fleet_folder_ask(name, &of, &server, sent.export_file == NULL, ask_push, &sent);
 }
 
 int fleet_cmd_steer(int argc, char **argv) {

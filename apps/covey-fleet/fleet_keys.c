@@ -145,3 +145,17 @@ int fleet_folder_finish(const char *command, covey_fleet_keys *keys, covey_statu
     covey_fleet_keys_text_free(keys, text);
     return APP_EXIT_DONE;
 }
+
+int fleet_folder_ask(const char *command, fleet_folder *of, const fleet_server *server,
+                     bool needs_server, fleet_folder_question question, void *user) {
+    fleet_session session;
+    covey_fleet_keys *keys;
+    covey_error error = {0};
+    char *text = NULL;
+    int exit_status = fleet_folder_open(command, of, server, needs_server, &session, &keys);
+    if (exit_status != APP_EXIT_DONE) return exit_status;
+    covey_status status = question(user, &session, keys, &text, &error);
+    exit_status = fleet_folder_finish(command, keys, status, text, &error);
+    fleet_folder_close(&session, keys);
+    return exit_status;
+}

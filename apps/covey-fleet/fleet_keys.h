@@ -33,6 +33,13 @@ void fleet_folder_close(fleet_session *session, covey_fleet_keys *keys);
 /* Prints the text, or what is wrong; returns the exit status. */
 int fleet_folder_finish(const char *command, covey_fleet_keys *keys, covey_status status,
                         char *text, const covey_error *error);
+/* All of it: opens, asks, prints the answer (`*text` may stay NULL) or what is wrong, closes.
+ * Returns the exit status. */
+typedef covey_status (*fleet_folder_question)(void *user, const fleet_session *session,
+                                              covey_fleet_keys *keys, char **text,
+                                              covey_error *error);
+int fleet_folder_ask(const char *command, fleet_folder *of, const fleet_server *server,
+                     bool needs_server, fleet_folder_question question, void *user);
 /* Whether a control plane is named at all. */
 bool fleet_server_named(const fleet_server *server);
 
