@@ -1,0 +1,110 @@
+/* The decoder's step in plain C: what the others are held to, and the one where no other is
+ * written.
+ *
+ * Each lane_step_ISA.h has the same types and functions, so that a file may be compiled against any
+ * one of them; no file includes two.
+ *
+ *     covey__lanes lanes = covey__lanes_load(decoder);   states live in registers from here ...
+ *     more = covey__lanes_step(&lanes, tables, context, mask, symbol);
+ *     covey__lanes_store(&lanes, decoder);               ... to here
+ *
+ * A step gives the symbols of the active lanes, 0 for the others, and returns the mask of the
+ * active lanes whose symbol is 3. There are three, which differ in where a lane's table is:
+ *   step       tables[context[i]], any table for any lane
+ *   step_row   column[i] of a row of sixteen, one row for lanes 0 to 15 and one for 16 to 31;
+ * looked up within registers, so several times as fast step_pair  one table for lanes 0 to 15 and
+ * one for 16 to 31 Contexts and columns (0 to 15) must be in range for the lanes that are not
+ * active too. Tables are covey__lane_table_make's. */
+#ifndef COVEY_DELTA_LANE_STEP_SCALAR_H
+#define COVEY_DELTA_LANE_STEP_SCALAR_H
+
+#include <string.h>
+
+#include "delta/lane_coder.h"
+
+typedef struct covey__lanes {
+    uint32_t state[COVEY__LANES];
+    const uint8_t *at, *end;
+    bool over;
+} covey__lanes;
+
+static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder) {
+    covey__lanes lanes;
+    memcpy(lanes.state, decoder->state, sizeof lanes.state);
+    lanes.at = decoder->at;
+    lanes.end = decoder->end;
+    lanes.over = decoder->over;
+    return lanes;
+}
+
+static inline void covey__lanes_store(const covey__lanes *lanes, covey__lane_decoder *decoder) {
+    memcpy(decoder->state, lanes->state, sizeof lanes->state);
+    decoder->at = lanes->at;
+    decoder->end = lanes->end;
+    decoder->over = lanes->over;
+}
+
+static inline uint8_t covey__lane_decode(uint32_t *state, uint32_t e0, uint32_t e1, uint32_t e2) {
+    uint32_t x = *state, slot = x & 0x7fff;
+    uint32_t s0 = slot >= e0, s1 = slot >= e1, s2 = slot >= e2;
+    uint32_t start = s0 ? e0 : 0, next = s0 ? e1 : e0;
+    start = s1 ? e1 : start;
+    next = s1 ? e2 : next;
+    start = s2 ? e2 : start;
+    next = s2 ? 32768u : next;
+    *state = (next - start) * (x >> 15) + slot - start;
+    return (uint8_t)(s0 + s1 + s2);
+}
+
+static inline uint32_t covey__lane_refill(covey__lanes *lanes, uint32_t x) {
+    uint32_t word = lanes->at[0] | (uint32_t)lanes->at[1] << 8, wants = x < COVEY__LANE_STATE;
+    lanes->at += 2 * wants;
+    return wants ? x << 16 | word : x;
+}
+
+static inline void covey__lanes_bound(covey__lanes *lanes) {
+    if (lanes->at <= lanes->end) return;
+    lanes->at = lanes->end;
+    lanes->over = true;
+}
+
+/* `end(k)` is the k-th end of lane i's table. */
+#define COVEY__LANES_EACH(end)                                                                     \
+    uint32_t more = 0;                                                                             \
+    for (int i = 0; i < COVEY__LANES; i++) {                                                       \
+        symbol[i] = 0;                                                                             \
+        if (!(mask >> i & 1)) continue;                                                            \
+        uint32_t x = lanes->state[i];                                                              \
+        symbol[i] = covey__lane_decode(&x, end(0), end(1), end(2));                                \
+        lanes->state[i] = covey__lane_refill(lanes, x);                                            \
+        more |= (uint32_t)(symbol[i] == 3) << i;                                                   \
+    }                                                                                              \
+    covey__lanes_bound(lanes);                                                                     \
+    return more
+
+static inline uint32_t covey__lanes_step(covey__lanes *lanes, const covey__lane_table *tables,
+                                         const uint16_t context[COVEY__LANES], uint32_t mask,
+                                         uint8_t symbol[COVEY__LANES]) {
+#define COVEY__END(k) tables[context[i]].end[k]
+    COVEY__LANES_EACH(COVEY__END);
+#undef COVEY__END
+}
+
+static inline uint32_t covey__lanes_step_row(covey__lanes *lanes, const covey__lane_row *low,
+                                             const covey__lane_row *high,
+                                             const uint8_t column[COVEY__LANES], uint32_t mask,
+                                             uint8_t symbol[COVEY__LANES]) {
+#define COVEY__END(k) (i < 16 ? low : high)->end[k][column[i]]
+    COVEY__LANES_EACH(COVEY__END);
+#undef COVEY__END
+}
+
+static inline uint32_t covey__lanes_step_pair(covey__lanes *lanes, const covey__lane_table *low,
+                                              const covey__lane_table *high, uint32_t mask,
+                                              uint8_t symbol[COVEY__LANES]) {
+#define COVEY__END(k) (i < 16 ? low : high)->end[k]
+    COVEY__LANES_EACH(COVEY__END);
+#undef COVEY__END
+}
+
+#endif
