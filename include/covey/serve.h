@@ -26,7 +26,8 @@ typedef struct covey_server_options {
     uint16_t port;       /* 0: the system chooses */
     const char *token;   /* asked for as "Authorization: Bearer TOKEN"; NULL asks for none, which
                             only a loopback address may */
-    int32_t connections_max; /* 0: 64 */
+    int32_t connections_max; /* beyond it silent ones are closed; requests under way are not, so
+                                that up to 512 more may be open. 0: 64 */
     int32_t
         conversations_max; /* that hold KV state at once; 0: 4. The backend's own bound holds too */
     int32_t context_tokens;    /* of each conversation; 0: the backend's default */

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/semver.h"
 #include "base/sha256.h"
 #include "base/utc.h"
 
@@ -111,6 +112,54 @@ static covey_status steer_open(steer *s, covey_fleet_client *client, covey_fleet
     if (status == COVEY_OK && s->served.size > 0)
         status = covey__steering_parse(env, s->served.data, s->served.size, &s->held, error);
     return status;
+}
+
+/* ---- minimums that nothing reaches --------------------------------------------------------- */
+
+/* "1.2.0" of "assistant/1.2.0/release.json"; false for another target. */
+static bool version_of(const char *target, const char *product, char version[80]) {
+    static const char end[] = "/release.json";
+    size_t prefix = strlen(product), size = strlen(target);
+    if (size <= prefix + sizeof(end) || size - prefix - sizeof(end) >= 80 ||
+        strncmp(target, product, prefix) != 0 || target[prefix] != '/' ||
+        strcmp(target + size - (sizeof(end) - 1), end) != 0)
+        return false;
+    (void)snprintf(version, 80, "%.*s", (int)(size - prefix - sizeof(end)), target + prefix + 1);
+    return covey__semver_valid(version);
+}
+
+/* The highest version that the metadata names, as far as it is known here; "" when there is none.
+ */
+static void find_newest(const steer *s, char newest[80]) {
+    char target[COVEY__METADATA_ROLE_SIZE + 32], role[COVEY__METADATA_ROLE_SIZE], version[80];
+    newest[0] = '\0';
+    (void)snprintf(target, sizeof(target), "%s/0.0.0/release.json", s->product);
+    if (covey__repository_speaker(s->keys, target, role, NULL) != COVEY_OK) return;
+    const covey__metadata_item *item = covey__metadata_item_find(s->keys->set, role);
+    for (size_t i = 0; item != NULL && i < item->document->target_count; i++) {
+        const covey__tuf_entry *entry = item->document->targets[i];
+        if (version_of(entry->name, s->product, version) &&
+            (newest[0] == '\0' || covey__semver_compare(version, newest) > 0))
+            (void)snprintf(newest, 80, "%s", version);
+    }
+}
+
+/* It is right where the release comes next, and for ever in the way where it was a slip. */
+static void warn_of_minimums(const steer *s, const covey__steering *document) {
+    char newest[80];
+    find_newest(s, newest);
+    for (size_t i = 0; i < document->statement_count; i++) {
+        const covey__steering_statement *said = &document->statements[i];
+        if (said->kind != COVEY__STEERING_MINIMUM ||
+            (newest[0] != '\0' && covey__semver_compare(said->version, newest) <= 0))
+            continue;
+        covey__log(
+            s->keys->env, COVEY_LOG_WARN, "steer",
+            "%s: minimum %s is above every release of %s that is published (%s%s): until one "
+            "reaches it, devices take no update. Once devices have seen it, it cannot be "
+            "taken back",
+            said->id, said->version, s->product, newest[0] != '\0' ? "newest: " : "none", newest);
+    }
 }
 
 /* ---- writing a statement ------------------------------------------------------------------- */
@@ -252,6 +301,7 @@ static covey_status add_statement(steer *s, const covey_fleet_statement *said, c
     if (status == COVEY_OK) status = covey__steering_follows(s->held, next, error);
     if (status == COVEY_OK)
         status = covey__file_replace(env, s->working_path, out->data, out->size, error);
+    if (status == COVEY_OK) warn_of_minimums(s, next);
     covey__steering_free(next);
     covey__steering_free(working);
     return refused(status, error);
@@ -302,6 +352,7 @@ static covey_status check_follows(steer *s, covey_error *error) {
     if (status == COVEY_OK && strcmp(next->product, s->product) != 0)
         status = covey__fail(error, COVEY_ERROR_REFUSED, "the document is of another product");
     if (status == COVEY_OK) status = covey__steering_follows(s->held, next, error);
+    if (status == COVEY_OK) warn_of_minimums(s, next);
     covey__steering_free(next);
     return refused(status, error);
 }

@@ -151,6 +151,11 @@ says 'sent steering' steer push assistant --keys keys
 says 'has it' steer push assistant --keys keys
 does steer minimum assistant --keys keys --version 1.0.1 --reason 'security' --author ops@example.org --class small --percent 50
 grep -q '"serial": 2' out || fail "the second steering document"
+! grep -q 'is above' out || fail "a minimum that a release reaches is warned of"
+cp -r keys slip
+says 'warn steer: minimum-[0-9]*: minimum 11.0.0 is above every release of assistant that is published (newest: 1.[0-9]' \
+    steer minimum assistant --keys slip --version 11.0.0 --reason 'a slip' --author ops@example.org
+rm -r slip
 sed -i 's/=1.0.0/=9.0.0/' keys/steering/assistant.json
 refuses 3 'kill' steer push assistant --keys keys
 sed -i 's/=9.0.0/=1.0.0/' keys/steering/assistant.json
