@@ -63,6 +63,18 @@ covey_status app_add_adapters(const app_texts *given, covey_ensemble_parts *part
     return status;
 }
 
+void app_say_idle_adapters(const char *command, const app_texts *given) {
+    char path[APP_PATH_BYTES_MAX];
+    covey_error error;
+    float scale;
+    for (size_t i = 0; i < given->count; i++)
+        if (app_split_adapter(given->items[i], path, &scale, &error) && scale == 0.0f)
+            fprintf(stderr,
+                    "%s: --adapter %s changes nothing: a scale of 0 is for requests that ask for "
+                    "it (covey serve)\n",
+                    command, given->items[i]);
+}
+
 /* The shortest number that reads back as the scale. */
 static void scale_text(float scale, char out[32]) {
     for (int digits = 1; digits <= 9; digits++) {

@@ -26,6 +26,10 @@ bool app_split_adapter(const char *given, char path[APP_PATH_BYTES_MAX], float *
 covey_status app_add_adapters(const app_texts *given, covey_ensemble_parts *parts,
                               covey_error *error);
 
+/* For commands that no request reaches: says on standard error which of these do nothing there, a
+ * scale of 0 being for requests that ask. */
+void app_say_idle_adapters(const char *command, const app_texts *given);
+
 /* The adapters of an answer: as a JSON array, or as " + NAME:SCALE" each. */
 void app_put_adapters(FILE *out, covey_backend *backend, const covey_answer *answer, bool json);
 /* The same for an answer to a request that chooses nothing. */

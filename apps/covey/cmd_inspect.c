@@ -457,6 +457,7 @@ static bool read_options(inspect *in, const inspect_verb *verb, int argc, char *
         *exit_status = APP_EXIT_USAGE;
         return false;
     }
+    app_say_idle_adapters(name, &in->adapters);
     for (size_t i = 0; i < words.count && i < 2; i++) in->positional[i] = words.items[i];
     if (words.count > 2) {
         in->tokens = words.items + 2;

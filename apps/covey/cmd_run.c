@@ -9,6 +9,7 @@
 #include "covey/context.h"
 #include "covey/line_editor.h"
 #include "covey/message_pack.h"
+#include "covey/session_lock.h"
 
 #include <covey/guide.h>
 
@@ -33,6 +34,7 @@ typedef struct run {
     bool is_cut;                  /* the last answer ended before its guide was satisfied */
     const char *schema, *grammar; /* files */
     const char *session_file;
+    app_session_lock session_lock;
     bool restored;
     char *own_system; /* the session file's, where --system says none */
     covey_guide *guide;
@@ -420,6 +422,7 @@ static bool restore_session(run *r, covey_error *error) {
                  "stands alone");
         return false;
     }
+    if (!app_session_lock_take(r->session_file, &r->session_lock, error)) return false;
     covey_status status =
         covey_conversation_restore(r->conversation, r->session_file, error, take_note, r);
     if (status == COVEY_ERROR_NOT_FOUND) { /* a new one */
@@ -508,6 +511,7 @@ static bool options_agree(run *r) {
 
 int covey_cmd_run(int argc, char **argv) {
     run r = {.context = {.command = "covey run", .prefix_cache_mib = APP_PREFIX_CACHE_MIB},
+             .session_lock = {.descriptor = -1},
              .top_p = 1,
              .repetition_penalty = 1};
     const app_option options[] = {
@@ -563,7 +567,9 @@ int covey_cmd_run(int argc, char **argv) {
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;
     if (!options_agree(&r)) return APP_EXIT_USAGE;
+    app_say_idle_adapters("covey run", &r.context.adapters);
     status = run_all(&r, &words);
+    app_session_lock_drop(&r.session_lock);
     if (r.messages) forget(&r);
     free(r.messages);
     free(r.own_system);

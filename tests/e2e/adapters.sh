@@ -47,6 +47,7 @@ expect 1 'the file is an adapter (a LoRA), not a model' "$covey" run one.gguf x
 expect 1 'the file is a model, not an adapter' "$covey" run "$model" --adapter "$model" x
 cp one.gguf odd:name.gguf
 expect 0 '"name":"odd:name.gguf","scale":1' "$covey" run "$model" --raw --json -n 2 --adapter odd:name.gguf x
+expect 0 'covey run: --adapter one.gguf:0 changes nothing' "$covey" run "$model" --raw -n 2 --adapter one.gguf:0 x
 expect 2 'unknown option "--adapter"' "$covey" inspect model "$model" --adapter one.gguf
 
 # Bound to its base, onto itself; then it is quiet, and another base refuses it.

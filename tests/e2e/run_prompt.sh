@@ -2,6 +2,7 @@
 # covey run with the assistant: a prompt from the arguments and from standard input, --json, limits, a pipe that closes, and a
 # conversation in a terminal.
 set -eu
+. "$(dirname "$0")/shared/wait.sh"
 covey=${COVEY_BUILD_DIR:-build/release}/covey
 model=${COVEY_TEST_MODEL:-${COVEY_SOURCE_DIR:-.}/models/assistant/1.0.0/model.gguf}
 [ -x "$covey" ] || { echo "skipped: no $covey"; exit 77; }
@@ -79,6 +80,22 @@ cmp -s first out || fail "--session changes the answer"
 "$covey" run "$model" -t 1 --json --session talk.session "and another for five minutes" >out 2>err || fail "a session that goes on"
 tokens() { sed 's/.*"prompt_tokens":\([0-9]*\).*/\1/' "$1"; }
 [ "$(tokens out)" -gt "$(($(tokens alone.json) + 5))" ] || fail "the session forgot what was said"
+# One process at a time: the other says so, and loses nothing.
+cp talk.session kept.session
+mkfifo line
+"$covey" run "$model" -t 1 --session talk.session <line >first.out 2>&1 &
+holder=$!
+exec 8>line
+await_alive "$holder" "the session's lock" test -e talk.session.lock
+status=0
+"$covey" run "$model" -t 1 --session talk.session hi >out 2>err || status=$?
+[ "$status" = 1 ] && [ ! -s out ] && grep -q 'talk.session: another covey run goes on' err || fail "two at one session"
+echo "$words" >&8
+exec 8>&-
+wait "$holder" || fail "the first at the session: $(cat first.out)"
+cmp -s talk.session kept.session && fail "the first at the session was not kept"
+[ ! -e talk.session.lock ] || fail "the lock stayed"
+mv kept.session talk.session
 cp talk.session damaged.session
 printf 'x' | dd of=damaged.session bs=1 seek=200 conv=notrunc 2>/dev/null
 status=0
