@@ -7,8 +7,9 @@
  *
  * A request may name a conversation by the header X-Covey-Conversation (1 to 64 letters, digits,
  * '.', '-', '_'). All requests of one conversation are answered by the backend it began with, until
- * it has been idle for `drain_deadline_ms` after an exchange. Answers name what gave them in the
- * header X-Covey-Ensemble. */
+ * `drain_deadline_ms` after an exchange; then the next one is answered by the current backend,
+ * which reads the request's messages anew. No answer is cut by an exchange. Answers name what gave
+ * them in the header X-Covey-Ensemble, and by its digest in `system_fingerprint`. */
 #ifndef COVEY_SERVE_H
 #define COVEY_SERVE_H
 
@@ -19,6 +20,21 @@ extern "C" {
 #endif
 
 typedef struct covey_server covey_server;
+
+/* An answer that was given, or failed. Strings are valid for the call. */
+typedef struct covey_server_answer {
+    size_t size;
+    const char *label, *digest; /* of what gave it, as covey_server_exchange was told; or "" */
+    covey_status status;        /* how it ended; CANCELLED where its client left */
+    const char *message;        /* why it failed, or "" */
+    int32_t prompt_token_count; /* that were computed: without those that were reused */
+    int32_t answer_token_count;
+    int64_t first_token_us, decode_us;
+    int32_t at_once; /* answers computed when it ended, this one included */
+    int32_t beside;  /* of them, those of other backends */
+} covey_server_answer;
+/* Called in the thread that answered, several at a time: it should return soon. */
+typedef void (*covey_server_answered_fn)(void *user, const covey_server_answer *answer);
 
 typedef struct covey_server_options {
     size_t size;
@@ -32,13 +48,16 @@ typedef struct covey_server_options {
         conversations_max; /* that hold KV state at once; 0: 4. The backend's own bound holds too */
     int32_t context_tokens;    /* of each conversation; 0: the backend's default */
     int64_t queue_timeout_ms;  /* how long a request waits for a free conversation; 0: 30,000 */
-    int64_t drain_deadline_ms; /* how long an idle conversation stays with an exchanged backend; 0:
+    int64_t drain_deadline_ms; /* how long a conversation stays with an exchanged backend; 0:
                                   600,000 */
     int32_t parallel_max;      /* answers computed at once, in shared passes over the weights; 0: as
                                   many as there are conversations */
+    covey_server_answered_fn answered; /* NULL: nobody is told */
+    void *answered_user;
+    int32_t waiting_max; /* requests that wait while a backend is drained first; 0: 32 */
 } covey_server_options;
 #define COVEY_SERVER_OPTIONS_INIT                                                                  \
-    { sizeof(covey_server_options), NULL, 0, NULL, 0, 0, 0, 0, 0, 0 }
+    { sizeof(covey_server_options), NULL, 0, NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
 
 /* Starts to listen. Until a backend is set, requests get 503 with the reason. Any thread. */
 COVEY_API COVEY_MUST_USE covey_status covey_server_open(covey_runtime *runtime,
@@ -61,14 +80,37 @@ COVEY_API COVEY_MUST_USE covey_status covey_server_set_backend(covey_server *ser
                                                                const char *label, const char *model,
                                                                covey_error *error);
 
+/* What answers say of a backend. Strings are copied. */
+typedef struct covey_server_names {
+    size_t size;
+    const char *label, *model; /* as covey_server_set_backend's */
+    const char *digest;        /* the ensemble's, 64 hex digits; NULL: answers name none */
+} covey_server_names;
+#define COVEY_SERVER_NAMES_INIT                                                                    \
+    { sizeof(covey_server_names), "", "", NULL }
+
+/* The same, with the ensemble's digest. Ends what covey_server_drain began. Any thread. */
+COVEY_API COVEY_MUST_USE covey_status covey_server_exchange(covey_server *server,
+                                                            covey_backend *backend,
+                                                            const covey_server_names *names,
+                                                            covey_error *error);
+
+/* Lets go of the current backend before there is another, where memory cannot hold both: answers
+ * under way end, requests that come wait for the next covey_server_exchange (`waiting_max` of them;
+ * more get 503 with Retry-After), conversations start anew there. The backend is gone once
+ * covey_server_draining says 0. covey_server_withdraw ends the wait too, with its reason. Any
+ * thread. */
+COVEY_API void covey_server_drain(covey_server *server);
+
 /* Nothing that was exchanged answers any more: its conversations end at once, and answers under way
  * are cut. With a `reason`, what is served now is left too: requests get 503, the code "denied" and
  * the reason until the next covey_server_set_backend. For an ensemble that its publisher stopped.
  * Any thread. */
 COVEY_API void covey_server_withdraw(covey_server *server, const char *reason);
 
-/* Conversations that hold state on backends that were exchanged: 0 when the last swap is complete.
- * Closes those that passed their deadline. Any thread. */
+/* Conversations that hold state on backends that were exchanged: 0 when the last swap is complete,
+ * and nothing of them is left in memory. Closes those that passed their deadline, so call it now
+ * and then. Any thread. */
 COVEY_API size_t covey_server_draining(covey_server *server);
 
 #ifdef __cplusplus

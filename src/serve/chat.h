@@ -181,6 +181,7 @@ typedef struct covey__answer_head {
     int64_t created_s;
     const char *model;
     const char *label;
+    const char *digest; /* the ensemble's; "": not known */
     covey__used_adapters adapters;
 } covey__answer_head;
 

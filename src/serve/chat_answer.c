@@ -21,6 +21,11 @@ static void head_members(covey__json_writer *json, const covey__answer_head *hea
     covey__json_member_string(json, "object", head->chat ? chat_object : text_object);
     covey__json_member_i64(json, "created", head->created_s);
     covey__json_member_string(json, "model", head->model);
+    if (head->digest && *head->digest) {
+        char fingerprint[32]; /* OpenAI's word for what computed an answer */
+        snprintf(fingerprint, sizeof fingerprint, "covey-%.16s", head->digest);
+        covey__json_member_string(json, "system_fingerprint", fingerprint);
+    }
 }
 
 static void usage(covey__json_writer *json, const covey_answer *answer) {
@@ -47,6 +52,7 @@ static void figures(covey__json_writer *json, const covey__answer_head *head,
     covey__json_name(json, "covey");
     covey__json_begin_object(json);
     covey__json_member_string(json, "ensemble", head->label);
+    if (head->digest && *head->digest) covey__json_member_string(json, "digest", head->digest);
     covey__chat_adapters_put_used(json, &head->adapters);
     covey__json_member_string(json, "route", "local");
     covey__json_member_f64(json, "time_to_first_token_ms",

@@ -31,7 +31,7 @@ typedef struct job {
     int32_t index; /* of the answer at hand */
     covey__logprobs notes[COVEY__SERVE_ANSWERS_MAX];
     covey__tool_fault faults[COVEY__SERVE_ANSWERS_MAX];
-    char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
+    char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX], digest[65];
     int64_t start_us;
 } job;
 
@@ -43,6 +43,25 @@ static void count_answer(covey__serve_counters *count, const covey_answer *sum) 
     covey__counter_add(&count->reused_tokens, (uint64_t)sum->reused_token_count);
     covey__counter_add(&count->answer_tokens, (uint64_t)sum->answer_token_count);
     if (sum->first_token_us > 0) covey__histogram_add_us(&count->first_token, sum->first_token_us);
+}
+
+/* Tells who wants to know, while the slot is still ours. */
+static void tell(const job *work, covey_status status, const covey_answer *answer,
+                 const covey_error *error) {
+    covey_server *server = work->server;
+    if (!server->answered) return;
+    covey_server_answer told = {.size = sizeof told,
+                                .label = work->label,
+                                .digest = work->digest,
+                                .status = status,
+                                .message = status ? error->message : "",
+                                .prompt_token_count =
+                                    answer->prompt_token_count - answer->reused_token_count,
+                                .answer_token_count = answer->answer_token_count,
+                                .first_token_us = answer->first_token_us,
+                                .decode_us = answer->decode_us};
+    covey__conversations_load(&server->pool, work->slot, &told.at_once, &told.beside);
+    server->answered(server->answered_user, &told);
 }
 
 static covey_status run_one(job *work, covey_answer *answer, covey_error *error, covey_text_fn text,
@@ -60,6 +79,8 @@ static covey_status run_one(job *work, covey_answer *answer, covey_error *error,
         covey_conversation_generate(work->slot->conversation, request, answer, error, text, user);
     covey__chat_adapters_note(&work->head.adapters, work->slot->served->backend, answer);
     work->request.sampling.seed++;
+    bool cancelled = !status && answer->stop_reason == COVEY_STOP_CANCELLED;
+    tell(work, cancelled ? COVEY_ERROR_CANCELLED : status, answer, error);
     if (status == COVEY_ERROR_CANCELLED || (!status && answer->stop_reason == COVEY_STOP_CANCELLED))
         return covey__fail(error, COVEY_ERROR_CANCELLED,
                            "the answer was cut off: the server is stopping; ask again");
@@ -128,10 +149,12 @@ static void job_begin(job *work, covey_server *server, covey__serve_slot *slot, 
     work->start_us = covey__monotonic_us();
     snprintf(work->label, sizeof work->label, "%s", slot->served->label);
     snprintf(work->model, sizeof work->model, "%s", slot->served->model);
+    memcpy(work->digest, slot->served->digest, sizeof work->digest);
     work->head = (covey__answer_head){.chat = chat,
                                       .created_s = covey__now_ms(server->env) / 1000,
                                       .model = work->model,
-                                      .label = work->label};
+                                      .label = work->label,
+                                      .digest = work->digest};
     snprintf(work->head.id, sizeof work->head.id, "%s-%" PRIx64 "-%" PRIx64,
              chat ? "chatcmpl" : "cmpl", (uint64_t)covey__now_ms(server->env),
              (uint64_t)atomic_fetch_add(&server->serial, 1));
@@ -420,6 +443,7 @@ static stream *stream_start(job *begun, struct MHD_Connection *connection) {
     out->work = *begun;
     out->work.head.model = out->work.model;
     out->work.head.label = out->work.label;
+    out->work.head.digest = out->work.digest;
     out->first = out->answering = true;
     out->socket = covey__client_socket(connection);
     covey__buffer_init(&out->queue, env, STREAM_QUEUE_MAX + COVEY__SERVE_BODY_MAX);

@@ -1,8 +1,10 @@
 /* The conversations that hold KV state. Slots are few and fixed; one mutex guards them, never held
- * while a model computes. A slot is pinned to the backend that it was opened on. When the backend
- * is exchanged, unnamed idle slots close at once, named ones stay until they were idle for the
- * drain deadline, or until their slot is needed. When one is withdrawn, none stays. The pool also
- * counts the requests that are under way, so that stopping can wait until their last byte is sent.
+ * while a model computes or is unmapped. A slot is pinned to the backend that it was opened on.
+ * When the backend is exchanged, unnamed idle slots close at once, named ones stay until the drain
+ * deadline, or until their slot is needed; an answer is never cut by that. When one is withdrawn,
+ * none stays, and answers are. When one is drained first, none stays either, answers end, and
+ * requests wait for the next backend. The pool also counts the requests that are under way, so that
+ * stopping can wait until their last byte is sent.
  */
 #include "serve/serve.h"
 
@@ -25,10 +27,13 @@ covey_status covey__conversations_init(covey__conversations *pool, const covey__
         (options->queue_timeout_ms > 0 ? options->queue_timeout_ms : 30000) * 1000;
     pool->drain_deadline_us =
         (options->drain_deadline_ms > 0 ? options->drain_deadline_ms : 600000) * 1000;
-    pool->slots = covey__calloc(env, (size_t)pool->slot_count, sizeof *pool->slots);
+    pool->waiting_max = options->waiting_max > 0 ? options->waiting_max : 32;
+    /* The second half is for what is closed outside the mutex. */
+    pool->slots = covey__calloc(env, (size_t)pool->slot_count * 2, sizeof *pool->slots);
     if (!pool->slots)
         return covey__no_memory(error, "conversations",
-                                (size_t)pool->slot_count * sizeof *pool->slots);
+                                (size_t)pool->slot_count * 2 * sizeof *pool->slots);
+    pool->left = pool->slots + pool->slot_count;
     atomic_init(&pool->cut, false);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_condattr_t attributes;
@@ -39,8 +44,9 @@ covey_status covey__conversations_init(covey__conversations *pool, const covey__
     return COVEY_OK;
 }
 
-static void served_drop(covey__served *served) {
+static void served_drop(covey__conversations *pool, covey__served *served) {
     if (!served || --served->references) return;
+    pool->served_left -= served->left_us != 0;
     covey_backend_release(served->backend);
     covey__free(served->env, served);
 }
@@ -55,15 +61,45 @@ covey__served *covey__conversations_current(covey__conversations *pool) {
 
 void covey__conversations_leave(covey__conversations *pool, covey__served *served) {
     pthread_mutex_lock(&pool->mutex);
-    served_drop(served);
+    served_drop(pool, served);
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void slot_close(covey__serve_slot *slot) {
-    if (!slot->conversation) return;
-    covey_conversation_close(slot->conversation);
-    served_drop(slot->served);
+static void slot_close(covey__conversations *pool, covey__serve_slot *slot) {
+    if (!slot->served) return;
+    if (slot->conversation) covey_conversation_close(slot->conversation);
+    served_drop(pool, slot->served);
     memset(slot, 0, sizeof *slot);
+}
+
+/* The same later, by whoever holds the mutex no more: unmapping a model takes long. */
+static void slot_leave(covey__conversations *pool, covey__serve_slot *slot) {
+    if (pool->left_count == pool->slot_count) {
+        slot_close(pool, slot);
+        return;
+    }
+    pool->left[pool->left_count++] = *slot;
+    memset(slot, 0, sizeof *slot);
+}
+
+/* Closes what was left. Not under the mutex. */
+static void close_left(covey__conversations *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    while (pool->left_count) {
+        covey__serve_slot slot = pool->left[--pool->left_count];
+        pool->closing_count++;
+        pthread_mutex_unlock(&pool->mutex);
+        if (slot.conversation) covey_conversation_close(slot.conversation);
+        pthread_mutex_lock(&pool->mutex);
+        covey_backend *last = slot.served->references == 1 ? slot.served->backend : NULL;
+        if (last) covey_backend_retain(last); /* so that it does not end under the mutex */
+        served_drop(pool, slot.served);
+        pthread_mutex_unlock(&pool->mutex);
+        covey_backend_release(last);
+        pthread_mutex_lock(&pool->mutex);
+        pool->closing_count--;
+    }
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 static struct timespec at_us(int64_t us) {
@@ -126,66 +162,83 @@ void covey__conversations_request_ends(covey__conversations *pool) {
 
 void covey__conversations_free(covey__conversations *pool) {
     if (!pool->slots) return;
-    for (int32_t i = 0; i < pool->slot_count; i++) slot_close(&pool->slots[i]);
-    served_drop(pool->current);
+    close_left(pool);
+    for (int32_t i = 0; i < pool->slot_count; i++) slot_close(pool, &pool->slots[i]);
+    served_drop(pool, pool->current);
     pthread_cond_destroy(&pool->freed);
     pthread_mutex_destroy(&pool->mutex);
     covey__free(pool->env, pool->slots);
     pool->slots = NULL;
 }
 
-/* Closes idle slots of exchanged backends that have no reason to stay. */
+/* Leaves idle slots of exchanged backends that have no reason to stay. */
 static size_t sweep(covey__conversations *pool) {
     size_t draining = 0;
     int64_t now = covey__monotonic_us();
     for (int32_t i = 0; i < pool->slot_count; i++) {
         covey__serve_slot *slot = &pool->slots[i];
         if (!slot->conversation || !slot->served->left_us) continue;
-        int64_t idle_since =
-            slot->used_us > slot->served->left_us ? slot->used_us : slot->served->left_us;
-        bool leaves =
-            slot->served->withdrawn || !slot->id[0] || now - idle_since >= pool->drain_deadline_us;
+        bool leaves = slot->served->withdrawn || pool->holding || !slot->id[0] ||
+                      now - slot->served->left_us >= pool->drain_deadline_us;
         if (!slot->busy && leaves)
-            slot_close(slot);
+            slot_leave(pool, slot);
         else
             draining++;
     }
-    return draining;
+    draining += (size_t)(pool->left_count + pool->closing_count);
+    /* What computes without a conversation holds a backend too. */
+    return draining ? draining : pool->served_left > 0;
+}
+
+/* The reference that `current` was, given up as a conversation's is. */
+static void leave_current(covey__conversations *pool) {
+    covey__served *before = pool->current;
+    if (!before) return;
+    covey__serve_slot reference = {.served = before};
+    before->left_us = covey__monotonic_us();
+    pool->served_left++;
+    pool->current = NULL;
+    sweep(pool);
+    slot_leave(pool, &reference);
 }
 
 covey_status covey__conversations_exchange(covey__conversations *pool, covey_backend *backend,
-                                           const char *label, const char *model,
-                                           covey_error *error) {
+                                           const covey_server_names *names, covey_error *error) {
     covey__served *served = covey__calloc(pool->env, 1, sizeof *served);
     if (!served) return covey__no_memory(error, "the server's backend", sizeof *served);
     covey_backend_retain(backend);
     served->env = pool->env;
     served->backend = backend;
     served->references = 1;
-    snprintf(served->label, sizeof served->label, "%s", label);
-    snprintf(served->model, sizeof served->model, "%s", model);
+    snprintf(served->label, sizeof served->label, "%s", names->label);
+    snprintf(served->model, sizeof served->model, "%s", names->model);
+    snprintf(served->digest, sizeof served->digest, "%s", names->digest ? names->digest : "");
     pthread_mutex_lock(&pool->mutex);
-    covey__served *before = pool->current;
+    leave_current(pool);
     pool->current = served;
+    pool->holding = false;
     pool->off[0] = 0;
-    if (before) {
-        before->left_us = covey__monotonic_us();
-        sweep(pool);
-        served_drop(before);
-    }
     pthread_cond_broadcast(&pool->freed);
     pthread_mutex_unlock(&pool->mutex);
+    close_left(pool);
     return COVEY_OK;
+}
+
+void covey__conversations_drain(covey__conversations *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    pool->holding = true;
+    leave_current(pool);
+    pthread_mutex_unlock(&pool->mutex);
+    close_left(pool);
 }
 
 void covey__conversations_withdraw(covey__conversations *pool, const char *reason) {
     pthread_mutex_lock(&pool->mutex);
-    covey__served *before = reason ? pool->current : NULL;
     if (reason) {
         covey__printable(reason, strlen(reason), pool->off, sizeof pool->off);
-        pool->current = NULL;
+        pool->holding = false;
+        leave_current(pool);
     }
-    if (before) before->left_us = covey__monotonic_us();
     for (int32_t i = 0; i < pool->slot_count; i++) {
         covey__serve_slot *slot = &pool->slots[i];
         if (!slot->conversation || !slot->served->left_us) continue;
@@ -193,9 +246,9 @@ void covey__conversations_withdraw(covey__conversations *pool, const char *reaso
         if (slot->busy) covey_conversation_cancel(slot->conversation);
     }
     sweep(pool);
-    served_drop(before);
     pthread_cond_broadcast(&pool->freed);
     pthread_mutex_unlock(&pool->mutex);
+    close_left(pool);
 }
 
 /* Under the mutex. */
@@ -249,7 +302,7 @@ static covey__serve_slot *choose(covey__conversations *pool, const char *id) {
     if (idle) return idle;
     if (unused) return unused;
     covey__serve_slot *given_up = least_missed(pool, NULL);
-    if (given_up) slot_close(given_up);
+    if (given_up) slot_close(pool, given_up);
     return given_up;
 }
 
@@ -260,7 +313,7 @@ static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot,
     covey_status status;
     covey__serve_slot *idle = NULL;
     do { /* a backend may take fewer conversations than there are slots */
-        if (idle) slot_close(idle);
+        if (idle) slot_close(pool, idle);
         status = covey_conversation_open(served->backend, pool->context_tokens, &slot->conversation,
                                          error);
     } while (status == COVEY_ERROR_BUSY && (idle = least_missed(pool, served)));
@@ -269,6 +322,20 @@ static covey_status open_in(covey__conversations *pool, covey__serve_slot *slot,
     slot->served = served;
     snprintf(slot->id, sizeof slot->id, "%s", id);
     return COVEY_OK;
+}
+
+/* Waits until there is another backend. False when too many wait for it. */
+static bool wait_for_next(covey__conversations *pool, covey_error *error) {
+    if (pool->waiting >= pool->waiting_max) {
+        covey__fail(error, COVEY_ERROR_BUSY,
+                    "the model is being exchanged, and as many requests wait for the next one as "
+                    "may; try again in a moment");
+        return false;
+    }
+    pool->waiting++;
+    while (pool->holding && !pool->closing) pthread_cond_wait(&pool->freed, &pool->mutex);
+    pool->waiting--;
+    return true;
 }
 
 covey_status covey__conversations_take(covey__conversations *pool, const char *id,
@@ -284,6 +351,11 @@ covey_status covey__conversations_take(covey__conversations *pool, const char *i
             break;
         }
         sweep(pool);
+        if (pool->holding) {
+            if (!wait_for_next(pool, error)) break;
+            end = at_us(covey__monotonic_us() + pool->queue_timeout_us);
+            continue;
+        }
         found = has_turn(pool) ? choose(pool, id) : NULL;
         if (found) status = found->conversation ? COVEY_OK : open_in(pool, found, id, error);
         if (status != COVEY_ERROR_BUSY) break;
@@ -296,8 +368,10 @@ covey_status covey__conversations_take(covey__conversations *pool, const char *i
         waited = pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) == ETIMEDOUT;
     }
     if (!status) found->busy = true;
+    bool closes = pool->left_count > 0;
     pthread_mutex_unlock(&pool->mutex);
     *slot = status ? NULL : found;
+    if (closes) close_left(pool);
     return status;
 }
 
@@ -306,10 +380,12 @@ void covey__conversations_give(covey__conversations *pool, covey__serve_slot *sl
     slot->busy = false;
     slot->used_us = covey__monotonic_us();
     slot->used = ++pool->uses;
-    if (broken) slot_close(slot);
+    if (broken) slot_leave(pool, slot);
     sweep(pool);
+    bool closes = pool->left_count > 0;
     pthread_cond_broadcast(&pool->freed);
     pthread_mutex_unlock(&pool->mutex);
+    if (closes) close_left(pool);
 }
 
 covey_status covey__conversations_enter(covey__conversations *pool, covey__served **served,
@@ -319,9 +395,13 @@ covey_status covey__conversations_enter(covey__conversations *pool, covey__serve
     covey_status status = COVEY_OK;
     *served = NULL;
     pthread_mutex_lock(&pool->mutex);
-    while (!pool->closing && pool->current && !has_turn(pool) && !waited)
+    if (pool->holding && !wait_for_next(pool, error)) status = COVEY_ERROR_BUSY;
+    end = at_us(covey__monotonic_us() + pool->queue_timeout_us);
+    while (!status && !pool->closing && pool->current && !has_turn(pool) && !waited)
         waited = pthread_cond_timedwait(&pool->freed, &pool->mutex, &end) == ETIMEDOUT;
-    if (pool->closing)
+    if (status)
+        *served = NULL;
+    else if (pool->closing)
         status = covey__fail(error, COVEY_ERROR_BUSY, "the server is stopping");
     else if (!pool->current)
         status = fail_none(pool, error);
@@ -340,7 +420,7 @@ covey_status covey__conversations_enter(covey__conversations *pool, covey__serve
 void covey__conversations_done(covey__conversations *pool, covey__served *served) {
     pthread_mutex_lock(&pool->mutex);
     pool->embedding_count--;
-    served_drop(served);
+    served_drop(pool, served);
     pthread_cond_broadcast(&pool->freed);
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -348,8 +428,33 @@ void covey__conversations_done(covey__conversations *pool, covey__served *served
 size_t covey__conversations_draining(covey__conversations *pool) {
     pthread_mutex_lock(&pool->mutex);
     size_t draining = sweep(pool);
+    bool closes = pool->left_count > 0;
+    pthread_mutex_unlock(&pool->mutex);
+    if (!closes) return draining;
+    close_left(pool);
+    pthread_mutex_lock(&pool->mutex);
+    draining = sweep(pool);
     pthread_mutex_unlock(&pool->mutex);
     return draining;
+}
+
+bool covey__conversations_holding(covey__conversations *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    bool holding = pool->holding;
+    pthread_mutex_unlock(&pool->mutex);
+    return holding;
+}
+
+void covey__conversations_load(covey__conversations *pool, const covey__serve_slot *slot,
+                               int32_t *at_once, int32_t *beside) {
+    *at_once = *beside = 0;
+    pthread_mutex_lock(&pool->mutex);
+    for (int32_t i = 0; i < pool->slot_count; i++) {
+        if (!pool->slots[i].busy) continue;
+        ++*at_once;
+        *beside += pool->slots[i].served != slot->served;
+    }
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 bool covey__conversations_names(covey__conversations *pool, char *label, char *model) {

@@ -38,6 +38,7 @@ typedef struct covey__served {
     bool withdrawn;  /* no conversation stays with it */
     char label[COVEY__LABEL_MAX];
     char model[COVEY__LABEL_MAX];
+    char digest[65]; /* "": not known */
 } covey__served;
 
 typedef struct covey__serve_slot {
@@ -53,10 +54,15 @@ typedef struct covey__conversations {
     const covey__env *env;
     pthread_mutex_t mutex;
     pthread_cond_t freed;
-    covey__served *current;   /* may be NULL */
-    char off[COVEY__OFF_MAX]; /* why there is none; "": none came yet */
+    covey__served *current;       /* may be NULL */
+    bool holding;                 /* there will be another soon: requests wait for it */
+    int32_t waiting, waiting_max; /* that do */
+    char off[COVEY__OFF_MAX];     /* why there is none; "": none came yet */
     covey__serve_slot *slots;
     int32_t slot_count;
+    covey__serve_slot *left; /* slot_count: conversations to be closed outside the mutex */
+    int32_t left_count, closing_count; /* and those that are being closed */
+    int32_t served_left;               /* backends that were left and are not gone */
     uint64_t uses;
     int32_t parallel_max; /* slots that may be busy, and embeddings under way, at once */
     int32_t embedding_count;
@@ -79,8 +85,9 @@ void covey__conversations_request_ends(covey__conversations *pool);
 /* After the last request has ended. */
 void covey__conversations_free(covey__conversations *pool);
 covey_status covey__conversations_exchange(covey__conversations *pool, covey_backend *backend,
-                                           const char *label, const char *model,
-                                           covey_error *error);
+                                           const covey_server_names *names, covey_error *error);
+/* Leaves the current backend; requests wait for the next one. */
+void covey__conversations_drain(covey__conversations *pool);
 /* Ends all conversations of backends that were exchanged, answers under way too. With a reason, the
  * current one is left as well, and requests are told why. */
 void covey__conversations_withdraw(covey__conversations *pool, const char *reason);
@@ -101,6 +108,10 @@ void covey__conversations_done(covey__conversations *pool, covey__served *served
 covey__served *covey__conversations_current(covey__conversations *pool);
 void covey__conversations_leave(covey__conversations *pool, covey__served *served);
 size_t covey__conversations_draining(covey__conversations *pool);
+bool covey__conversations_holding(covey__conversations *pool);
+/* Answers that are computed now, and those of them on another backend than `slot`'s. */
+void covey__conversations_load(covey__conversations *pool, const covey__serve_slot *slot,
+                               int32_t *at_once, int32_t *beside);
 /* Label and model of the current backend, or false when there is none. */
 bool covey__conversations_names(covey__conversations *pool, char *label, char *model);
 size_t covey__conversations_open_count(covey__conversations *pool);
@@ -156,6 +167,8 @@ struct covey_server {
     covey__conversations pool;
     covey__connections connections;
     covey__serve_counters counters;
+    covey_server_answered_fn answered;
+    void *answered_user;
 };
 
 /* Answers a finished body. */

@@ -162,8 +162,11 @@ static enum MHD_Result page_health(covey_server *server, struct MHD_Connection *
     char label[COVEY__LABEL_MAX], model[COVEY__LABEL_MAX];
     /* The name of what is loaded is for those who have the token. */
     const covey__reply_head head = {200, "application/json", "", NULL};
+    static const char soon[] = "{\"status\":\"exchanging\"}"; /* requests wait; none fails */
     if (covey__conversations_names(&server->pool, label, model))
         return covey__reply(server, connection, &head, ok, sizeof ok - 1);
+    if (covey__conversations_holding(&server->pool))
+        return covey__reply(server, connection, &head, soon, sizeof soon - 1);
     return reply_none(server, connection);
 }
 
@@ -434,6 +437,8 @@ covey_status covey_server_open(covey_runtime *runtime, const covey_server_option
     if (!made) return covey__no_memory(error, "the server", sizeof *made);
     made->env = env;
     made->runtime = runtime;
+    made->answered = full.answered;
+    made->answered_user = full.answered_user;
     covey_status status = covey__conversations_init(&made->pool, env, &full, error);
     if (!status) {
         made->address = covey__strdup(env, full.address ? full.address : "127.0.0.1");
@@ -472,7 +477,21 @@ uint16_t covey_server_port(const covey_server *server) {
 
 covey_status covey_server_set_backend(covey_server *server, covey_backend *backend,
                                       const char *label, const char *model, covey_error *error) {
-    return covey__conversations_exchange(&server->pool, backend, label, model, error);
+    covey_server_names names = COVEY_SERVER_NAMES_INIT;
+    names.label = label;
+    names.model = model;
+    return covey__conversations_exchange(&server->pool, backend, &names, error);
+}
+
+covey_status covey_server_exchange(covey_server *server, covey_backend *backend,
+                                   const covey_server_names *names, covey_error *error) {
+    covey_server_names full = COVEY_SERVER_NAMES_INIT;
+    memcpy(&full, names, names->size < sizeof full ? names->size : sizeof full);
+    return covey__conversations_exchange(&server->pool, backend, &full, error);
+}
+
+void covey_server_drain(covey_server *server) {
+    covey__conversations_drain(&server->pool);
 }
 
 void covey_server_withdraw(covey_server *server, const char *reason) {

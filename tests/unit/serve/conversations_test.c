@@ -27,8 +27,11 @@ static void begin(int32_t slots, int64_t queue_ms, int64_t drain_ms, int32_t bac
 static void set(double_backend *backend) {
     covey_error error = {0};
     covey_backend *made = double_make(test.runtime, backend);
-    assert_int_equal(
-        covey__conversations_exchange(&test.pool, made, backend->name, "assistant", &error), 0);
+    covey_server_names names = COVEY_SERVER_NAMES_INIT;
+    names.label = backend->name;
+    names.model = "assistant";
+    names.digest = backend->name;
+    assert_int_equal(covey__conversations_exchange(&test.pool, made, &names, &error), 0);
     covey_backend_release(made);
 }
 
@@ -192,7 +195,7 @@ static void test_exchange(void **state) {
     double_free(&test.two);
 }
 
-/* A named conversation leaves the old backend once it was idle for the deadline. */
+/* A named conversation leaves the old backend at the deadline, once it is idle. */
 static void test_drain_deadline(void **state) {
     (void)state;
     begin(2, 10, 1, 4);
@@ -215,6 +218,123 @@ static void test_drain_deadline(void **state) {
     covey__serve_slot *a = take("a");
     assert_string_equal(a->served->label, "two");
     give(a);
+    finish();
+    double_free(&test.one);
+    double_free(&test.two);
+}
+
+/* A conversation that goes on and on is moved at the deadline all the same, between two answers. */
+static void test_deadline_of_a_lively_one(void **state) {
+    (void)state;
+    begin(2, 10, 20, 4);
+    set(&test.one);
+    covey__serve_slot *a = take("a");
+    set(&test.two);
+    struct timespec pause = {0, 1000000};
+    int moved = 0;
+    for (int waited = 0; !moved; waited++) {
+        assert_true(waited < PATIENCE_MS);
+        bool late = covey__monotonic_us() > a->served->left_us + 20000;
+        assert_string_equal(a->served->label, "one"); /* never in mid-answer */
+        give(a);
+        nanosleep(&pause, NULL);
+        a = take("a");
+        moved = a->served->left_us == 0;
+        if (late) assert_true(moved);
+    }
+    assert_string_equal(a->served->label, "two");
+    assert_string_equal(a->served->digest, "two");
+    give(a);
+    assert_int_equal(covey__conversations_draining(&test.pool), 0);
+    assert_true(test.one.destroyed);
+    finish();
+    double_free(&test.one);
+    double_free(&test.two);
+}
+
+typedef struct waiter {
+    pthread_t thread;
+    covey_status status;
+    char label[16];
+} waiter;
+
+static void *wait_for_turn(void *user) {
+    waiter *mine = user;
+    covey_error error = {0};
+    covey__serve_slot *slot = NULL;
+    mine->status = covey__conversations_take(&test.pool, "", &slot, &error);
+    if (mine->status) return NULL;
+    snprintf(mine->label, sizeof mine->label, "%s", slot->served->label);
+    give(slot);
+    return NULL;
+}
+
+static void await_waiting(int32_t count) {
+    struct timespec pause = {0, 1000000};
+    for (int waited = 0;; waited++) {
+        pthread_mutex_lock(&test.pool.mutex);
+        bool there = test.pool.waiting == count;
+        pthread_mutex_unlock(&test.pool.mutex);
+        if (there) return;
+        assert_true(waited < PATIENCE_MS);
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Where memory holds one only: answers end, requests wait, and none fails but those too many. */
+static void test_drained_first(void **state) {
+    (void)state;
+    begin(4, 1, 1000000, 4);
+    test.pool.waiting_max = 3;
+    set(&test.one);
+    give(take("named"));
+    covey__serve_slot *busy = take("");
+    covey__conversations_drain(&test.pool);
+    assert_true(covey__conversations_holding(&test.pool));
+    assert_int_equal(covey__conversations_draining(&test.pool), 1); /* the named idle one went */
+    waiter waiters[3] = {0};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&waiters[i].thread, NULL, wait_for_turn, &waiters[i]), 0);
+    await_waiting(3);
+    assert_int_equal(try_take(""), COVEY_ERROR_BUSY);
+    assert_false(test.one.destroyed);
+    give(busy);
+    assert_int_equal(covey__conversations_draining(&test.pool), 0);
+    assert_true(test.one.destroyed); /* before there is another */
+    set(&test.two);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(waiters[i].thread, NULL);
+        assert_int_equal(waiters[i].status, COVEY_OK);
+        assert_string_equal(waiters[i].label, "two");
+    }
+    assert_false(covey__conversations_holding(&test.pool));
+    give(take("named"));
+    /* One that does not come: what waited is told. */
+    covey__conversations_drain(&test.pool);
+    assert_int_equal(pthread_create(&waiters[0].thread, NULL, wait_for_turn, &waiters[0]), 0);
+    await_waiting(1);
+    covey__conversations_withdraw(&test.pool, "it does not open");
+    pthread_join(waiters[0].thread, NULL);
+    assert_int_equal(waiters[0].status, COVEY_ERROR_DENIED);
+    finish();
+    double_free(&test.one);
+    double_free(&test.two);
+}
+
+/* What computes without a conversation keeps its backend, and is waited for. */
+static void test_embeddings_drain_too(void **state) {
+    (void)state;
+    begin(2, 10, 1000, 4);
+    set(&test.one);
+    covey__served *served = NULL;
+    covey_error error = {0};
+    assert_int_equal(covey__conversations_enter(&test.pool, &served, &error), COVEY_OK);
+    covey__conversations_drain(&test.pool);
+    assert_int_equal(covey__conversations_draining(&test.pool), 1);
+    covey__conversations_done(&test.pool, served);
+    assert_int_equal(covey__conversations_draining(&test.pool), 0);
+    assert_true(test.one.destroyed);
+    set(&test.two);
     finish();
     double_free(&test.one);
     double_free(&test.two);
@@ -246,11 +366,19 @@ static void test_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_backend),      cmocka_unit_test(test_names_keep_their_slot),
-        cmocka_unit_test(test_who_is_given_up), cmocka_unit_test(test_all_busy),
-        cmocka_unit_test(test_backend_is_full), cmocka_unit_test(test_exchange),
-        cmocka_unit_test(test_withdraw),        cmocka_unit_test(test_drain_deadline),
-        cmocka_unit_test(test_stopping),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_no_backend),
+        cmocka_unit_test(test_names_keep_their_slot),
+        cmocka_unit_test(test_who_is_given_up),
+        cmocka_unit_test(test_all_busy),
+        cmocka_unit_test(test_backend_is_full),
+        cmocka_unit_test(test_exchange),
+        cmocka_unit_test(test_withdraw),
+        cmocka_unit_test(test_drain_deadline),
+        cmocka_unit_test(test_deadline_of_a_lively_one),
+        cmocka_unit_test(test_drained_first),
+        cmocka_unit_test(test_embeddings_drain_too),
+        cmocka_unit_test(test_stopping),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
