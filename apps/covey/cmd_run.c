@@ -467,7 +467,8 @@ static int run_all(run *r, const app_positional *words) {
     covey_error error = {0};
     int status = APP_EXIT_DONE;
     bool has_model = words->count && is_model(words->items[0]);
-    if (!app_open_served(&r->context, has_model ? words->items[0] : NULL, 1, &r->served, &error)) {
+    if (!app_open_served(&r->context, has_model ? words->items[0] : NULL, 1, 0, &r->served,
+                         &error)) {
         status = app_failed(&r->context, &error);
         if (!has_model && error.status == COVEY_ERROR_NOT_FOUND)
             fputs("With a model of your own: covey run MODEL.gguf [PROMPT...]\n", stderr);

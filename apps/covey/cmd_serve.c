@@ -1,11 +1,13 @@
 /* covey serve: the device's daemon. Answers on loopback in OpenAI's way, and keeps the ensemble up
- * to date meanwhile: when the agent moved, new conversations go to the new ensemble and open ones
- * finish on theirs. */
+ * to date meanwhile: a thread of its own (serve_update.h) steps the agent and makes the next model
+ * ready; this one exchanges it. New conversations go to the new ensemble, open ones finish on
+ * theirs. */
 #include "covey/commands.h"
 
 #include "common/files.h"
 #include "common/options.h"
 #include "covey/context.h"
+#include "covey/serve_update.h"
 
 #include <covey/serve.h>
 
@@ -15,15 +17,15 @@
 #include <string.h>
 #include <time.h>
 
+#define LOOK_MS 50 /* how often the main thread looks what the other has ready */
+
 typedef struct serving {
     app_context context;
     const char *address, *port_file, *model_path;
-    int64_t port, conversations, parallel, context_tokens, grace_ms, step_ms;
+    int64_t port, conversations, parallel, context_tokens, grace_ms, step_ms, memory_mib;
     bool no_update, no_token;
     covey_server *server;
-    bool stale;    /* what is served is not what the agent wants */
-    bool stopped;  /* by its publisher: open conversations end too */
-    bool told_why; /* why it cannot be loaded */
+    app_updater *updater; /* NULL: updates are left alone */
 } serving;
 
 static void on_event(void *user, const covey_agent_event *event) {
@@ -33,37 +35,27 @@ static void on_event(void *user, const covey_agent_event *event) {
             event->message);
 }
 
-/* Loads what is current and exchanges it; the server keeps its own reference. */
+/* Loads what is to answer first; the server keeps its own reference. */
 static bool load(serving *d, covey_error *error) {
     app_served served;
-    if (!app_open_served(&d->context, d->model_path, (int32_t)d->conversations, &served, error))
+    if (!app_open_served(&d->context, d->model_path, (int32_t)d->conversations,
+                         (int32_t)d->context_tokens, &served, error))
         return false;
-    covey_status status =
-        covey_server_set_backend(d->server, served.backend, served.label, served.name, error);
+    covey_server_names names = COVEY_SERVER_NAMES_INIT;
+    names.label = served.label;
+    names.model = served.name;
+    names.digest = served.digest[0] ? served.digest : NULL;
+    covey_status status = covey_server_exchange(d->server, served.backend, &names, error);
     if (!status) {
         covey_answer usual = COVEY_ANSWER_INIT;
         app_default_adapters(served.backend, &usual);
         fprintf(stderr, "Answering with %s", served.label);
         app_put_adapters(stderr, served.backend, &usual, false);
         fprintf(stderr, " (loaded in %d ms).\n", (int)served.info.load_ms);
+        if (d->updater) app_updater_serves(d->updater, &served);
     }
     covey_backend_release(served.backend);
-    if (status) return false;
-    if (d->stopped) covey_server_withdraw(d->server, NULL);
-    d->stopped = false;
-    d->stale = d->told_why = false;
-    return true;
-}
-
-/* Loads again what is stale; a failure is said once, and tried again at the next step. */
-static void reload(serving *d) {
-    covey_error error = {0};
-    if (load(d, &error)) return;
-    /* What was stopped does not answer while there is no other. */
-    if (d->stopped) covey_server_withdraw(d->server, error.message);
-    if (d->told_why) return;
-    fprintf(stderr, "covey serve: %s\n", error.message);
-    d->told_why = true;
+    return status == COVEY_OK;
 }
 
 static bool write_port(const serving *d) {
@@ -80,31 +72,32 @@ static void pause_ms(int64_t ms) {
     nanosleep(&time, NULL); /* a signal ends it early */
 }
 
-/* Steps the agent until a signal comes. A failure of an update is never a reason to stop answering.
- */
+/* Exchanges what is made ready until a signal comes. A failure of an update is never a reason to
+ * stop answering. */
 static void keep(serving *d) {
-    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
-    covey_error error = {0};
-    char last_failure[sizeof error.message] = "";
     while (!app_interrupted()) {
-        int64_t wait_ms = d->step_ms;
-        if (!d->model_path && !d->no_update) {
-            bool failed =
-                covey_agent_step(d->context.agent, 50, false, &outcome, &error) != COVEY_OK;
-            if (failed && strcmp(error.message, last_failure))
-                fprintf(stderr, "covey serve: update: %s\n", error.message);
-            snprintf(last_failure, sizeof last_failure, "%s", failed ? error.message : "");
-            if (!failed && outcome.current_changed) {
-                d->stale = true;
-                d->told_why = false;
-                d->stopped |= outcome.stopped;
-            }
-            if (!failed && outcome.state == COVEY_AGENT_WORKING) wait_ms = 0;
-        }
-        if (d->stale) reload(d);
+        bool acted = d->updater && app_updater_exchange(d->updater);
         (void)covey_server_draining(d->server);
-        if (wait_ms) pause_ms(wait_ms);
+        pause_ms(acted ? 1 : LOOK_MS);
     }
+}
+
+static bool start_updater(serving *d, bool wants_model) {
+    sigset_t before;
+    if (!d->updater) return true;
+    const app_updater_options options = {
+        .context = &d->context,
+        .server = d->server,
+        .conversations = (int32_t)d->conversations,
+        .context_tokens = (int32_t)d->context_tokens,
+        .step_ms = d->step_ms,
+        .memory_max_bytes = d->memory_mib << 20,
+    };
+    app_hold_signals(&before);
+    bool started = app_updater_start(d->updater, &options, wants_model);
+    app_let_signals(&before);
+    if (!started) fprintf(stderr, "covey serve: no thread for updates\n");
+    return started;
 }
 
 /* The user's setting of how long open conversations may stay with an ensemble that was left; 0
@@ -129,6 +122,8 @@ static bool listen_now(serving *d, covey_error *error) {
     options.parallel_max = (int32_t)d->parallel;
     options.context_tokens = (int32_t)d->context_tokens;
     options.drain_deadline_ms = drain_deadline_ms(d);
+    options.answered = d->updater ? app_updater_answered : NULL;
+    options.answered_user = d->updater;
     app_hold_signals(&before);
     covey_status status = covey_server_open(d->context.runtime, &options, &d->server, error);
     app_let_signals(&before);
@@ -153,28 +148,37 @@ static bool may_come(serving *d, const covey_error *why) {
     return true;
 }
 
+/* Answers until a signal comes. */
+static int answer_all(serving *d) {
+    covey_error error = {0};
+    bool loaded = load(d, &error);
+    if (!loaded && !may_come(d, &error)) return app_failed(&d->context, &error);
+    if (!start_updater(d, !loaded) || !write_port(d)) return APP_EXIT_FAILED;
+    bool six = d->address && strchr(d->address, ':');
+    fprintf(stderr, "Listening on http://%s%s%s:%u/v1 (%s).\n", six ? "[" : "",
+            d->address ? d->address : "127.0.0.1", six ? "]" : "",
+            (unsigned)covey_server_port(d->server),
+            d->no_token ? "no token is asked for" : "covey token prints the token");
+    keep(d);
+    fprintf(stderr, "Stopping: answers may finish for %d ms.\n", (int)d->grace_ms);
+    return APP_EXIT_DONE;
+}
+
 static int serve_all(serving *d) {
     covey_error error = {0};
+    if (!d->model_path && !d->no_update && !(d->updater = app_updater_new(&d->context))) {
+        fprintf(stderr, "covey serve: no memory\n");
+        return APP_EXIT_FAILED;
+    }
     if (!app_open_runtime(&d->context, &error) || !app_find_state(&d->context, &error) ||
         (!d->model_path && !app_open_agent(&d->context, on_event, d, &error)))
         return app_failed(&d->context, &error);
     app_catch_signals(NULL);
     if (!listen_now(d, &error)) return app_failed(&d->context, &error);
-    int result = APP_EXIT_DONE;
-    if (!load(d, &error) && !may_come(d, &error)) {
-        result = app_failed(&d->context, &error);
-    } else if (!write_port(d)) {
-        result = APP_EXIT_FAILED;
-    } else {
-        bool six = d->address && strchr(d->address, ':');
-        fprintf(stderr, "Listening on http://%s%s%s:%u/v1 (%s).\n", six ? "[" : "",
-                d->address ? d->address : "127.0.0.1", six ? "]" : "",
-                (unsigned)covey_server_port(d->server),
-                d->no_token ? "no token is asked for" : "covey token prints the token");
-        keep(d);
-        fprintf(stderr, "Stopping: answers may finish for %d ms.\n", (int)d->grace_ms);
-    }
+    int result = answer_all(d);
+    if (d->updater) app_updater_stop(d->updater);
     covey_server_close(d->server, result ? 0 : d->grace_ms);
+    if (d->updater) app_updater_join(d->updater);
     return result;
 }
 
@@ -199,6 +203,9 @@ int covey_cmd_serve(int argc, char **argv) {
          "tokens of context of each; 0: the model's, at most 4096", 0, 1 << 24},
         {"grace", 0, APP_INT, &d.grace_ms, "MS",
          "how long answers may finish at the end (default 5000)", 0, 600000},
+        {"memory", 0, APP_INT, &d.memory_mib, "MIB",
+         "for two models at once, while one is exchanged for the next; 0: what is free (default 0)",
+         0, 1 << 30},
         {"no-update", 0, APP_FLAG, &d.no_update, NULL, "serve what is here and leave updates alone",
          0, 0},
         {"no-token", 0, APP_FLAG, &d.no_token, NULL, "let every program of this machine ask", 0, 0},
@@ -226,7 +233,8 @@ int covey_cmd_serve(int argc, char **argv) {
         "device's "
         "ensemble and keeps it up to "
         "date: open\n"
-        "conversations (header X-Covey-Conversation) finish on the ensemble that they began with.",
+        "conversations (header X-Covey-Conversation) finish on the ensemble that they began with,\n"
+        "up to the policy's drain.deadline_ms.",
         "  covey serve model.gguf --port 8080\n"
         "  curl -H \"Authorization: Bearer $(covey token)\" -H 'Content-Type: application/json' "
         "\\\n"
@@ -244,5 +252,6 @@ int covey_cmd_serve(int argc, char **argv) {
     if (!app_read_sessions(&d.context)) return APP_EXIT_USAGE;
     status = serve_all(&d);
     app_close(&d.context);
+    app_updater_free(d.updater);
     return status;
 }

@@ -98,24 +98,44 @@ bool app_find_state(app_context *context, covey_error *error) {
     return true;
 }
 
+static bool open_agent_runtime(app_context *context, covey_error *error) {
+    covey_runtime_options options = COVEY_RUNTIME_OPTIONS_INIT;
+    options.allocator = context->agent_memory;
+    options.threads = 1;
+    options.log = log_line;
+    options.log_user = context;
+    options.log_level = context->verbose ? COVEY_LOG_DEBUG : COVEY_LOG_WARN;
+    return covey_runtime_open(&options, &context->agent_runtime, error) == COVEY_OK;
+}
+
 bool app_open_agent(app_context *context, covey_agent_event_fn event, void *event_user,
                     covey_error *error) {
     if (!context->runtime && !app_open_runtime(context, error)) return false;
     if (!context->state_dir && !app_find_state(context, error)) return false;
     covey_agent_options options = COVEY_AGENT_OPTIONS_INIT;
     options.state_dir = context->state_dir;
+    covey_runtime *runtime = context->runtime;
+    if (context->agent_memory) {
+        if (!open_agent_runtime(context, error)) return false;
+        runtime = context->agent_runtime;
+    }
+    options.probe = context->probe;
+    options.probe_user = context->probe_user;
+    options.tells_answers = context->tells_answers;
     options.builtin_dir = context->builtin ? context->builtin : getenv("COVEY_BUILTIN");
     options.app_version = context->app_version ? context->app_version : COVEY_VERSION;
     options.event = event;
     options.event_user = event_user;
-    return covey_agent_open(context->runtime, &options, &context->agent, error) == COVEY_OK;
+    return covey_agent_open(runtime, &options, &context->agent, error) == COVEY_OK;
 }
 
 void app_close(app_context *context) {
     covey_agent_close(context->agent);
+    covey_runtime_close(context->agent_runtime);
     covey_runtime_close(context->runtime);
     free(context->state_dir);
     context->agent = NULL;
+    context->agent_runtime = NULL;
     context->runtime = NULL;
     context->state_dir = NULL;
 }
@@ -127,6 +147,18 @@ static covey_model_source source_of(const app_context *context) {
     return source;
 }
 
+/* Of the files that an ensemble answers with. */
+static int64_t mapped_bytes(const covey_ensemble *ensemble) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < covey_ensemble_component_count(ensemble); i++) {
+        covey_component component = {.size = sizeof component};
+        if (covey_ensemble_component(ensemble, i, &component, NULL)) continue;
+        if (!strcmp(component.role, "model") || !strcmp(component.role, "adapter"))
+            bytes += (int64_t)component.bytes;
+    }
+    return bytes;
+}
+
 /* The agent's ensemble. One whose model does not open is left for the one before. */
 static covey_status open_current(app_context *context, app_served *served,
                                  covey_ensemble_parts *parts, covey_error *error) {
@@ -136,6 +168,9 @@ static covey_status open_current(app_context *context, app_served *served,
     snprintf(served->label, sizeof served->label, "%s@%s", covey_ensemble_name(ensemble),
              covey_ensemble_version(ensemble));
     snprintf(served->name, sizeof served->name, "%s", covey_ensemble_name(ensemble));
+    snprintf(served->digest, sizeof served->digest, "%s", covey_ensemble_digest(ensemble));
+    served->file_bytes = mapped_bytes(ensemble);
+    parts->runtime = context->runtime;
     parts->idle_kv_bytes_max = source_of(context).idle_kv_bytes_max;
     status = covey_ensemble_open_parts(ensemble, parts, error);
     covey_error why = *error, ignored;
@@ -174,7 +209,7 @@ static covey_status open_parts(app_context *context, const char *path, app_serve
 }
 
 bool app_open_served(app_context *context, const char *path, int32_t conversations_max,
-                     app_served *served, covey_error *error) {
+                     int32_t context_tokens, app_served *served, covey_error *error) {
     covey_ensemble_parts parts = COVEY_ENSEMBLE_PARTS_INIT;
     memset(served, 0, sizeof *served);
     served->info = (covey_model_info)COVEY_MODEL_INFO_INIT;
@@ -194,7 +229,13 @@ bool app_open_served(app_context *context, const char *path, int32_t conversatio
         status = covey_backend_local_with(context->runtime, parts.model, &options, &served->backend,
                                           error);
     if (!status) {
+        uint64_t bytes = 0;
         covey_model_describe(parts.model, &served->info);
+        session.context_tokens = context_tokens;
+        if (served->info.generates && !covey_session_plan(parts.model, &session, &bytes, NULL))
+            served->session_bytes = (int64_t)bytes;
+        if (!served->file_bytes) served->file_bytes = (int64_t)served->info.weight_bytes;
+        served->model = parts.model;
         parts.model = NULL; /* the backend's now; the adapters it holds, too */
     }
     covey_ensemble_close_parts(&parts);

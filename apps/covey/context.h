@@ -27,8 +27,15 @@ typedef struct app_context {
     covey_kv_type kv_type;               /* what `kv` names, and ... */
     covey_context_policy context_policy; /* ... `when_full`, read by app_read_sessions */
     app_texts adapters;                  /* --adapter */
+    bool tells_answers;                  /* of the agent's options, and ... */
+    covey_agent_probe_fn probe;
+    void *probe_user;
+    const covey_allocator *agent_memory; /* ... where set, the agent gets a runtime of its own with
+                                            it, of one thread: what it computes is computed by who
+                                            steps it */
     /* opened */
     covey_runtime *runtime;
+    covey_runtime *agent_runtime; /* NULL: the agent is in `runtime` */
     char *state_dir;
     covey_agent *agent;
 } app_context;
@@ -90,17 +97,22 @@ bool app_open_agent(app_context *context, covey_agent_event_fn event, void *even
                     covey_error *error);
 void app_close(app_context *context);
 
-/* A backend with its names. */
+/* A backend with its names. The model stays the backend's: it is there for as long as that is. */
 typedef struct app_served {
     covey_backend *backend;
+    covey_model *model;
+    char digest[65];       /* the ensemble's; "" for a model's file */
+    int64_t file_bytes;    /* of what it maps */
+    int64_t session_bytes; /* of one conversation, at most */
     covey_model_info info; /* strings are borrowed from the backend's model */
     char label[192];       /* "assistant@1.0.0", or the model's file name */
     char name[128];        /* "assistant" */
 } app_served;
 
-/* The model in a file, or the agent's ensemble where `path` is NULL. */
+/* The model in a file, or the agent's ensemble where `path` is NULL. `context_tokens` of each of
+ * `conversations_max` conversations, for what they will need. */
 bool app_open_served(app_context *context, const char *path, int32_t conversations_max,
-                     app_served *served, covey_error *error);
+                     int32_t context_tokens, app_served *served, covey_error *error);
 
 /* The token of the local endpoint in the state folder, made on first use; free it. NULL with a
  * message in `error`. */

@@ -87,9 +87,10 @@ typedef struct covey_ensemble_parts {
     size_t adapter_count;
     int64_t idle_kv_bytes_max; /* set before, as in covey_model_source */
     bool knows_tools;          /* it has a component "tools": the model was trained on them */
+    covey_runtime *runtime;    /* set before: the one to open them in; NULL: the ensemble's */
 } covey_ensemble_parts;
 #define COVEY_ENSEMBLE_PARTS_INIT                                                                  \
-    { sizeof(covey_ensemble_parts), NULL, {{NULL, 0.0f, false}}, 0, 0, false }
+    { sizeof(covey_ensemble_parts), NULL, {{NULL, 0.0f, false}}, 0, 0, false, NULL }
 
 /* Opens the model and the adapters; each adapter is held against its digest and the model. Give
  * them to covey_backend_local_with. Fails as covey_model_open and covey_adapter_open do, naming the

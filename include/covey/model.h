@@ -85,6 +85,15 @@ typedef struct covey_model_info {
 /* Fills `info`, up to the size it was made with. Any thread. */
 COVEY_API void covey_model_describe(const covey_model *model, covey_model_info *info);
 
+/* Touches the pages of the weights, at most `bytes_max` of them (0: all), so that first answers do
+ * not wait for the disk. Where the file is in the system's cache that is a matter of milliseconds,
+ * else it reads the file; in the caller's thread, at its priority, in small steps. `goes_on` (may
+ * be NULL) is asked between them; false ends it. Returns the bytes that were touched. Any thread.
+ */
+typedef bool (*covey_model_goes_on_fn)(void *user);
+COVEY_API uint64_t covey_model_warm(const covey_model *model, uint64_t bytes_max,
+                                    covey_model_goes_on_fn goes_on, void *user);
+
 /* Text to tokens. Writes at most `capacity` ids and the full count to `*token_count`;
  * COVEY_ERROR_LIMIT when they do not fit (call again with more room). `text` need not end in NUL.
  * BOS is never added. With `parse_special`, the text of control tokens becomes those tokens: only

@@ -113,6 +113,27 @@ COVEY_API void covey_server_withdraw(covey_server *server, const char *reason);
  * and then. Any thread. */
 COVEY_API size_t covey_server_draining(covey_server *server);
 
+/* What it takes to hold the next backend beside the one that serves, in bytes; -1 where a number is
+ * not known. */
+typedef struct covey_swap_memory {
+    size_t size;
+    int64_t available_bytes; /* as covey_device_read says */
+    int64_t mapped_bytes;    /* resident pages of the serving backend's files. A system counts them
+                              * as available, though taking them would slow its answers down */
+    int64_t weight_bytes;    /* of the next one: its files */
+    int64_t heap_bytes;      /* that its probes allocated at most */
+    int64_t session_bytes;   /* of all its conversations, as covey_session_plan says */
+    int64_t serving_bytes;   /* of the serving one: the three together */
+    int64_t limit_bytes;     /* for both together, by its owner's word; 0: none */
+} covey_swap_memory;
+#define COVEY_SWAP_MEMORY_INIT                                                                     \
+    { sizeof(covey_swap_memory), -1, 0, 0, 0, 0, 0, 0 }
+
+/* Whether both fit, with a sixteenth of what is available left for others; else the serving one is
+ * to be drained first (covey_server_drain). `reason` gets one plain sentence with the figures. What
+ * is not known holds nothing back. A pure function. */
+COVEY_API bool covey_swap_fits(const covey_swap_memory *memory, char *reason, size_t reason_size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,9 +24,8 @@ static covey_status check_arithmetic(const covey__manifest *manifest, const cove
                        (int)manifest->arithmetic_version, (int)info.arithmetic_version);
 }
 
-static covey_status open_base(covey_ensemble *ensemble, int64_t idle_kv_bytes_max,
-                              covey_model **model, covey_error *error) {
-    covey_runtime *runtime = covey__ensemble_runtime(ensemble);
+static covey_status open_base(covey_ensemble *ensemble, covey_runtime *runtime,
+                              int64_t idle_kv_bytes_max, covey_model **model, covey_error *error) {
     const covey__manifest *manifest = covey__ensemble_manifest(ensemble);
     const covey__component *component = covey__manifest_find(manifest, "model");
     covey_model_source source = COVEY_MODEL_SOURCE_INIT;
@@ -58,7 +57,7 @@ covey_status covey_ensemble_open_model(covey_ensemble *ensemble, covey_model **m
                            "ensemble: it answers with the adapter %s; open it with "
                            "covey_ensemble_open_parts",
                            adapter->file);
-    return open_base(ensemble, 0, model, error);
+    return open_base(ensemble, covey__ensemble_runtime(ensemble), 0, model, error);
 }
 
 /* Its base is the manifest's model, which the manifest was checked to say; what the file itself
@@ -100,7 +99,9 @@ covey_status covey_ensemble_open_parts(covey_ensemble *ensemble, covey_ensemble_
     made.size = parts->size;
     made.knows_tools = covey__manifest_find(manifest, "tools") != NULL;
     made.idle_kv_bytes_max = parts->idle_kv_bytes_max;
-    covey_status status = open_base(ensemble, made.idle_kv_bytes_max, &made.model, error);
+    if (known == sizeof *parts) made.runtime = parts->runtime;
+    covey_runtime *runtime = made.runtime ? made.runtime : covey__ensemble_runtime(ensemble);
+    covey_status status = open_base(ensemble, runtime, made.idle_kv_bytes_max, &made.model, error);
     for (size_t i = 0; i < manifest->component_count && status == COVEY_OK; i++) {
         const covey__component *component = &manifest->components[i];
         if (strcmp(component->role, "adapter") != 0) continue;
