@@ -186,6 +186,10 @@ void covey__state_put_refused(covey__json_writer *json, const covey__agent_state
 /* ---- agent_status.c */
 /* The member "slots", as a check-in and the status document have it. */
 void covey__state_write_slots(const covey_agent *agent, covey__json_writer *json);
+/* A member `name` with the ensemble in the slot, to be ended by the caller; null, and false, for an
+ * empty one. */
+bool covey__state_begin_slot(covey__json_writer *json, const char *name,
+                             const covey__agent_slot *slot);
 /* The public status document. */
 covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *out,
                                        covey_error *error) COVEY_MUST_USE;

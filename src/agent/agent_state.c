@@ -35,17 +35,23 @@ static void put_answers(covey__json_writer *json, const covey__agent_slot *slot)
     put_speeds(json, "speeds", slot->speeds);
 }
 
-static void put_slot(covey__json_writer *json, const char *name, const covey__agent_slot *slot) {
+bool covey__state_begin_slot(covey__json_writer *json, const char *name,
+                             const covey__agent_slot *slot) {
     covey__json_name(json, name);
     if (!slot->digest[0]) {
         covey__json_put_null(json);
-        return;
+        return false;
     }
     covey__json_begin_object(json);
     covey__json_member_string(json, "name", slot->name);
     covey__json_member_string(json, "version", slot->version);
     covey__json_member_string(json, "variant", slot->variant);
     covey__json_member_string(json, "digest", slot->digest);
+    return true;
+}
+
+static void put_slot(covey__json_writer *json, const char *name, const covey__agent_slot *slot) {
+    if (!covey__state_begin_slot(json, name, slot)) return;
     covey__json_member_bool(json, "trial", slot->trial);
     covey__json_member_i64(json, "starts", slot->starts);
     covey__json_member_string(json, "proved", slot->proved);

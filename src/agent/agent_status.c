@@ -10,16 +10,7 @@
 
 static void put_public_slot(covey__json_writer *json, const char *name,
                             const covey__agent_slot *slot, const char *state) {
-    covey__json_name(json, name);
-    if (!slot->digest[0]) {
-        covey__json_put_null(json);
-        return;
-    }
-    covey__json_begin_object(json);
-    covey__json_member_string(json, "name", slot->name);
-    covey__json_member_string(json, "version", slot->version);
-    covey__json_member_string(json, "variant", slot->variant);
-    covey__json_member_string(json, "digest", slot->digest);
+    if (!covey__state_begin_slot(json, name, slot)) return;
     covey__json_member_string(json, "state", state);
     if (slot->without_probes) covey__json_member_bool(json, "without_probes", true);
     covey__json_end_object(json);
