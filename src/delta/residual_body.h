@@ -1,0 +1,148 @@
+/* The decoder of residuals, compiled once for each instruction set: the including file brings
+ * covey__lanes and its steps, and names the functions by RESIDUAL_NAME(x). Steps that no lane needs
+ * are not taken, so a group whose residuals are all in -1..1 costs one. */
+#include "delta/residual_predict.h"
+
+/* A of all lanes. Codes have one for the lower 16 lanes and one for the upper. */
+typedef struct residual_levels {
+    bool by_half;
+    uint8_t level[32];
+} residual_levels;
+
+static inline uint32_t deep_step(covey__lanes *lanes, const covey__lane_table *tables,
+                                 const residual_levels *levels, uint32_t mask, uint8_t symbol[32]) {
+    uint16_t context[32];
+    if (levels->by_half)
+        return covey__lanes_step_pair(lanes, tables + levels->level[0], tables + levels->level[31],
+                                      mask, symbol);
+    for (int i = 0; i < 32; i++) context[i] = levels->level[i];
+    return covey__lanes_step(lanes, tables, context, mask, symbol);
+}
+
+/* The digits of lanes in `mask`: z becomes first + the number. */
+static inline void decode_digits(covey__lanes *lanes, const covey__lane_table *tables, int digits,
+                                 uint32_t mask, int32_t first, int32_t z[32]) {
+    uint8_t symbol[32];
+    int32_t number[32] = {0};
+    if (!mask) return;
+    for (int d = 0; d < digits; d++) {
+        covey__lanes_step_pair(lanes, tables + d, tables + d, mask, symbol);
+        for (int i = 0; i < 32; i++) number[i] = number[i] * 4 + symbol[i];
+    }
+    for (int i = 0; i < 32; i++) z[i] = (mask >> i) & 1 ? first + number[i] : z[i];
+}
+
+/* z of lanes whose first symbol was 3; `tables` are the stream's. */
+static void decode_more(covey__lanes *lanes, const covey__lane_table *tables,
+                        const residual_levels *levels, uint32_t more, int32_t z[32]) {
+    uint8_t symbol[32];
+    /* The symbols of lanes that are not active are 0, so they add nothing. */
+    more = deep_step(lanes, tables + RESIDUAL_DEEP2, levels, more, symbol);
+    for (int i = 0; i < 32; i++) z[i] += symbol[i];
+    if (!more) return;
+    more = deep_step(lanes, tables + RESIDUAL_DEEP3, levels, more, symbol);
+    for (int i = 0; i < 32; i++) z[i] += symbol[i];
+    if (!more) return;
+    deep_step(lanes, tables + RESIDUAL_DEEP4, levels, more, symbol);
+    uint32_t bucket[4] = {0};
+    for (int i = 0; i < 32; i++) bucket[symbol[i] & 3] |= (uint32_t)1 << i;
+    decode_digits(lanes, tables + RESIDUAL_DIGITS0, 1, bucket[0] & more, 9, z);
+    decode_digits(lanes, tables + RESIDUAL_DIGITS1, 2, bucket[1] & more, 13, z);
+    decode_digits(lanes, tables + RESIDUAL_DIGITS2, 3, bucket[2] & more, 29, z);
+    decode_digits(lanes, tables + RESIDUAL_DIGITS3, 9, bucket[3] & more, 93, z);
+}
+
+/* From z to r: odd z is away from zero on the side of g. `below` is -1 where g is, else 0. */
+static inline int32_t residual_of(int32_t z, int32_t below) {
+    int32_t magnitude = (z + 1) >> 1;
+    int32_t other = (z & 1) - 1; /* -1 for an even z */
+    int32_t flip = other ^ below;
+    return (magnitude ^ flip) - flip;
+}
+
+static void RESIDUAL_NAME(scales)(covey__lane_decoder *decoder,
+                                  const covey__residual_tables *tables, covey__scale_run *run) {
+    covey__lanes lanes = covey__lanes_load(decoder);
+    const covey__lane_table *own = tables->tables + run->base;
+    residual_levels levels = {.by_half = false};
+    uint16_t context[32];
+    uint8_t symbol[32];
+    int32_t z[32];
+    for (int i = 0; i < 32; i++) {
+        levels.level[i] = (uint8_t)residual_level(*run->est, run->step[i]);
+        context[i] = (uint16_t)(16u * levels.level[i] + run->near[i]);
+    }
+    uint32_t more = covey__lanes_step(&lanes, own, context, run->mask, symbol);
+    for (int i = 0; i < 32; i++) z[i] = symbol[i];
+    if (more) decode_more(&lanes, own, &levels, more, z);
+    float seen = 0.0f;
+    for (int i = 0; i < 32; i++) {
+        if (!((run->mask >> i) & 1)) continue;
+        int32_t r = residual_of(z[i], -(int32_t)run->below[i]);
+        run->value[i] = run->prediction[i] + r;
+        float part = (float)(r < 0 ? -r : r) * run->step[i];
+        seen = seen + part;
+    }
+    residual_learn(run->est, seen);
+    covey__lanes_store(&lanes, decoder);
+}
+
+static void RESIDUAL_NAME(codes)(covey__lane_decoder *decoder, const covey__residual_tables *tables,
+                                 covey__code_run *run) {
+    covey__lanes lanes = covey__lanes_load(decoder);
+    const covey__lane_table *own = tables->tables + run->base;
+    const covey__lane_row *rows = tables->rows + run->base / 16;
+    residual_guess guess;
+    uint8_t symbol[32];
+    int16_t residual[32];
+    for (size_t g = 0; g < run->groups; g++) {
+        uint32_t level[2];
+        residual_guess_group(run, g, level, &guess);
+        uint32_t more = covey__lanes_step_row(&lanes, rows + level[0], rows + level[1], guess.near,
+                                              UINT32_MAX, symbol);
+        if (!more) {
+            for (int i = 0; i < 32; i++) { /* 0, 1, 2 are 0, g, -g */
+                int16_t s = symbol[i];
+                int16_t r = (int16_t)((s & 1) - (s >> 1));
+                residual[i] = (int16_t)((r ^ guess.below[i]) - guess.below[i]);
+            }
+        } else {
+            int32_t z[32];
+            residual_levels levels = {.by_half = true};
+            levels.level[0] = (uint8_t)level[0];
+            levels.level[31] = (uint8_t)level[1];
+            for (int i = 0; i < 32; i++) z[i] = symbol[i];
+            decode_more(&lanes, own, &levels, more, z);
+            for (int i = 0; i < 32; i++) residual[i] = (int16_t)residual_of(z[i], guess.below[i]);
+        }
+        for (int i = 0; i < 32; i++)
+            run->fresh[g * 32 + (size_t)i] = (int8_t)(guess.prediction[i] + residual[i]);
+        residual_learn_group(run, g, residual);
+    }
+    covey__lanes_store(&lanes, decoder);
+}
+
+static void RESIDUAL_NAME(bytes)(covey__lane_decoder *decoder, const covey__residual_tables *tables,
+                                 covey__byte_run *run) {
+    static const uint8_t first[4] = {0, 1, 5, 21};
+    covey__lanes lanes = covey__lanes_load(decoder);
+    uint16_t context[32];
+    uint8_t symbol[32], value[32] = {0};
+    for (int d = 0; d < 4; d++) {
+        for (int i = 0; i < 32; i++) context[i] = (uint16_t)(run->first[i] + first[d] + value[i]);
+        covey__lanes_step(&lanes, tables->tables + run->base, context, run->mask, symbol);
+        for (int i = 0; i < 32; i++) value[i] = (uint8_t)(value[i] * 4 + symbol[i]);
+    }
+    memcpy(run->value, value, 32);
+    covey__lanes_store(&lanes, decoder);
+}
+
+static void RESIDUAL_NAME(dots)(const int8_t *u, const int8_t *v, size_t stride, size_t rank,
+                                size_t count, int32_t *dot) {
+    memset(dot, 0, count * sizeof *dot);
+    for (size_t r = 0; r < rank; r++) {
+        int16_t factor = u[r];
+        const int8_t *row = v + r * stride;
+        for (size_t i = 0; i < count; i++) dot[i] += (int32_t)(int16_t)(factor * row[i]);
+    }
+}

@@ -1,0 +1,137 @@
+/* Predictions and contexts of codes, in plain loops over 32 lanes that a compiler turns into
+ * vectors of whatever set the including file is compiled for. Floats are rounded operation by
+ * operation, so all sets find the same contexts. */
+#ifndef COVEY_DELTA_RESIDUAL_PREDICT_H
+#define COVEY_DELTA_RESIDUAL_PREDICT_H
+
+#include "delta/residual.h"
+#include "delta/tensor_blocks.h"
+
+#include <math.h>
+#include <string.h>
+
+#define RESIDUAL_DEEP2   512u
+#define RESIDUAL_DEEP3   544u
+#define RESIDUAL_DEEP4   576u
+#define RESIDUAL_DIGITS0 608u
+#define RESIDUAL_DIGITS1 609u
+#define RESIDUAL_DIGITS2 611u
+#define RESIDUAL_DIGITS3 614u
+
+typedef struct residual_guess {
+    uint8_t near[32]; /* F */
+    int16_t prediction[32];
+    int16_t below[32]; /* -1 where g is -1, else 0 */
+} residual_guess;
+
+/* A: half octaves of est / step. */
+static inline uint32_t residual_level(float est, float step) {
+    uint32_t bits;
+    if (!(step > 0.0f)) return 0;
+    float ratio = est / step;
+    memcpy(&bits, &ratio, 4);
+    bits >>= 22;
+    if (bits < 244) return 0;
+    return bits - 244 > 31 ? 31 : bits - 244;
+}
+
+static inline void residual_learn(float *est, float seen) {
+    float change = seen - *est;
+    change = change * 0.0625f;
+    *est = *est + change;
+}
+
+static inline void residual_affine(const int8_t *old, const int32_t *dot, float k, float b, float h,
+                                   float low, float high, int count, uint8_t *near_out,
+                                   int16_t *prediction, int16_t *below) {
+    for (int i = 0; i < count; i++) {
+        float p = (float)old[i] * k;
+        p = p + b;
+        if (dot) {
+            float move = (float)dot[i] * h;
+            p = p + move;
+        }
+        p = p < low ? low : p;
+        p = p > high ? high : p;
+        float nearest = p + 12582912.0f; /* 1.5 * 2^23: what is added and taken away rounds */
+        nearest = nearest - 12582912.0f;
+        float rest = p - nearest;
+        float size = fabsf(rest);
+        float scaled = size * 28.0f;
+        int32_t near = (int32_t)scaled + 1;
+        near = size < 0.015625f ? 0 : near;
+        near_out[i] = (uint8_t)near;
+        prediction[i] = (int16_t)nearest;
+        below[i] = (int16_t)(rest < 0.0f ? -1 : 0);
+    }
+}
+
+static inline void residual_codebook(const int8_t *old, float k, int count, uint8_t *near_out,
+                                     int16_t *prediction, int16_t *below) {
+    uint8_t nears[16];
+    int16_t nearest[16], belows[16];
+    for (int q = 0; q < 16; q++) {
+        float p = (float)covey__iq4_values[q] * k;
+        int best = 0;
+        for (int c = 1; c < 16; c++)
+            if (fabsf(p - (float)covey__iq4_values[c]) < fabsf(p - (float)covey__iq4_values[best]))
+                best = c;
+        float rest = p - (float)covey__iq4_values[best];
+        int side = rest < 0.0f ? best - 1 : best + 1;
+        float size = 0.0f;
+        if (side >= 0 && side < 16)
+            size = fabsf(rest) /
+                   fabsf((float)covey__iq4_values[side] - (float)covey__iq4_values[best]);
+        float scaled = size * 28.0f;
+        int32_t near = size < 0.015625f ? 0 : (int32_t)scaled + 1;
+        nears[q] = (uint8_t)near;
+        nearest[q] = (int16_t)best;
+        belows[q] = (int16_t)(rest < 0.0f ? -1 : 0);
+    }
+    for (int i = 0; i < count; i++) {
+        near_out[i] = nears[old[i] & 15];
+        prediction[i] = nearest[old[i] & 15];
+        below[i] = belows[old[i] & 15];
+    }
+}
+
+/* Guesses of group `g`; level[] gets A of its sub-blocks. */
+static inline void residual_guess_group(const covey__code_run *run, size_t g, uint32_t level[2],
+                                        residual_guess *guess) {
+    int count = run->subs == 2 ? 16 : 32;
+    for (int s = 0; s < run->subs; s++) {
+        size_t at = g * (size_t)run->subs + (size_t)s, lane = (size_t)s * 16;
+        level[s] = residual_level(*run->est, run->step[at]);
+        if (run->has_codebook)
+            residual_codebook(run->old + g * 32 + lane, run->k[at], count, guess->near + lane,
+                              guess->prediction + lane, guess->below + lane);
+        else if (count == 32)
+            residual_affine(run->old + g * 32, run->h ? run->dot + g * 32 : NULL, run->k[at],
+                            run->b[at], run->h ? run->h[at] : 0.0f, run->low, run->high, 32,
+                            guess->near, guess->prediction, guess->below);
+        else
+            residual_affine(run->old + g * 32 + lane, run->h ? run->dot + g * 32 + lane : NULL,
+                            run->k[at], run->b[at], run->h ? run->h[at] : 0.0f, run->low, run->high,
+                            16, guess->near + lane, guess->prediction + lane, guess->below + lane);
+    }
+    if (run->subs == 1) level[1] = level[0];
+}
+
+/* What a group moved: the sum over its sub-blocks of |r| and step. */
+static inline void residual_learn_group(const covey__code_run *run, size_t g,
+                                        const int16_t residual[32]) {
+    float seen = 0.0f;
+    int count = run->subs == 2 ? 16 : 32;
+    for (int s = 0; s < run->subs; s++) {
+        int32_t sum = 0;
+        for (int i = 0; i < count; i++) {
+            int16_t r = residual[s * 16 + i];
+            sum += r < 0 ? -r : r;
+        }
+        float part = (float)sum * run->step[g * (size_t)run->subs + (size_t)s];
+        seen = seen + part;
+    }
+    residual_learn(run->est, seen);
+}
+
+#endif
