@@ -96,7 +96,7 @@ static void RESIDUAL_NAME(codes)(covey__lane_decoder *decoder, const covey__resi
     uint8_t symbol[32];
     int16_t residual[32];
     for (size_t g = 0; g < run->groups; g++) {
-        uint32_t level[2];
+        uint32_t level[2] = {0, 0};
         residual_guess_group(run, g, level, &guess);
         uint32_t more = covey__lanes_step_row(&lanes, rows + level[0], rows + level[1], guess.near,
                                               UINT32_MAX, symbol);

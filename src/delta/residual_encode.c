@@ -89,7 +89,7 @@ void covey__residual_record_scales(covey__lane_encoder *encoder, covey__scale_ru
 void covey__residual_record_codes(covey__lane_encoder *encoder, covey__code_run *run) {
     residual_guess guess;
     for (size_t g = 0; g < run->groups; g++) {
-        uint32_t level[2];
+        uint32_t level[2] = {0, 0};
         uint8_t levels[32];
         int16_t residual[32];
         int32_t z[32];
@@ -120,13 +120,6 @@ void covey__residual_record_bytes(covey__lane_encoder *encoder, covey__byte_run 
 }
 
 const covey__residual_kernel *covey__residual_kernel_get(covey__isa isa) {
-#if defined(__x86_64__)
-    if (isa == COVEY__ISA_AVX512) return &covey__residual_avx512;
-    if (isa == COVEY__ISA_AVX2 || isa == COVEY__ISA_AVX_VNNI) return &covey__residual_avx2;
-#elif defined(__aarch64__)
-    if (isa == COVEY__ISA_NEON || isa == COVEY__ISA_NEON_DOTPROD || isa == COVEY__ISA_NEON_I8MM)
-        return &covey__residual_neon;
-#endif
     (void)isa;
     return &covey__residual_scalar;
 }

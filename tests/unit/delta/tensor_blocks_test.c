@@ -17,7 +17,7 @@ static void any_bytes_come_back(void **state) {
         if (!layout) continue;
         const covey__type_info *info = covey__type_get(type);
         assert_int_equal(info->block_bytes, layout->bytes);
-        assert_int_equal(info->block_weights, layout->weights);
+        assert_int_equal(info->block_values, layout->weights);
         types++;
         for (int round = 0; round < 200; round++) {
             uint8_t data[256], again[256];
