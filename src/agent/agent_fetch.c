@@ -3,7 +3,7 @@
  * reads what is there, and a chunk whose digest is right is done. So no record can disagree with
  * the disk. What broke off in the middle of a chunk is kept in update/partial and asked for from
  * there on. */
-#include "agent/agent_parts.h"
+#include "agent/agent_files.h"
 
 #include "base/error.h"
 #include "base/sha256.h"
@@ -15,37 +15,6 @@
 #include <unistd.h>
 
 #define PROGRESS_STEP (256u << 10)
-
-static covey_status open_component(covey_agent *agent, covey_error *error) {
-    covey__fetching *fetching = &agent->fetching;
-    const covey__component *component = &fetching->manifest->components[fetching->component];
-    char *path = covey__agent_path(agent, "update/%s/%s", fetching->digest, component->file);
-    char *folder = path ? covey__strdup(agent->env, path) : NULL;
-    covey_status status = folder ? COVEY_OK : covey__no_memory(error, "a path", 0);
-    if (!status) {
-        *strrchr(folder, '/') = 0;
-        status = covey__folder_make(agent->env, folder, error);
-    }
-    if (!status)
-        status = covey__file_open(agent->env, path, O_RDWR | O_CREAT, 0600, &fetching->descriptor,
-                                  error);
-    /* Reserved before the first byte: a full disk shows here and not in the middle. */
-    if (!status && component->size) {
-        int failed = covey__fault(agent->env, "fallocate", path);
-        if (!failed) failed = posix_fallocate(fetching->descriptor, 0, (off_t)component->size);
-        if (failed) status = covey__fail_errno(error, failed, "%s: cannot reserve its bytes", path);
-    }
-    if (!status)
-        status =
-            covey__file_truncate(agent->env, fetching->descriptor, path, component->size, error);
-    if (status && fetching->descriptor >= 0) {
-        close(fetching->descriptor);
-        fetching->descriptor = -1;
-    }
-    covey__free(agent->env, folder);
-    covey__free(agent->env, path);
-    return status;
-}
 
 static bool chunk_is_here(covey_agent *agent, const covey__chunk *chunk, uint8_t *content) {
     uint8_t digest[32];
@@ -153,12 +122,15 @@ covey_status covey__agent_fetch(covey_agent *agent, int64_t deadline_us, bool *d
     if (!planned) status = covey__agent_plan(agent, deadline_us, &planned, error);
     if (!status && !planned) return COVEY_OK; /* the look through the files here goes on */
     if (!status) status = covey__agent_may_fetch(agent, error);
-    if (status) return status;
+    bool again = false;
+    if (!status && !fetching->reserved) status = covey__space_reserve(agent, &again, error);
+    if (status || again) return status;
     covey__agent_release(agent, release);
     uint8_t *content = covey__alloc(agent->env, COVEY__CHUNK_BYTES_MAX);
     if (!content) return covey__no_memory(error, "a chunk", COVEY__CHUNK_BYTES_MAX);
     while (!status && fetching->component < fetching->manifest->component_count) {
-        if (fetching->descriptor < 0) status = open_component(agent, error);
+        if (fetching->descriptor < 0)
+            status = covey__space_open(agent, fetching->component, &fetching->descriptor, error);
         if (status) break;
         if (fetching->chunk == fetching->indexes[fetching->component]->chunk_count) {
             status = finish_component(agent, error);

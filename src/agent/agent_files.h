@@ -49,4 +49,15 @@ covey_status covey__aside_remove(const covey_agent *agent, const char *digest,
                                  covey_error *error) COVEY_MUST_USE;
 covey_status covey__aside_remove_all(const covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 
+/* ---- agent_space.c */
+/* Reserves all that the plan at hand will write, and gives up other things where it does not fit.
+ * NO_SPACE: both numbers. *again: something was given up, and the plan is to be made again. */
+covey_status covey__space_reserve(covey_agent *agent, bool *again,
+                                  covey_error *error) COVEY_MUST_USE;
+/* Where the file system promised nothing: whether there is still room. */
+covey_status covey__space_check(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* A component's file in update/, open for reading and writing, at its full size. */
+covey_status covey__space_open(covey_agent *agent, size_t component, int *descriptor,
+                               covey_error *error) COVEY_MUST_USE;
+
 #endif

@@ -11,6 +11,7 @@
  *   agent_trust.c     metadata: the first root, refreshes, which releases are signed
  *   agent_steering.c  statements of the publisher: taken, held, obeyed
  *   agent_plan.c      what to fetch, from where, and whether it may be fetched now
+ *   agent_space.c     room for it, and what is given up for that
  *   agent_survey.c    what of it is lacking an index; agent_sources.c lists it, agent_aside.c
  *                     keeps downloads that ended early
  *   agent_fetch.c     chunks, from files here or the network
@@ -81,6 +82,9 @@ typedef struct covey__fetching {
     uint64_t bytes_done, bytes_total; /* fetched over the network */
     uint64_t bytes_local;             /* taken from files here */
     int64_t started_us;
+    uint64_t room_bytes; /* on the disk, beyond the components: what their ways need meanwhile */
+    bool reserved;       /* there is room for all of it (agent_space.c) */
+    bool unpromised;     /* but the file system keeps none */
 } covey__fetching;
 
 struct covey_agent {
@@ -95,6 +99,7 @@ struct covey_agent {
     covey__agent_state state;
     covey_ensemble *builtin; /* opened once, for its version and digest; may be NULL */
     covey__fetching fetching;
+    bool caches_given;            /* their room went to an update */
     struct covey__survey *survey; /* where the look through the files here stands; or NULL */
     char served_digest[65];       /* what covey_agent_current opened last in this process */
     char shown_digest[65];   /* what served when the last step ended: "" the built-in one, or OFF */
@@ -276,7 +281,7 @@ void covey__fetching_free(covey_agent *agent);
 /* The user's settings, or the defaults where there are none. BUSY while they cannot be read. */
 covey_status covey__agent_policy(const covey_agent *agent, covey__policy *policy,
                                  covey_error *error) COVEY_MUST_USE;
-/* Room and the user's settings: BUSY (settings), NO_SPACE. */
+/* The user's settings, and room: BUSY (settings), NO_SPACE. */
 covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 
 /* ---- agent_fetch.c */
@@ -291,6 +296,8 @@ covey_status covey__agent_probe(covey_agent *agent, bool *without_probes,
                                 covey_error *error) COVEY_MUST_USE;
 /* Moves a staged ensemble that was damaged back to the update folder. */
 covey_status covey__agent_unstage(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* Whether a slot or the update has this name, or one that begins with it, in ensembles/. */
+bool covey__agent_wants(const covey_agent *agent, const char *name);
 /* Removes what no slot and no update needs. */
 covey_status covey__agent_clean(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 /* Under what the engine runs here: a change of it wants the probes again. */

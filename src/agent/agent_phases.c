@@ -1,7 +1,7 @@
 /* The phases of an update, one after the other: performs the one at hand and tells the machine what
  * came of it. What a failure means for the release is decided here: only what was signed and can
  * never be right on this device ends it for ever. */
-#include "agent/agent_parts.h"
+#include "agent/agent_files.h"
 
 #include "base/error.h"
 
@@ -54,11 +54,17 @@ static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *don
     covey__agent_event_in start = {.kind = COVEY__EVENT_PROBE_START};
     char release[132];
     covey_status status;
+    bool again = false;
     *done = true;
     switch (agent->state.update.phase) {
     case COVEY__PHASE_PLAN:
         status = covey__agent_plan(agent, deadline_us, done, error);
-        return status || !*done ? status : covey__agent_may_fetch(agent, error);
+        if (!status && *done) status = covey__agent_may_fetch(agent, error);
+        if (!status && *done) {
+            status = covey__space_reserve(agent, &again, error);
+            *done = !again;
+        }
+        return status;
     case COVEY__PHASE_FETCH:
         status = covey__agent_fetch(agent, deadline_us, done, error);
         event->bytes = (int64_t)agent->fetching.bytes_done;

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPACE_MARGIN (16u << 20) /* left free beyond what an update needs */
-
 /* ---- Small files of the update ----------------------------------------------------------------
  */
 
@@ -219,22 +217,6 @@ covey_status covey__agent_plan(covey_agent *agent, int64_t deadline_us, bool *do
     return COVEY_OK;
 }
 
-/* Bytes of the update's files that are not on the disk yet. */
-static uint64_t bytes_to_come(covey_agent *agent) {
-    const covey__fetching *fetching = &agent->fetching;
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < fetching->manifest->component_count; i++) {
-        uint64_t here = 0;
-        const covey__component *component = &fetching->manifest->components[i];
-        char *path = covey__agent_path(agent, "update/%s/%s", fetching->digest, component->file);
-        if (path && covey__file_exists(path) && covey__file_size(agent->env, path, &here, NULL))
-            here = 0;
-        covey__free(agent->env, path);
-        if (here < component->size) bytes += component->size - here;
-    }
-    return bytes;
-}
-
 /* The user's settings. While they cannot be read nothing is fetched, since they may forbid it; that
  * says nothing against the release. */
 covey_status covey__agent_policy(const covey_agent *agent, covey__policy *policy,
@@ -270,13 +252,5 @@ covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) {
     covey__policy_may_fetch(&policy, &facts, agent->fetching.bytes_total, &decision);
     if (!decision.allowed)
         return covey__fail(error, COVEY_ERROR_BUSY, "%s (%s)", decision.reason, decision.rule);
-    uint64_t needed = bytes_to_come(agent);
-    if (facts.storage_available_bytes >= 0 &&
-        needed + SPACE_MARGIN > (uint64_t)facts.storage_available_bytes && needed)
-        return covey__fail_sizes(error, COVEY_ERROR_NO_SPACE, (int64_t)(needed + SPACE_MARGIN),
-                                 facts.storage_available_bytes,
-                                 "the update needs %" PRIu64 " bytes and %u of margin, and %" PRId64
-                                 " are free; free some, and it goes on by itself",
-                                 needed, SPACE_MARGIN, facts.storage_available_bytes);
-    return COVEY_OK;
+    return covey__space_check(agent, error);
 }

@@ -186,7 +186,7 @@ typedef struct cleaner {
     covey_error *error;
 } cleaner;
 
-static bool wanted(const covey_agent *agent, const char *name) {
+bool covey__agent_wants(const covey_agent *agent, const char *name) {
     const char *digests[] = {agent->state.current.digest, agent->state.previous.digest,
                              agent->state.update.digest};
     for (int i = 0; i < 3; i++)
@@ -196,7 +196,7 @@ static bool wanted(const covey_agent *agent, const char *name) {
 
 static covey_status clean_one(void *user, const char *name, bool is_folder) {
     cleaner *at = user;
-    if (wanted(at->agent, name)) return COVEY_OK;
+    if (covey__agent_wants(at->agent, name)) return COVEY_OK;
     char *path = covey__path_join(at->agent->env, at->folder, name);
     if (!path) return covey__no_memory(at->error, "a path", 0);
     covey_status status = is_folder ? covey__tree_remove(at->agent->env, path, at->error)

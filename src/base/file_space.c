@@ -92,6 +92,38 @@ covey_status covey__file_taken(const covey__env *env, const char *path, uint64_t
     return COVEY_OK;
 }
 
+#define TREE_DEPTH_MAX 16
+
+typedef struct counting {
+    const covey__env *env;
+    const char *path;
+    uint64_t bytes;
+    int depth;
+} counting;
+
+static covey_status count_entry(void *user, const char *name, bool is_folder) {
+    counting *at = user;
+    uint64_t bytes = 0;
+    char *path = covey__path_join(at->env, at->path, name);
+    if (path == NULL) return COVEY_OK;
+    if (is_folder && at->depth < TREE_DEPTH_MAX) {
+        counting below = {at->env, path, 0, at->depth + 1};
+        if (covey__folder_list(at->env, path, NULL, count_entry, &below) == COVEY_OK)
+            bytes = below.bytes;
+    } else if (!is_folder && covey__file_taken(at->env, path, &bytes, NULL) != COVEY_OK) {
+        bytes = 0;
+    }
+    at->bytes += bytes;
+    covey__free(at->env, path);
+    return COVEY_OK;
+}
+
+uint64_t covey__tree_taken(const covey__env *env, const char *path) {
+    counting at = {env, path, 0, 0};
+    if (!covey__file_exists(path)) return 0;
+    return covey__folder_list(env, path, NULL, count_entry, &at) == COVEY_OK ? at.bytes : 0;
+}
+
 /* ---- Keeping some -----------------------------------------------------------------------------
  */
 

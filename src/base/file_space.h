@@ -21,6 +21,10 @@ covey_status covey__volume_read(const covey__env *env, const char *path, covey__
 covey_status covey__file_taken(const covey__env *env, const char *path, uint64_t *bytes,
                                covey_error *error) COVEY_MUST_USE;
 
+/* The same, of all files below a folder; links are not followed. What cannot be read is not
+ * counted. */
+uint64_t covey__tree_taken(const covey__env *env, const char *path);
+
 /* Makes the file at least `size` bytes long with blocks for all of it; what it holds stays, and
  * nothing is written. `*promised` is false where the system can keep no blocks: then the file only
  * has its size, and a write may still find the disk full. NO_SPACE leaves the file as it was; the

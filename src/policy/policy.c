@@ -19,6 +19,7 @@ void covey__policy_init(covey__policy *policy) {
         .update_on_metered = false,
         .update_metered_bytes_max = 0,
         .update_only_charging = false,
+        .update_give_up_previous = true,
         .update_battery_min_percent = 20,
         .update_thermal_max_percent = 80,
         .drain_deadline_ms = 10 * 60 * 1000,
@@ -52,13 +53,9 @@ static covey_status optional_i64(const covey__json *object, const char *name, co
 
 static covey_status parse_update(const covey__json *update, covey__policy *policy,
                                  covey_error *error) {
-    static const char *const names[] = {"enabled",
-                                        "on_metered",
-                                        "metered_bytes_max",
-                                        "only_charging",
-                                        "battery_min_percent",
-                                        "thermal_max_percent",
-                                        NULL};
+    static const char *const names[] = {
+        "enabled",          "on_metered",          "metered_bytes_max",   "only_charging",
+        "give_up_previous", "battery_min_percent", "thermal_max_percent", NULL};
     int64_t battery = policy->update_battery_min_percent;
     int64_t thermal = policy->update_thermal_max_percent;
     covey_status status = covey__json_only(update, "update", names, error);
@@ -73,6 +70,9 @@ static covey_status parse_update(const covey__json *update, covey__policy *polic
     if (status == COVEY_OK)
         status = optional_bool(update, "only_charging", "update.only_charging",
                                &policy->update_only_charging, error);
+    if (status == COVEY_OK)
+        status = optional_bool(update, "give_up_previous", "update.give_up_previous",
+                               &policy->update_give_up_previous, error);
     if (status == COVEY_OK)
         status = optional_i64(update, "battery_min_percent", "update.battery_min_percent", 100,
                               &battery, error);
@@ -323,6 +323,7 @@ covey_status covey__policy_write(const covey__policy *policy, covey__buffer *out
     covey__json_member_bool(&writer, "on_metered", policy->update_on_metered);
     covey__json_member_i64(&writer, "metered_bytes_max", policy->update_metered_bytes_max);
     covey__json_member_bool(&writer, "only_charging", policy->update_only_charging);
+    covey__json_member_bool(&writer, "give_up_previous", policy->update_give_up_previous);
     covey__json_member_i64(&writer, "battery_min_percent", policy->update_battery_min_percent);
     covey__json_member_i64(&writer, "thermal_max_percent", policy->update_thermal_max_percent);
     covey__json_end_object(&writer);

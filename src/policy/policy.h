@@ -30,6 +30,8 @@ typedef struct covey__policy {
     bool update_on_metered;           /* default false */
     int64_t update_metered_bytes_max; /* up to so many bytes are fetched on a metered link anyway */
     bool update_only_charging;        /* default false */
+    bool update_give_up_previous;     /* the previous ensemble, where an update has no room; default
+                                         true */
     int32_t update_battery_min_percent; /* not below this unless charging; default 20 */
     int32_t update_thermal_max_percent; /* not above this; default 80 */
     int64_t drain_deadline_ms; /* open conversations may finish on the old ensemble so long */

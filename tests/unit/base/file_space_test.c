@@ -91,6 +91,13 @@ static void holes_are_not_taken(void **state) {
     assert_int_equal(covey__file_taken(&env, path, &bytes, &error), COVEY_OK);
     assert_true(bytes >= MIB && bytes < 2 * MIB);
     close(descriptor);
+    assert_int_equal(mkdir(test_path(&folder, "tree"), 0700), 0);
+    assert_int_equal(mkdir(test_path(&folder, "tree/below"), 0700), 0);
+    test_write(test_path(&folder, "tree/one"), data, 200000);
+    test_write(test_path(&folder, "tree/below/two"), data, 300000);
+    assert_int_equal(symlink(path, test_path(&folder, "tree/link")), 0);
+    assert_in_range(covey__tree_taken(&env, test_path(&folder, "tree")), 500000, 530000);
+    assert_int_equal(covey__tree_taken(&env, test_path(&folder, "nothing")), 0);
     free(data);
     assert_int_equal(covey__file_taken(&env, folder.path, &bytes, &error), COVEY_OK);
     assert_int_equal(bytes, 0); /* a folder is none of the files that are counted */
