@@ -130,10 +130,12 @@ static covey_status find_root(covey_agent *agent, covey_error *error) {
     while (size && agent->builtin_dir[size - 1] != '/') size--;
     agent->root_path = covey__format(agent->env, "%.*sroot.json", (int)size, agent->builtin_dir);
     if (!agent->root_path) return covey__no_memory(error, "the agent", 0);
-    if (covey__file_exists(agent->root_path)) return COVEY_OK;
+    bool is_there = false;
+    covey_status status = covey__file_find(agent->env, agent->root_path, &is_there, error);
+    if (is_there) return COVEY_OK;
     covey__free(agent->env, agent->root_path);
     agent->root_path = NULL;
-    return COVEY_OK;
+    return status;
 }
 
 static covey_status copy_options(covey_agent *agent, const covey_agent_options *options,
@@ -234,7 +236,8 @@ covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options
     if (!covey__agent_lock(made, false, &lock, NULL)) {
         covey_error ignored = {0};
         /* Read again: another process may have begun an update since. */
-        status = covey__agent_load(made, &ignored);
+        status = covey__state_settle(env, made->state_dir, &ignored);
+        if (!status) status = covey__agent_load(made, &ignored);
         if (!status) status = covey__audit_settle(made, &ignored);
         if (!status) status = covey__agent_clean(made, &ignored);
         if (status)

@@ -127,7 +127,10 @@ static covey_status open_log(const covey_agent *agent, covey__agent_audit *audit
     covey__audit_entry begun = {.event = "log-replaced"};
     char text[COVEY__AUDIT_ENTRY_SIZE];
     covey_error why = {0};
-    covey_status status = covey__hash_log_open(agent->env, folder, bounds, log, &why);
+    covey__hash_log_head kept = {.seq = (uint64_t)audit->head_seq};
+    bool is_hex = !audit->head_seq || covey__unhex(audit->head_sha256, 64, kept.digest, 32);
+    covey_status status =
+        covey__hash_log_open_after(agent->env, folder, bounds, is_hex ? &kept : NULL, log, &why);
     if (!status && reaches(audit, &log->head)) return COVEY_OK;
     if (!status) {
         covey__hash_log_close(log);
@@ -161,7 +164,8 @@ static covey_status flush(const covey_agent *agent, covey__agent_audit *audit, c
         return status;
     }
     if ((int64_t)log.head.seq > audit->head_seq) /* a process was killed after it appended */
-        status = covey__hash_log_verify(agent->env, folder, NULL, look_for, &all, &report, error);
+        status =
+            covey__hash_log_verify(agent->env, folder, &log.head, look_for, &all, &report, error);
     covey__hash_log_head head = log.head;
     for (int32_t i = 0; !status && i < audit->pending_count; i++) {
         const char *entry = audit->pending[i];

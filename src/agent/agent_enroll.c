@@ -79,7 +79,10 @@ static covey_status find_root(covey_agent *agent, const answered *answer, first_
     const char *pinned = agent->state.trust.root_sha256;
     if (!first->named) memcpy(first->sha256, pinned, sizeof first->sha256);
     bool in_hand = !strcmp(first->sha256, pinned);
-    bool needed = !first->bytes.size && !(in_hand && covey__trust_has_root(agent));
+    bool has_root = false;
+    covey_status status = in_hand ? covey__trust_has_root(agent, &has_root, error) : COVEY_OK;
+    if (status) return status;
+    bool needed = !first->bytes.size && !has_root;
     if (!needed || !answer->served.root) return COVEY_OK;
     return covey__trust_fetch_root(agent, answer->metadata_url, answer->served.root, &first->bytes,
                                    first->sha256, error);

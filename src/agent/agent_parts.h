@@ -183,6 +183,10 @@ covey_status covey__state_load(const covey__env *env, const char *state_dir,
                                covey__agent_state *state, covey_error *error) COVEY_MUST_USE;
 covey_status covey__state_save(const covey__env *env, const char *state_dir,
                                const covey__agent_state *state, covey_error *error) COVEY_MUST_USE;
+/* Gives state.json its name back where a torn rename took it. Under the lock, before anything is
+ * cleaned or stored. */
+covey_status covey__state_settle(const covey__env *env, const char *state_dir,
+                                 covey_error *error) COVEY_MUST_USE;
 /* Members that the status document has in the same form. */
 void covey__state_put_update(covey__json_writer *json, const covey__agent_update *update);
 void covey__state_put_report(covey__json_writer *json, const covey__agent_report *report);

@@ -30,8 +30,10 @@ static covey_status move_indexes(covey_agent *agent, const char *from_folder, co
     const char *digest = agent->state.update.digest;
     char *from = covey__agent_path(agent, "%s/%s.index", from_folder, digest);
     char *to = covey__agent_path(agent, "%s/%s.index", to_folder, digest);
-    covey_status status = from && to ? COVEY_OK : covey__no_memory(error, "a path", 0);
-    if (!status && covey__file_exists(from)) {
+    bool is_there = false;
+    covey_status status = from && to ? covey__file_find(agent->env, from, &is_there, error)
+                                     : covey__no_memory(error, "a path", 0);
+    if (!status && is_there) {
         status = covey__tree_remove(agent->env, to, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
@@ -92,6 +94,7 @@ covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
     if (!status) status = covey__file_find(agent->env, from, &is_there, error);
     if (!status && is_there) {
         status = covey__tree_remove(agent->env, to, error); /* left there when it was damaged */
+        if (!status) status = covey__replace_tidy(agent->env, from, error);
         if (!status) status = sync_names(agent, from, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
@@ -205,12 +208,26 @@ static covey_status clean_one(void *user, const char *name, bool is_folder) {
     return status;
 }
 
+/* Half-written files beside those of the state folder. */
+static covey_status clean_temporaries(covey_agent *agent, covey_error *error) {
+    static const char *const folders[] = {"", "trust", "secrets", "audit.log", "ensembles"};
+    covey_status status = COVEY_OK;
+    for (size_t i = 0; !status && i < sizeof folders / sizeof *folders; i++) {
+        char *path = covey__agent_path(agent, "%s", folders[i]);
+        status = path ? covey__replace_tidy(agent->env, path, error)
+                      : covey__no_memory(error, "a path", 0);
+        covey__free(agent->env, path);
+    }
+    return status;
+}
+
 covey_status covey__agent_clean(covey_agent *agent, covey_error *error) {
     char *ensembles = covey__agent_path(agent, "ensembles");
     char *update = covey__agent_path(agent, "update");
     covey_status status = COVEY_OK;
     if (!ensembles || !update) status = covey__no_memory(error, "a path", 0);
     if (!status) status = covey__agent_fault(agent, "agent.clean", error);
+    if (!status) status = clean_temporaries(agent, error);
     if (!status && agent->state.update.phase == COVEY__PHASE_NONE)
         status = covey__tree_remove(agent->env, update, error);
     bool is_there = false;

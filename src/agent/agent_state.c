@@ -446,33 +446,69 @@ static covey_status read_root(const covey__json *root, covey__agent_state *state
     return in.status;
 }
 
-covey_status covey__state_load(const covey__env *env, const char *state_dir,
-                               covey__agent_state *state, covey_error *error) {
+static void begin(covey__agent_state *state) {
+    memset(state, 0, sizeof *state);
+    state->poll_ms = COVEY__AGENT_POLL_DEFAULT_MS;
+}
+
+static covey_status load_file(const covey__env *env, const char *path, covey__agent_state *state,
+                              covey_error *error) {
     covey__buffer text;
     covey__arena arena;
     const covey__json *root = NULL;
-    memset(state, 0, sizeof *state);
-    state->poll_ms = COVEY__AGENT_POLL_DEFAULT_MS;
-    char *path = covey__path_join(env, state_dir, "state.json");
-    if (!path) return covey__no_memory(error, "a path", 0);
+    begin(state);
     covey__buffer_init(&text, env, STATE_BYTES_MAX);
     covey__arena_init(&arena, env, 16u << 20);
-    covey_error why = {0}; /* of a new device there is none: `error` is left alone */
-    covey_status status = covey__file_read(env, path, &text, &why);
-    /* A new device; one that may not be looked at is not new. */
-    bool absent = status == COVEY_ERROR_NOT_FOUND;
+    covey_status status = covey__file_read(env, path, &text, error);
     if (!status)
         status = covey__json_parse(&arena, text.data ? text.data : "", text.size,
-                                   COVEY__JSON_LIMITS_DEFAULT, &root, &why);
-    if (!status) status = read_root(root, state, &why);
-    if (absent) status = COVEY_OK;
+                                   COVEY__JSON_LIMITS_DEFAULT, &root, error);
+    if (!status) status = read_root(root, state, error);
+    covey__arena_free(&arena);
+    covey__buffer_free(&text);
+    return status;
+}
+
+covey_status covey__state_load(const covey__env *env, const char *state_dir,
+                               covey__agent_state *state, covey_error *error) {
+    begin(state);
+    char *path = covey__path_join(env, state_dir, "state.json");
+    char *next = path ? covey__format(env, "%s.new", path) : NULL;
+    covey_error why = {0}; /* of a new device there is none: `error` is left alone */
+    covey_status status =
+        next ? load_file(env, path, state, &why) : covey__no_memory(&why, "a path", 0);
+    /* A new device, or one whose file system lost the name in a rename that a power cut tore: what
+     * was to become state.json was synced before. One that may not be looked at is not new. */
+    if (status == COVEY_ERROR_NOT_FOUND) {
+        status = load_file(env, next, state, &why);
+        bool passing = status == COVEY_ERROR_IO || status == COVEY_ERROR_NO_MEMORY;
+        if (status) begin(state);
+        if (!passing) status = COVEY_OK;
+    }
     if (status == COVEY_ERROR_DENIED || status == COVEY_ERROR_INVALID_ARGUMENT)
         covey__prefix(&why, status, "agent"); /* the file is named already */
     else if (status)
-        covey__prefix(&why, status, "agent: %s", path);
+        covey__prefix(&why, status, "agent: %s", path ? path : "");
     if (status && error) *error = why;
-    covey__arena_free(&arena);
-    covey__buffer_free(&text);
     covey__free(env, path);
+    covey__free(env, next);
+    return status;
+}
+
+covey_status covey__state_settle(const covey__env *env, const char *state_dir, covey_error *error) {
+    char *path = covey__path_join(env, state_dir, "state.json");
+    char *next = path ? covey__format(env, "%s.new", path) : NULL;
+    covey__agent_state *state = covey__alloc(env, sizeof *state);
+    bool is_there = true;
+    covey_status status = next && state ? covey__file_find(env, path, &is_there, error)
+                                        : covey__no_memory(error, "the agent's state", 0);
+    if (!status && !is_there && !load_file(env, next, state, NULL)) {
+        covey__log(env, COVEY_LOG_WARN, "agent", "state.json was lost in a rename, and is back");
+        status = covey__file_rename(env, next, path, error);
+        if (!status) status = covey__folder_sync(env, state_dir, error);
+    }
+    covey__free(env, state);
+    covey__free(env, path);
+    covey__free(env, next);
     return status;
 }

@@ -65,12 +65,17 @@ static covey_status read_first_root(const covey_agent *agent, covey__buffer *out
                        "this device has no root of trust; enroll it again");
 }
 
-bool covey__trust_has_root(const covey_agent *agent) {
+covey_status covey__trust_has_root(const covey_agent *agent, bool *has_root, covey_error *error) {
     covey__buffer bytes;
+    covey_error why = {0};
     covey__buffer_init(&bytes, agent->env, COVEY__ROOT_BYTES_MAX);
-    covey_status status = read_first_root(agent, &bytes, NULL);
+    covey_status status = read_first_root(agent, &bytes, &why);
     covey__buffer_free(&bytes);
-    return !status;
+    *has_root = !status;
+    if (status != COVEY_ERROR_IO && status != COVEY_ERROR_NO_MEMORY && status != COVEY_ERROR_DENIED)
+        return COVEY_OK;
+    if (error) *error = why;
+    return status;
 }
 
 /* A root that is signed by its own keys. */
@@ -195,6 +200,12 @@ covey_status covey__trust_settle(covey_agent *agent, covey_error *error) {
         if (!status && !strcmp(found, pinned)) status = exchange_root(agent, error);
         if (status == COVEY_ERROR_NOT_FOUND) status = COVEY_OK; /* it is fetched again */
     }
+    if (!status && agrees) { /* one that was put aside and never named */
+        char *next = covey__agent_path(agent, "root.next.json");
+        status = next ? covey__file_remove(agent->env, next, error)
+                      : covey__no_memory(error, "a path", 0);
+        covey__free(agent->env, next);
+    }
     covey__buffer_free(&bytes);
     return status;
 }
@@ -267,8 +278,10 @@ static covey_status begin_root(covey_agent *agent, const covey__served_metadata 
     covey__agent_trust *trust = &agent->state.trust;
     char sha256[65];
     covey__buffer bytes;
+    bool has_root = false;
     covey_status status = covey__trust_settle(agent, error);
-    if (status || covey__trust_has_root(agent)) return status;
+    if (!status) status = covey__trust_has_root(agent, &has_root, error);
+    if (status || has_root) return status;
     if (!enrolled_for(trust) || !served->root)
         return covey__fail(error, COVEY_ERROR_NOT_FOUND,
                            "this device has no root of trust; enroll it again");

@@ -33,7 +33,8 @@ covey_status covey__trust_fetch_root(covey_agent *agent, const char *metadata_ur
                                      covey__buffer *bytes, char sha256[65],
                                      covey_error *error) COVEY_MUST_USE;
 /* Whether a root is in hand: the device's own or the app's. */
-bool covey__trust_has_root(const covey_agent *agent);
+covey_status covey__trust_has_root(const covey_agent *agent, bool *has_root,
+                                   covey_error *error) COVEY_MUST_USE;
 /* Puts bytes aside that become the first root once state.json names their SHA-256. */
 covey_status covey__trust_put_root(const covey_agent *agent, const covey__buffer *bytes,
                                    covey_error *error) COVEY_MUST_USE;

@@ -35,6 +35,10 @@ covey_status covey__replace_begin(const covey__env *env, const char *path, bool 
 covey_status covey__replace_commit(covey__replacement *replacement,
                                    covey_error *error) COVEY_MUST_USE;
 void covey__replace_abort(covey__replacement *replacement);
+/* Removes the temporaries that killed processes left in a folder: every NAME.new that nobody is
+ * writing. A folder that is not there is clean. */
+covey_status covey__replace_tidy(const covey__env *env, const char *folder,
+                                 covey_error *error) COVEY_MUST_USE;
 
 /* The pieces of the above, for files that grow in steps. */
 covey_status covey__file_open(const covey__env *env, const char *path, int flags, int mode,

@@ -12,25 +12,25 @@
 
 covey_status covey__lock_take(const covey__env *env, const char *path, bool wait, int *lock,
                               covey_error *error) {
-    int fault = covey__fault(env, "lock", path);
-    if (fault != 0) return covey__fail_path(error, fault, "lock", path);
     int descriptor;
     covey_status status =
         covey__file_open(env, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &descriptor, error);
     if (status != COVEY_OK) return status;
     int code;
-    do code = flock(descriptor, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
-    while (code != 0 && errno == EINTR);
+    do {
+        code = covey__fault(env, "lock", path);
+        if (code == 0 && flock(descriptor, wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) code = errno;
+    } while (code == EINTR);
     if (code == 0) {
         *lock = descriptor;
         return COVEY_OK;
     }
-    if (errno == EWOULDBLOCK) {
+    if (code == EWOULDBLOCK) {
         char shown[240];
         status = covey__fail(error, COVEY_ERROR_BUSY, "%s: another process holds this lock",
                              covey__printable(path, strlen(path), shown, sizeof shown));
     } else {
-        status = covey__fail_path(error, errno, "lock", path);
+        status = covey__fail_path(error, code, "lock", path);
     }
     close(descriptor);
     return status;

@@ -155,6 +155,49 @@ void covey__replace_abort(covey__replacement *replacement) {
     close_all(replacement);
 }
 
+typedef struct tidying {
+    const covey__env *env;
+    const char *folder;
+    covey_error *error;
+} tidying;
+
+/* Under the temporary's lock, as invariant 2 asks. A crash may have left it as a second name of
+ * what it was renamed to; only the name goes. */
+static covey_status tidy_one(void *user, const char *name, bool is_folder) {
+    tidying *at = user;
+    size_t size = strlen(name);
+    if (is_folder || size < 5 || strcmp(name + size - 4, ".new") != 0) return COVEY_OK;
+    char *path = covey__path_join(at->env, at->folder, name);
+    if (path == NULL) return covey__no_memory(at->error, "a path", size);
+    struct stat opened, named;
+    int descriptor = -1;
+    covey_status status = covey__file_open(at->env, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0,
+                                           &descriptor, at->error);
+    if (status == COVEY_OK) status = lock_temporary(at->env, descriptor, path, false, at->error);
+    if (status == COVEY_OK)
+        status = covey__file_facts(at->env, descriptor, path, &opened, at->error);
+    if (status == COVEY_OK) {
+        int code = covey__fault(at->env, "stat", path);
+        if (code == 0 && lstat(path, &named) != 0) code = errno;
+        bool same = code == 0 && S_ISREG(named.st_mode) && named.st_dev == opened.st_dev &&
+                    named.st_ino == opened.st_ino;
+        if (same) status = covey__file_remove(at->env, path, at->error);
+        if (code != 0 && code != ENOENT) status = covey__fail_path(at->error, code, "stat", path);
+    }
+    if (descriptor >= 0) close(descriptor);
+    covey__free(at->env, path);
+    /* gone meanwhile, or being written */
+    return status == COVEY_ERROR_NOT_FOUND || status == COVEY_ERROR_BUSY ? COVEY_OK : status;
+}
+
+covey_status covey__replace_tidy(const covey__env *env, const char *folder, covey_error *error) {
+    tidying at = {env, folder, error};
+    bool is_there = false;
+    covey_status status = covey__file_find(env, folder, &is_there, error);
+    if (status != COVEY_OK || !is_there) return status;
+    return covey__folder_list(env, folder, error, tidy_one, &at);
+}
+
 covey_status covey__file_replace(const covey__env *env, const char *path, const void *data,
                                  size_t size, covey_error *error) {
     covey__replacement replacement;

@@ -25,8 +25,9 @@
 #define CLOSE_LINE_MAX 512u      /* room that is left for the line that closes */
 
 static covey_status load(covey__hash_log *log, covey_error *error) {
-    covey__log_scan scan = {.env = log->env};
+    covey__log_scan scan = {.env = log->env, .newest = true};
     uint32_t lowest, highest;
+    if (log->has_known) scan.known = &log->known;
     log->loaded = false;
     log->segment = log->first_segment = 0;
     log->end = 0;
@@ -54,7 +55,16 @@ static covey_status load(covey__hash_log *log, covey_error *error) {
 covey_status covey__hash_log_open(const covey__env *env, const char *folder,
                                   covey__hash_log_bounds bounds, covey__hash_log *log,
                                   covey_error *error) {
+    return covey__hash_log_open_after(env, folder, bounds, NULL, log, error);
+}
+
+covey_status covey__hash_log_open_after(const covey__env *env, const char *folder,
+                                        covey__hash_log_bounds bounds,
+                                        const covey__hash_log_head *known, covey__hash_log *log,
+                                        covey_error *error) {
     memset(log, 0, sizeof *log);
+    log->has_known = known != NULL;
+    if (known != NULL) log->known = *known;
     if (bounds.segment_bytes_max < COVEY__HASH_LOG_SEGMENT_LEAST ||
         bounds.segment_bytes_max > COVEY__HASH_LOG_SEGMENT_MAX || bounds.segment_count_max == 0)
         return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
@@ -271,6 +281,7 @@ covey_status covey__hash_log_append(covey__hash_log *log, const char *object, si
     if (status != COVEY_OK) goto out;
     status = append_locked(log, object, size, error);
     covey__lock_drop(lock);
+    if (status == COVEY_OK) log->known = log->head;
     if (status == COVEY_OK && head != NULL) *head = log->head;
 out:
     covey__free(log->env, lock_path);

@@ -28,6 +28,8 @@ typedef struct covey__hash_log {
     uint64_t end;                    /* of the newest segment's last whole line */
     bool closed;                     /* that line closes it */
     covey__hash_log_head head;
+    bool has_known;
+    covey__hash_log_head known; /* the head that its owner keeps */
 } covey__hash_log;
 
 typedef struct covey__hash_log_bounds {
@@ -41,6 +43,13 @@ typedef struct covey__hash_log_bounds {
 covey_status covey__hash_log_open(const covey__env *env, const char *folder,
                                   covey__hash_log_bounds bounds, covey__hash_log *log,
                                   covey_error *error) COVEY_MUST_USE;
+/* The same for who keeps the head apart: what is not right behind it was never acknowledged, and
+ * the next append cuts it. `known` is copied; NULL: as above. That the log reaches it is the
+ * caller's to check. */
+covey_status covey__hash_log_open_after(const covey__env *env, const char *folder,
+                                        covey__hash_log_bounds bounds,
+                                        const covey__hash_log_head *known, covey__hash_log *log,
+                                        covey_error *error) COVEY_MUST_USE;
 void covey__hash_log_close(covey__hash_log *log);
 
 /* Appends the caller's JSON object, at most COVEY__HASH_LOG_ENTRY_MAX bytes without a newline in

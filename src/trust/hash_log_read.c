@@ -1,7 +1,9 @@
 /* Reading a hash log (docs/formats/hash-log.md). One walk serves all: lines are split, parsed and
  * held to the chain, segment after segment. Invariant: `head` in the scan is the last line that was
  * right, and everything before it is. A line without its newline, or with a NUL in it, at the very
- * end is torn and no more than that; every other fault is a broken line. Neighbour: hash_log.c. */
+ * end is torn and no more than that, and so is whatever is not right behind the head that the
+ * caller keeps: it was never acknowledged. Every other fault is a broken line. Neighbour:
+ * hash_log.c. */
 #include "trust/hash_log_scan.h"
 
 #include "base/error.h"
@@ -140,6 +142,12 @@ covey_status covey__log_scan_text(covey__log_scan *scan, uint32_t segment, const
             break;
         }
         status = scan_line(scan, text, length, error);
+        bool unacknowledged =
+            scan->newest && scan->known != NULL && scan->head.seq >= scan->known->seq;
+        if (status == COVEY_ERROR_MISMATCH && unacknowledged) {
+            scan->torn_bytes = left;
+            return COVEY_OK;
+        }
     }
     return status;
 }
@@ -208,6 +216,7 @@ static covey_status verify_all(covey__log_scan *scan, const char *folder, uint32
     /* The first line of all has nothing before it; what a later segment follows was removed. */
     scan->anchored = first == 1;
     for (uint32_t segment = first; segment <= highest; segment++) {
+        scan->newest = segment == highest;
         covey_status status = covey__log_scan_file(scan, folder, segment, error);
         if (status == COVEY_ERROR_NOT_FOUND) {
             scan->segment = segment;

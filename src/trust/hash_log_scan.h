@@ -14,6 +14,7 @@ typedef struct covey__log_scan {
     bool closed;
     uint64_t end, line; /* of the whole lines: bytes, count */
     uint64_t torn_bytes, entry_count, first_seq;
+    bool newest; /* the segment that is scanned is the last: only there can a line be torn */
     const covey__hash_log_head *known; /* a line that must be there; may be NULL */
     covey__hash_log_fn each;           /* may be NULL */
     void *user;
