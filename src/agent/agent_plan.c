@@ -19,7 +19,7 @@
 static covey_status stored_blob(covey_agent *agent, const char *path, const uint8_t sha256[32],
                                 uint64_t size, covey__buffer *out, covey_error *error) {
     uint8_t digest[32];
-    if (covey__file_exists(path) && !covey__file_read(agent->env, path, out, NULL)) {
+    if (!covey__file_read(agent->env, path, out, NULL)) {
         covey__sha256_of(out->data ? out->data : "", out->size, digest);
         if (out->size == size && !memcmp(digest, sha256, 32)) return COVEY_OK;
     }
@@ -180,6 +180,15 @@ void covey__fetching_free(covey_agent *agent) {
     fetching->descriptor = -1;
 }
 
+/* The folders that were made for this update last from here on: what is in them was synced. */
+static covey_status sync_update(covey_agent *agent, covey_error *error) {
+    char *folder = covey__agent_path(agent, "update");
+    covey_status status = folder ? covey__folder_sync(agent->env, folder, error)
+                                 : covey__no_memory(error, "a path", 0);
+    covey__free(agent->env, folder);
+    return status;
+}
+
 covey_status covey__agent_plan(covey_agent *agent, int64_t deadline_us, bool *done,
                                covey_error *error) {
     covey__fetching *fetching = &agent->fetching;
@@ -196,6 +205,7 @@ covey_status covey__agent_plan(covey_agent *agent, int64_t deadline_us, bool *do
     if (!status) covey__aside_keep(agent, fetching->digest);
     if (!status) status = covey__aside_take(agent, fetching->digest, error);
     if (!status) status = read_indexes(agent, error);
+    if (!status) status = sync_update(agent, error);
     if (!status) status = covey__survey_step(agent, deadline_us, &surveyed, error);
     if (!status && !surveyed) {
         covey__fetching_free(agent); /* what was read so far is read again: it is little */

@@ -74,11 +74,29 @@ static covey_status sync_folder(void *user, const char *name, bool is_folder) {
     return status;
 }
 
-/* The names of the files, whose bytes were synced as they were finished; folders are one deep. */
+/* The names in a folder, once what killed processes left there is gone; folders are one deep. */
 static covey_status sync_names(covey_agent *agent, const char *folder, covey_error *error) {
     syncing at = {agent, folder, error};
-    covey_status status = covey__folder_list(agent->env, folder, error, sync_folder, &at);
+    covey_status status = covey__replace_tidy(agent->env, folder, error);
+    if (!status) status = covey__folder_list(agent->env, folder, error, sync_folder, &at);
     return status ? status : covey__folder_sync(agent->env, folder, error);
+}
+
+/* All names of the update, so that nothing is lost between the renames to come. The bytes were
+ * synced as the files were finished. A name whose sync failed then was found in its place since,
+ * and is synced only here. */
+static covey_status sync_update(covey_agent *agent, const char *folder, covey_error *error) {
+    char *index = covey__format(agent->env, "%s.index", folder);
+    char *update = covey__agent_path(agent, "update");
+    bool is_there = false;
+    covey_status status =
+        index && update ? sync_names(agent, folder, error) : covey__no_memory(error, "a path", 0);
+    if (!status) status = covey__file_find(agent->env, index, &is_there, error);
+    if (!status && is_there) status = sync_names(agent, index, error);
+    if (!status) status = covey__folder_sync(agent->env, update, error);
+    covey__free(agent->env, index);
+    covey__free(agent->env, update);
+    return status;
 }
 
 covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
@@ -94,8 +112,7 @@ covey_status covey__agent_stage(covey_agent *agent, covey_error *error) {
     if (!status) status = covey__file_find(agent->env, from, &is_there, error);
     if (!status && is_there) {
         status = covey__tree_remove(agent->env, to, error); /* left there when it was damaged */
-        if (!status) status = covey__replace_tidy(agent->env, from, error);
-        if (!status) status = sync_names(agent, from, error);
+        if (!status) status = sync_update(agent, from, error);
         if (!status) status = covey__file_rename(agent->env, from, to, error);
     }
     /* Every byte is here: what other downloads left is of no use to it any more. */

@@ -71,8 +71,8 @@ int disk_act(disk_kind kind, const char *subject);
 /* For covey__env.fault: points with a system call behind them are only noted; others, the agent's
  * steps, are actions. */
 int disk_point(void *user, const char *point, const char *subject);
-/* The first system call that came without a fault point before it since arming; "" when all had
- * one. */
+/* The first system call, other than a look at a name, that came without a fault point before it
+ * since arming; "" when all had one. */
 const char *disk_unannounced(void);
 /* Random bytes, the same in each run; for covey_crypto.random. */
 covey_status disk_random(void *user, void *out, size_t size);
