@@ -109,6 +109,8 @@ static int simulate_updates(int argc, char **argv) {
         NUMBER("after-days", 6, "N", "go on after the last one (30)"),
         TEXT("stages", 2, "P:DAYS,...",
              "a rollout reaches P %, goes on DAYS later (1:1,10:2,50:2,100)"),
+        NUMBER("patched-first-days", 14, "N",
+               "only devices with a patch are offered it until then (0)"),
         APP_OPTION_HEADING("what an update weighs (several variants or components: in FILE)"),
         NUMBER("size-mb", 7, "N", "the model's size, in 10^6 bytes (807)"),
         TEXT("type", 3, "TYPE", "q8_0, q4_0 or q4_k_m (q4_k_m)"),

@@ -49,6 +49,7 @@ static const setting settings_known[] = {
     {"presence", PAIRS, AT(presence), 0.001, 3650},
     {"links", PAIRS, AT(links), 0.001, 100000},
     {"stages", PAIRS, AT(stages), 0, 3650},
+    {"patched_first_days", REAL, AT(patched_first_days), 0, 3650},
     {"window_minutes", REAL, AT(window_minutes), 0.1, 1440},
     {"server_mbit", REAL, AT(server_mbit), 0, 1e9},
     {"keep_releases", INTEGER, AT(keep_releases), 1, COVEY__SIM_RELEASES_MAX + 1},

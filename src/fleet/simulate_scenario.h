@@ -60,7 +60,7 @@ extern const size_t covey__sim_policy_count;
 typedef struct covey__sim_scenario {
     int64_t devices, seed, releases, keep_releases, document_bytes;
     double every_days, jitter_days, after_days;
-    double window_minutes, server_mbit;
+    double window_minutes, server_mbit, patched_first_days;
     double patch_failure_percent, minimum_saving_percent, make_mb_per_s, price_per_gb;
     covey__sim_pairs presence; /* value: mean days between two times online */
     covey__sim_pairs links;    /* value: Mbit/s */

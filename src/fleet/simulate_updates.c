@@ -115,15 +115,19 @@ static uint8_t pick_variant(const covey__sim_scenario *scenario, double u) {
 
 /* ---- time -------------------------------------------------------------------------------- */
 
-/* When a rollout reaches a device: its draw decides the stage. */
+/* When a rollout reaches a device: its draw decides the stage, and where devices with a patch go
+ * first, so does what it has. */
 static double reached_s(const run *r, const device *d, int32_t release) {
     const covey__sim_pairs *stages = &r->scenario->stages;
-    double days = 0;
+    double days = 0, wait_days = r->scenario->patched_first_days;
     if (stages->count > 1) {
         double percent = own_draw(r, d, DRAW_STAGE + (uint64_t)release) * 100;
         for (size_t i = 0; i + 1 < stages->count && percent > stages->items[i].percent; i++)
             days += stages->items[i].value;
     }
+    if (wait_days > days && r->policy->depth > 0 &&
+        !covey__sim_ways_patched(&r->ways, d->variant, d->have, release))
+        days = wait_days;
     return r->published[release] + days * DAY_S;
 }
 

@@ -216,3 +216,11 @@ const covey__sim_way *covey__sim_ways_get(const covey__sim_ways *ways, size_t va
                                           int32_t target) {
     return slot_of(ways, variant, have, target);
 }
+
+bool covey__sim_ways_patched(const covey__sim_ways *ways, size_t variant, int32_t have,
+                             int32_t target) {
+    const covey__sim_way *way = slot_of(ways, variant, have, target);
+    for (size_t i = 0; i < ways->scenario->variants[variant].component_count; i++)
+        if (way[i].patches > 0) return true;
+    return false;
+}

@@ -29,5 +29,8 @@ void covey__sim_ways_free(covey__sim_ways *ways);
 /* One a component of the variant. Releases count from 0, which devices begin with. */
 const covey__sim_way *covey__sim_ways_get(const covey__sim_ways *ways, size_t variant, int32_t have,
                                           int32_t target);
+/* Whether some component of it comes by patches. */
+bool covey__sim_ways_patched(const covey__sim_ways *ways, size_t variant, int32_t have,
+                             int32_t target);
 
 #endif

@@ -98,6 +98,29 @@ static void stages(void **state) {
     expect_near("nine tenths", early.days_to[1], 3 + 0.01 * -log(1 - 3.0 / 4), 0.02);
 }
 
+/* The second release comes ten days after the first, which a share of 1/e has not then. In the next
+ * five days these can go to the first alone, from which a patch leads on; after that to the second
+ * at once. */
+static double patched_first(double days) {
+    double x = days / 10, early = 1 - exp(-x) * (1 + x);
+    double late = exp(-0.5) - exp(-x) + (1 - exp(-0.5)) - 0.5 * exp(-x);
+    return (1 - exp(-1)) * (1 - exp(-x)) + exp(-1) * (days <= 5 ? early : late);
+}
+
+static void devices_with_a_patch_first(void **state) {
+    (void)state;
+    const char *json = "{" DEVICES_JSON INSTANT "\"presence\": \"100:10\", \"releases\": 2, "
+                       "\"every_days\": 10, \"after_days\": 200, \"patched_first_days\": 5, "
+                       "\"variants\": [{\"components\": [{\"bytes\": 1000, \"patch\": 0.2}]}]}";
+    covey__sim_result r = run(json, "last");
+    for (int i = 0; i < COVEY__SIM_ADOPTIONS; i++) {
+        double t = 0;
+        while (patched_first(t) < shares[i]) t += 1e-3;
+        double density = (patched_first(t + 0.01) - patched_first(t - 0.01)) / 0.02;
+        expect_near("days", r.releases[1].days_to[i], t, deviation(shares[i], density));
+    }
+}
+
 /* Three windows of a minute: the third time online, so a sum of three exponential times. */
 static void windows(void **state) {
     (void)state;
@@ -232,6 +255,7 @@ int main(void) {
         cmocka_unit_test(one_group),
         cmocka_unit_test(a_long_tail),
         cmocka_unit_test(stages),
+        cmocka_unit_test(devices_with_a_patch_first),
         cmocka_unit_test(windows),
         cmocka_unit_test(a_narrow_line),
         cmocka_unit_test(skipped_releases),
