@@ -22,7 +22,6 @@ typedef struct covey__patch_stats {
     uint64_t patch_size; /* of the whole patch file */
     uint64_t head_size;
     uint8_t head_sha256[32];            /* of the first head_size bytes */
-    uint8_t patch_sha256[32];           /* of the patch file */
     uint64_t bytes[COVEY__PATCH_KINDS]; /* of the new file, by kind of part */
 } covey__patch_stats;
 
@@ -97,8 +96,9 @@ void covey__patch_apply_close(covey__patch_apply *apply);                /* NULL
 /* The patch's next bytes, in any pieces. A frame is made as soon as its payload is whole and has
  * its digest; of a part whose old bytes or result differ from their digests nothing is written.
  * FORMAT and MISMATCH (with the tensor's name) are final: the patch, or the base, is not the right
- * one. What read and write return comes back as it is; such a frame can be tried again by a feed of
- * 0 bytes. More bytes than the patch has are FORMAT. */
+ * one. What read and write return comes back as it is: go on feeding at position's `next`, which
+ * may be nothing but the same frame again (a feed of 0 bytes). More bytes than the patch has are
+ * FORMAT. */
 covey_status covey__patch_apply_feed(covey__patch_apply *apply, const void *data, size_t size,
                                      covey_error *error) COVEY_MUST_USE;
 void covey__patch_apply_position(const covey__patch_apply *apply, covey__patch_position *position);
