@@ -199,11 +199,11 @@ covey_status covey__agent_plan(covey_agent *agent, int64_t deadline_us, bool *do
     covey_status status = covey__agent_fault(agent, "agent.plan", error);
     if (!status) status = read_release(agent, error);
     if (!status) status = choose_variant(agent, error);
+    if (!status) covey__aside_keep(agent, fetching->digest);
+    if (!status) status = covey__aside_take(agent, fetching->digest, error);
     if (!status) status = read_manifest(agent, error);
     if (!status) status = check_needs(agent, error);
     if (!status) status = covey__agent_keys_fetch(agent, fetching->manifest, error);
-    if (!status) covey__aside_keep(agent, fetching->digest);
-    if (!status) status = covey__aside_take(agent, fetching->digest, error);
     if (!status) status = read_indexes(agent, error);
     if (!status) status = sync_update(agent, error);
     if (!status) status = covey__survey_step(agent, deadline_us, &surveyed, error);

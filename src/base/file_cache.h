@@ -16,7 +16,8 @@ covey_status covey__file_read_passing(const covey__env *env, int descriptor, con
 
 /* Reading goes on from `offset`: the system may begin before it is asked. */
 void covey__file_ahead(int descriptor, uint64_t offset, uint64_t size);
-/* Pages of the range that no process maps and that are on the disk leave the cache. */
+/* Pages of the range that no process maps and that are on the disk leave the cache; size 0: up to
+ * the file's end. */
 void covey__file_forget(int descriptor, uint64_t offset, uint64_t size);
 
 /* Bytes that were written set out for the disk; returns at once, as far as the system can. */

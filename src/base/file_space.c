@@ -5,6 +5,7 @@
 #include "base/file_space.h"
 
 #include "base/error.h"
+#include "base/file_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -321,6 +322,8 @@ covey_status covey__file_unreserve(const covey__env *env, int descriptor, const 
 #if defined(SEEK_HOLE) && defined(SEEK_DATA)
     struct stat info;
     if (fstat(descriptor, &info) != 0) return covey__fail_path(error, errno, "stat", path);
+    /* Zeros that someone read there stand in the cache, and would count as data. */
+    covey__file_forget(descriptor, 0, 0);
     for (off_t at = 0; at < info.st_size;) {
         off_t hole = lseek(descriptor, at, SEEK_HOLE); /* blocks that were never written are one */
         if (hole < 0 || hole >= info.st_size) break;
