@@ -232,7 +232,10 @@ static void on_waiting(covey__agent_state *state, const covey__agent_event_in *e
     covey__agent_update *update = &state->update;
     /* Soon at first; later seldom, since each look is written down. */
     int32_t patience = update->waiting_said ? 10 : 6;
-    if (!update->waiting_said) report_update(state, event, "waiting");
+    if (!update->waiting_said)
+        report_update(state, event, "waiting");
+    else if (!strcmp(state->last.outcome, "waiting")) /* what it waits for may have changed */
+        put_message(state->last.message, event->message);
     update->waiting_said = true;
     probes_ended(update);
     update->retry_at_ms = event->now_ms + covey__retry_delay(patience, event->random);
