@@ -28,8 +28,8 @@ static const covey__sim_preset covey__sim_presets[] = {
 #define COVEY__SIM_PATCH_GROWTH 1.25
 /* Making patches, in 10^6 bytes of the new file a second and core. */
 #define COVEY__SIM_MAKE_MB_PER_S 60.0
-/* Metadata, manifest and chunk index of an update, in bytes: an index has 76 bytes for each of 807
- * chunks of 1 MB, signed documents a few thousand in all. */
+/* Metadata, manifest and chunk index of an update, in bytes: an index has 72 bytes for each of the
+ * 850 chunks or so of a model of 807 MB, signed documents a few thousand in all. */
 #define COVEY__SIM_DOCUMENT_BYTES 70000
 
 #endif

@@ -419,12 +419,24 @@ static covey_status check_stages(const covey__sim_pairs *stages, covey_error *er
     return whole("stages", before, error);
 }
 
+/* "variants: q4_k_m 70 %, q8_0 30 %", cut where there are many. */
+static void name_variants(covey__sim_scenario *s) {
+    size_t at = 0;
+    for (size_t i = 0; i < s->variant_count && at < sizeof(s->what); i++) {
+        const covey__sim_variant *v = &s->variants[i];
+        int size = snprintf(s->what + at, sizeof(s->what) - at, "%s%s%s%g %%",
+                            i == 0 ? "variants: " : ", ", v->name, v->name[0] != '\0' ? " " : "",
+                            v->percent);
+        at += size > 0 ? (size_t)size : sizeof(s->what);
+    }
+}
+
 covey_status covey__sim_settings_finish(covey__sim_settings *settings, covey_error *error) {
     covey__sim_scenario *s = &settings->scenario;
     double variants = 0;
     covey_status status = COVEY_OK;
     if (!settings->has_variants) status = apply_preset(settings, error);
-    if (settings->has_variants) (void)snprintf(s->what, sizeof(s->what), "variants as stated");
+    if (settings->has_variants) name_variants(s);
     for (size_t i = 0; i < s->variant_count; i++) variants += s->variants[i].percent;
     if (status == COVEY_OK) status = whole("variants", variants, error);
     if (status == COVEY_OK) status = whole("presence", percent_of(&s->presence), error);
