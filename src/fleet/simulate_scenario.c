@@ -447,6 +447,13 @@ covey_status covey__sim_settings_finish(covey__sim_settings *settings, covey_err
                              "jitter_days: expected at most half of every_days (%g), found %g",
                              s->every_days, s->jitter_days);
     }
+    double days = s->every_days * (double)s->releases + s->jitter_days + s->after_days;
+    if (status == COVEY_OK && days > COVEY__SIM_DAYS_MAX) {
+        status = covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                             "releases, every_days, after_days: expected a run of at most %d days, "
+                             "found %.0f",
+                             COVEY__SIM_DAYS_MAX, days);
+    }
     return status;
 }
 

@@ -8,6 +8,7 @@
 
 #define COVEY__SIM_DEVICES_MAX    20000000
 #define COVEY__SIM_RELEASES_MAX   64
+#define COVEY__SIM_DAYS_MAX       36500 /* seconds of it fit 32 bits */
 #define COVEY__SIM_VARIANTS_MAX   8
 #define COVEY__SIM_COMPONENTS_MAX 8
 #define COVEY__SIM_PAIRS_MAX      8

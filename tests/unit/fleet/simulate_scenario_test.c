@@ -98,6 +98,7 @@ static void mistakes_are_named(void **state) {
         {"{\"stages\": \"10:1,10:1,100\"}", "stages: expected percentages that rise"},
         {"{\"stages\": \"10:1,50\"}", "stages: expected shares that make 100 percent, found 50"},
         {"{\"jitter_days\": 16}", "jitter_days: expected at most half"},
+        {"{\"releases\": 64, \"every_days\": 3650}", "at most 36500 days, found 233633"},
         {"{\"type\": \"q5_1\"}", "found \"q5_1\" and \"light\""},
         {"{\"policies\": \"full,best\"}", "found \"best\""},
         {"{\"policies\": \"\"}", "policies: expected a text"},
