@@ -35,6 +35,7 @@ covey__cpu covey__cpu_read(void) {
     cpu.avx512 =
         cpu.avx2 && (saved & XCR0_AVX512) == XCR0_AVX512 && (b7 & f_dq_bw_vl) == f_dq_bw_vl;
     cpu.avx512_vnni = cpu.avx512 && (c7 >> 11 & 1) != 0;
+    cpu.avx512_vbmi2 = cpu.avx512 && (c7 >> 6 & 1) != 0;
     if (a >= 1) { /* leaf 7 has a sub-leaf 1 */
         __cpuid_count(7, 1, a, b, c7, d);
         cpu.avx_vnni = cpu.avx2 && (a >> 4 & 1) != 0;

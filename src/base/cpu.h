@@ -25,8 +25,9 @@ typedef struct covey__cpu {
     bool avx2;        /* AVX2 and F16C, with YMM state saved by the OS */
     bool avx512;      /* F, BW, DQ, VL with ZMM state saved by the OS */
     bool avx512_vnni; /* with the above */
-    bool avx_vnni;    /* with avx2 */
-    bool sse41;       /* and SSSE3 */
+    bool avx512_vbmi2;
+    bool avx_vnni; /* with avx2 */
+    bool sse41;    /* and SSSE3 */
     bool neon;
     bool neon_dotprod;
     bool neon_i8mm; /* with dotprod */

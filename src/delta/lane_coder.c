@@ -221,8 +221,9 @@ covey_status covey__lane_encoder_finish(covey__lane_encoder *encoder,
 
 covey__lane_run_fn covey__lane_run_get(covey__isa isa) {
 #if defined(__x86_64__)
-    if (isa == COVEY__ISA_AVX512) return covey__lane_run_avx512;
-    if (isa == COVEY__ISA_AVX2 || isa == COVEY__ISA_AVX_VNNI) return covey__lane_run_avx2;
+    if (isa == COVEY__ISA_AVX512 && covey__cpu_read().avx512_vbmi2) return covey__lane_run_vbmi2;
+    if (isa == COVEY__ISA_AVX512 || isa == COVEY__ISA_AVX2 || isa == COVEY__ISA_AVX_VNNI)
+        return covey__lane_run_avx2;
 #elif defined(__aarch64__) && defined(__AARCH64EL__)
     if (isa == COVEY__ISA_NEON || isa == COVEY__ISA_NEON_DOTPROD || isa == COVEY__ISA_NEON_I8MM)
         return covey__lane_run_neon;

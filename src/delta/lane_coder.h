@@ -85,10 +85,10 @@ typedef struct covey__lane_run {
     size_t steps;
 } covey__lane_run;
 typedef void (*covey__lane_run_fn)(covey__lane_decoder *decoder, const covey__lane_run *run);
-covey__lane_run_fn covey__lane_run_get(covey__isa isa); /* scalar where there is none for it */
+covey__lane_run_fn covey__lane_run_get(covey__isa isa);
 void covey__lane_run_scalar(covey__lane_decoder *decoder, const covey__lane_run *run);
 void covey__lane_run_avx2(covey__lane_decoder *decoder, const covey__lane_run *run);
-void covey__lane_run_avx512(covey__lane_decoder *decoder, const covey__lane_run *run);
+void covey__lane_run_vbmi2(covey__lane_decoder *decoder, const covey__lane_run *run);
 void covey__lane_run_neon(covey__lane_decoder *decoder, const covey__lane_run *run);
 
 #endif

@@ -1,5 +1,0 @@
-/* The coder without a model, by lane_step_avx512.h. */
-#include "delta/lane_run.h"
-#include "delta/lane_step_avx512.h"
-
-COVEY__LANE_RUN(covey__lane_run_avx512)
