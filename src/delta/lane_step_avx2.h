@@ -93,26 +93,27 @@ static inline covey__lane_found covey__lanes_find(__m256i low, covey__lane_ends 
     return found;
 }
 
-/* A width of 2^15 at the slot's own distance leaves a state as it is. */
-static inline void covey__lanes_rest(covey__lane_found *found, __m256i low, __m256i active) {
-    const __m256i top = _mm256_set1_epi16((short)0x8000);
-    found->d = _mm256_blendv_epi8(_mm256_andnot_si256(top, low), found->d, active);
-    found->f = _mm256_blendv_epi8(top, found->f, active);
-    found->symbol = _mm256_and_si256(found->symbol, active);
-}
-
-static inline covey__lane_words covey__lanes_advance(covey__lane_words x, covey__lane_found found) {
+/* The next state, and all ones in `empty` where it is below 2^16. */
+static inline covey__lane_words covey__lanes_advance(covey__lane_words x, covey__lane_found found,
+                                                     __m256i *empty) {
     __m256i c = _mm256_and_si256(found.f, _mm256_srai_epi16(x.low, 15));
     c = _mm256_add_epi16(c, found.d);
-    __m256i product = _mm256_mullo_epi16(found.f, x.high);
-    __m256i above = _mm256_mulhi_epu16(found.f, x.high);
-    above = _mm256_add_epi16(_mm256_add_epi16(above, above), _mm256_srli_epi16(product, 15));
-    __m256i twice = _mm256_add_epi16(product, product);
+    __m256i twice = _mm256_add_epi16(found.f, found.f);
+    __m256i below = _mm256_mullo_epi16(twice, x.high);
+    __m256i above = _mm256_mulhi_epu16(twice, x.high);
     covey__lane_words next;
-    next.low = _mm256_add_epi16(twice, c);
-    __m256i kept = _mm256_cmpeq_epi16(next.low, _mm256_adds_epu16(twice, c)); /* no carry */
-    next.high = _mm256_add_epi16(_mm256_sub_epi16(above, _mm256_set1_epi16(-1)), kept);
+    next.low = _mm256_add_epi16(below, c);
+    __m256i no_carry = _mm256_cmpeq_epi16(next.low, _mm256_adds_epu16(below, c));
+    next.high = _mm256_add_epi16(_mm256_add_epi16(above, _mm256_set1_epi16(1)), no_carry);
+    *empty = _mm256_and_si256(_mm256_cmpeq_epi16(above, _mm256_setzero_si256()), no_carry);
     return next;
+}
+
+static inline covey__lane_words covey__lanes_choose(covey__lane_words off, covey__lane_words on,
+                                                    __m256i active) {
+    covey__lane_words chosen = {_mm256_blendv_epi8(off.low, on.low, active),
+                                _mm256_blendv_epi8(off.high, on.high, active)};
+    return chosen;
 }
 
 /* Words from two places go to the lanes that want one, in each half of the register. */
@@ -121,16 +122,11 @@ static inline covey__lane_words covey__lanes_take(covey__lane_words x, __m256i e
                                                   const uint8_t *second, uint32_t second_wants) {
     __m256i places = covey__lanes_join(covey__lane_spread[first_wants & 255],
                                        covey__lane_spread[second_wants & 255]);
-    __m256i words = _mm256_shuffle_epi8(covey__lanes_join(first, second), places);
-    covey__lane_words next = {_mm256_blendv_epi8(x.low, words, empty),
-                              _mm256_blendv_epi8(x.high, x.low, empty)};
-    return next;
+    covey__lane_words next = {_mm256_shuffle_epi8(covey__lanes_join(first, second), places), x.low};
+    return covey__lanes_choose(x, next, empty);
 }
 
-static inline void covey__lanes_refill(covey__lanes *lanes) {
-    const __m256i zero = _mm256_setzero_si256();
-    __m256i a = _mm256_cmpeq_epi16(lanes->a.high, zero);
-    __m256i b = _mm256_cmpeq_epi16(lanes->b.high, zero);
+static inline void covey__lanes_refill(covey__lanes *lanes, __m256i a, __m256i b) {
     uint32_t wants = (uint32_t)_mm256_movemask_epi8(_mm256_packs_epi16(a, b));
     const uint8_t *at = lanes->at, *at1 = at + 2 * (size_t)__builtin_popcount(wants & 0xff);
     const uint8_t *at2 = at + 2 * (size_t)__builtin_popcount(wants & 0xffff);
@@ -149,17 +145,25 @@ static inline uint32_t covey__lanes_decode(covey__lanes *lanes, covey__lane_ends
                                            uint8_t symbol[COVEY__LANES]) {
     covey__lane_found first = covey__lanes_find(lanes->a.low, a);
     covey__lane_found second = covey__lanes_find(lanes->b.low, b);
+    __m256i first_empty, second_empty;
+    covey__lane_words x = covey__lanes_advance(lanes->a, first, &first_empty);
+    covey__lane_words y = covey__lanes_advance(lanes->b, second, &second_empty);
+    __m256i symbols = _mm256_packus_epi16(first.symbol, second.symbol);
     if (mask != UINT32_MAX) {
         const __m256i bits =
             _mm256_set_epi16(128, 64, 32, 16, 8, 4, 2, 1, 128, 64, 32, 16, 8, 4, 2, 1);
-        covey__lanes_rest(&first, lanes->a.low, covey__lanes_active(mask, bits));
-        covey__lanes_rest(&second, lanes->b.low,
-                          covey__lanes_active(mask, _mm256_slli_epi16(bits, 8)));
+        __m256i i = covey__lanes_active(mask, bits);
+        __m256i j = covey__lanes_active(mask, _mm256_slli_epi16(bits, 8));
+        x = covey__lanes_choose(lanes->a, x, i);
+        y = covey__lanes_choose(lanes->b, y, j);
+        first_empty = _mm256_and_si256(first_empty, i);
+        second_empty = _mm256_and_si256(second_empty, j);
+        symbols = _mm256_and_si256(symbols, _mm256_packs_epi16(i, j));
     }
-    lanes->a = covey__lanes_advance(lanes->a, first);
-    lanes->b = covey__lanes_advance(lanes->b, second);
-    covey__lanes_refill(lanes);
-    _mm256_storeu_si256((__m256i *)symbol, _mm256_packus_epi16(first.symbol, second.symbol));
+    lanes->a = x;
+    lanes->b = y;
+    covey__lanes_refill(lanes, first_empty, second_empty);
+    _mm256_storeu_si256((__m256i *)symbol, symbols);
     __m256i before = _mm256_packs_epi16(first.last, second.last); /* keeps the sign */
     return mask & ~(uint32_t)_mm256_movemask_epi8(before);
 }

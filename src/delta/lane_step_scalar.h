@@ -44,22 +44,20 @@ static inline void covey__lanes_store(const covey__lanes *lanes, covey__lane_dec
     decoder->over = lanes->over;
 }
 
-static inline uint8_t covey__lane_decode(uint32_t *state, uint32_t e0, uint32_t e1, uint32_t e2) {
+/* One lane's symbol, without a branch: the ends side by side in one number, and the starts in
+ * another, are shifted by the symbol. A state that is below 2^16 then takes the word at *at. */
+static inline uint32_t covey__lane_decode(uint32_t *state, const uint8_t **at, uint32_t e0,
+                                          uint32_t e1, uint32_t e2) {
     uint32_t x = *state, slot = x & 0x7fff;
-    uint32_t s0 = slot >= e0, s1 = slot >= e1, s2 = slot >= e2;
-    uint32_t start = s0 ? e0 : 0, next = s0 ? e1 : e0;
-    start = s1 ? e1 : start;
-    next = s1 ? e2 : next;
-    start = s2 ? e2 : start;
-    next = s2 ? 32768u : next;
-    *state = (next - start) * (x >> 15) + slot - start;
-    return (uint8_t)(s0 + s1 + s2);
-}
-
-static inline uint32_t covey__lane_refill(covey__lanes *lanes, uint32_t x) {
-    uint32_t word = lanes->at[0] | (uint32_t)lanes->at[1] << 8, wants = x < COVEY__LANE_STATE;
-    lanes->at += 2 * wants;
-    return wants ? x << 16 | word : x;
+    uint32_t symbol = (uint32_t)(slot >= e0) + (slot >= e1) + (slot >= e2);
+    uint64_t starts = (uint64_t)e2 << 48 | (uint64_t)e1 << 32 | e0 << 16;
+    uint64_t ends = (uint64_t)32768 << 48 | starts >> 16;
+    uint32_t start = (uint16_t)(starts >> 16 * symbol), end = (uint16_t)(ends >> 16 * symbol);
+    x = (end - start) * (x >> 15) + slot - start;
+    uint32_t word = (*at)[0] | (uint32_t)(*at)[1] << 8, wants = x < COVEY__LANE_STATE;
+    *at += 2 * wants;
+    *state = x << 16 * wants | (word & (0 - wants));
+    return symbol;
 }
 
 static inline void covey__lanes_bound(covey__lanes *lanes) {
@@ -68,17 +66,27 @@ static inline void covey__lanes_bound(covey__lanes *lanes) {
     lanes->over = true;
 }
 
-/* `end(k)` is the k-th end of lane i's table. */
-#define COVEY__LANES_EACH(end)                                                                     \
+/* `END(k)` is the k-th end of lane i's table. */
+#define COVEY__LANES_ONE(END)                                                                      \
+    uint32_t found = covey__lane_decode(&lanes->state[i], &at, END(0), END(1), END(2));            \
+    symbol[i] = (uint8_t)found;                                                                    \
+    more |= (uint32_t)(found == 3) << i
+
+#define COVEY__LANES_EACH(END)                                                                     \
     uint32_t more = 0;                                                                             \
-    for (int i = 0; i < COVEY__LANES; i++) {                                                       \
-        symbol[i] = 0;                                                                             \
-        if (!(mask >> i & 1)) continue;                                                            \
-        uint32_t x = lanes->state[i];                                                              \
-        symbol[i] = covey__lane_decode(&x, end(0), end(1), end(2));                                \
-        lanes->state[i] = covey__lane_refill(lanes, x);                                            \
-        more |= (uint32_t)(symbol[i] == 3) << i;                                                   \
+    const uint8_t *at = lanes->at;                                                                 \
+    if (mask == UINT32_MAX) {                                                                      \
+        for (int i = 0; i < COVEY__LANES; i++) {                                                   \
+            COVEY__LANES_ONE(END);                                                                 \
+        }                                                                                          \
+    } else {                                                                                       \
+        memset(symbol, 0, COVEY__LANES);                                                           \
+        for (uint32_t left = mask; left != 0; left &= left - 1) {                                  \
+            int i = __builtin_ctz(left);                                                           \
+            COVEY__LANES_ONE(END);                                                                 \
+        }                                                                                          \
     }                                                                                              \
+    lanes->at = at;                                                                                \
     covey__lanes_bound(lanes);                                                                     \
     return more
 

@@ -3,12 +3,12 @@
  * halves and their high ones, so nothing crosses lanes but those words. What the functions do is
  * said in lane_step_scalar.h.
  *
- * No compare stands on the way to the next state. With t = slot - end modulo 2^16, t is below 2^15
- * where the end is at or before the slot, else not; so the distance d to the symbol's start is the
- * least of the slot and the three t, and the greatest of (slot | 2^15) and the three t is d less
- * the symbol's width f, modulo 2^16. With the halves h and l of a state,
- * f floor(x / 2^15) + d = 2 f h + c with c = (f where l >= 2^15, else 0) + d, which is below 2^16.
- */
+ * What counts is how soon the next state is there, since a step waits for the one before. So no
+ * compare stands on that way. With t = slot - end modulo 2^16, t is below 2^15 where the end is at
+ * or before the slot, else not; so the distance d to the symbol's start is the least of the slot
+ * and the three t, and the greatest of (slot | 2^15) and the three t is d less the symbol's width
+ * f, modulo 2^16. With the halves h and l of a state, f floor(x / 2^15) + d = 2 f h + c where c =
+ * (f where l >= 2^15, else 0) + d is below 2^16, and 2 f as well. */
 #ifndef COVEY_DELTA_LANE_STEP_VBMI2_H
 #define COVEY_DELTA_LANE_STEP_VBMI2_H
 
@@ -18,6 +18,7 @@
 
 typedef struct covey__lanes {
     __m512i low, high;
+    __m512i slot; /* low without its top bit: ready for the next step at once */
     const uint8_t *at, *end;
     bool over;
 } covey__lanes;
@@ -27,10 +28,14 @@ static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder)
         _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
                          24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     __m512i a = _mm512_load_si512(decoder->state), b = _mm512_load_si512(decoder->state + 16);
+    __m512i low = _mm512_permutex2var_epi16(a, even, b);
     covey__lanes lanes = {
-        _mm512_permutex2var_epi16(a, even, b),
-        _mm512_permutex2var_epi16(a, _mm512_or_si512(even, _mm512_set1_epi16(1)), b), decoder->at,
-        decoder->end, decoder->over};
+        low,
+        _mm512_permutex2var_epi16(a, _mm512_or_si512(even, _mm512_set1_epi16(1)), b),
+        _mm512_and_si512(low, _mm512_set1_epi16(0x7fff)),
+        decoder->at,
+        decoder->end,
+        decoder->over};
     return lanes;
 }
 
@@ -54,24 +59,29 @@ static inline void covey__lanes_store(const covey__lanes *lanes, covey__lane_dec
 static inline uint32_t covey__lanes_decode(covey__lanes *lanes, __m512i e0, __m512i e1, __m512i e2,
                                            uint32_t mask, uint8_t symbol[COVEY__LANES]) {
     const __m512i top = _mm512_set1_epi16((short)0x8000);
-    __m512i slot = _mm512_andnot_si512(top, lanes->low);
+    __m512i slot = lanes->slot;
     __m512i t0 = _mm512_sub_epi16(slot, e0), t1 = _mm512_sub_epi16(slot, e1);
-    __m512i t2 = _mm512_sub_epi16(slot, e2), behind = _mm512_or_si512(lanes->low, top);
+    __m512i t2 = _mm512_sub_epi16(slot, e2), behind = _mm512_or_si512(slot, top);
     __m512i d = _mm512_min_epu16(_mm512_min_epu16(slot, t0), _mm512_min_epu16(t1, t2));
     __m512i most = _mm512_max_epu16(_mm512_max_epu16(behind, t0), _mm512_max_epu16(t1, t2));
-    __m512i f = _mm512_sub_epi16(d, most);
+    __m512i f = _mm512_sub_epi16(d, most), twice = _mm512_add_epi16(f, f);
 
     __m512i c = _mm512_add_epi16(d, _mm512_and_si512(f, _mm512_srai_epi16(lanes->low, 15)));
-    __m512i product = _mm512_mullo_epi16(f, lanes->high);
-    __m512i twice = _mm512_add_epi16(product, product);
-    __m512i above = _mm512_shldi_epi16(_mm512_mulhi_epu16(f, lanes->high), product, 1);
-    /* The carry of twice + c: where both have a bit, or one of them and not the sum. */
-    __m512i carry = _mm512_ternarylogic_epi32(twice, c, _mm512_add_epi16(twice, c), 0xd4);
-    __m512i low = _mm512_mask_add_epi16(lanes->low, mask, twice, c);
-    __m512i high = _mm512_mask_add_epi16(lanes->high, mask, above, _mm512_srli_epi16(carry, 15));
+    __m512i below = _mm512_mullo_epi16(twice, lanes->high);
+    __m512i above = _mm512_mulhi_epu16(twice, lanes->high);
+    /* The mean of `below`, which is even, and c - 1, rounded up, has the carry of their sum as its
+     * top bit; of c = 0 too, which stays 0. */
+    __m512i mean = _mm512_avg_epu16(below, _mm512_subs_epu16(c, _mm512_set1_epi16(1)));
+    __m512i size = _mm512_ternarylogic_epi32(above, mean, top, 0xf8); /* above | mean & top */
+    __mmask32 wants = _mm512_mask_testn_epi16_mask(mask, size, size);
+    __m512i low = _mm512_mask_add_epi16(lanes->low, mask, below, c);
+    __m512i high = _mm512_mask_add_epi16(lanes->high, mask, above, _mm512_srli_epi16(mean, 15));
 
-    __mmask32 wants = _mm512_testn_epi16_mask(high, high);
-    lanes->low = _mm512_mask_expand_epi16(low, wants, _mm512_loadu_si512(lanes->at));
+    __m512i words = _mm512_loadu_si512(lanes->at);
+    __asm__("" : "+v"(words)); /* to expand from memory takes far longer, and waits for `wants` */
+    lanes->low = _mm512_mask_expand_epi16(low, wants, words);
+    lanes->slot = _mm512_mask_expand_epi16(_mm512_andnot_si512(top, low), wants,
+                                           _mm512_andnot_si512(top, words));
     lanes->high = _mm512_mask_mov_epi16(high, wants, low);
     lanes->at += 2 * (size_t)__builtin_popcount(wants);
     if (__builtin_expect(lanes->at > lanes->end, 0)) {
