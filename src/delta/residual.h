@@ -68,7 +68,7 @@ typedef struct covey__residual_kernel {
 /* The best this machine has, or the one of `isa` (scalar where there is none of its own). */
 const covey__residual_kernel *covey__residual_kernel_get(covey__isa isa);
 extern const covey__residual_kernel covey__residual_scalar, covey__residual_avx2,
-    covey__residual_avx512, covey__residual_neon;
+    covey__residual_vbmi2, covey__residual_neon;
 
 /* The encoder's side: records the steps that give run->value, run->fresh. */
 void covey__residual_record_scales(covey__lane_encoder *encoder, covey__scale_run *run);

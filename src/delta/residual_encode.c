@@ -121,8 +121,9 @@ void covey__residual_record_bytes(covey__lane_encoder *encoder, covey__byte_run 
 
 const covey__residual_kernel *covey__residual_kernel_get(covey__isa isa) {
 #if defined(__x86_64__)
-    if (isa == COVEY__ISA_AVX512) return &covey__residual_avx512;
-    if (isa == COVEY__ISA_AVX2 || isa == COVEY__ISA_AVX_VNNI) return &covey__residual_avx2;
+    if (isa == COVEY__ISA_AVX512 && covey__cpu_read().avx512_vbmi2) return &covey__residual_vbmi2;
+    if (isa == COVEY__ISA_AVX512 || isa == COVEY__ISA_AVX2 || isa == COVEY__ISA_AVX_VNNI)
+        return &covey__residual_avx2;
 #endif
     (void)isa;
     return &covey__residual_scalar;
