@@ -44,6 +44,8 @@ typedef struct covey_agent_event {
     const char *message; /* one plain sentence */
     uint64_t bytes_done, bytes_total; /* 0 where it counts nothing */
     covey_agent_event_kind kind;
+    int64_t bytes_per_second; /* over the last seconds, at most the user's ceiling; 0: not known */
+    int64_t left_ms;          /* until bytes_total at that speed; -1: not known */
 } covey_agent_event;
 typedef void (*covey_agent_event_fn)(void *user, const covey_agent_event *event);
 
@@ -169,6 +171,17 @@ COVEY_API void covey_agent_answered(covey_agent *agent, const covey_agent_answer
 COVEY_API COVEY_MUST_USE covey_status covey_agent_retry(covey_agent *agent, const char *release,
                                                         covey_error *error);
 
+/* Pauses updates by the user's word, or lets them go on: no phase of an update is performed
+ * meanwhile, and what was fetched is kept. It is stored, so it holds for every process and over
+ * restarts. Check-ins go on, and so does what statements of the publisher stop. Waits for a step
+ * that another process is in. */
+COVEY_API COVEY_MUST_USE covey_status covey_agent_pause(covey_agent *agent, bool paused,
+                                                        covey_error *error);
+
+/* While set, steps end at once: one that another thread is in ends its exchanges of blobs within a
+ * tenth of a second and keeps what came. Any thread, and signal handlers too. */
+COVEY_API void covey_agent_interrupt(covey_agent *agent, bool interrupted);
+
 /* Returns to the local previous ensemble by the user's wish. The version left is not offered again.
  * DENIED when a statement of the publisher forbids to return there. Waits for a step that another
  * process is in. */
@@ -209,6 +222,7 @@ typedef struct covey_agent_summary {
         without_probes; /* the current one had none: that its model opened is all that was proved */
     int32_t refused_count; /* releases that are refused here; those beyond the array are counted */
     char refused[8][200];  /* "assistant@1.1.0: why", the newest first */
+    bool paused;           /* its user paused updates */
 } covey_agent_summary;
 #define COVEY_AGENT_SUMMARY_INIT                                                                   \
     { .size = sizeof(covey_agent_summary) }

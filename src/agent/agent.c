@@ -3,6 +3,7 @@
  *
  * One process at a time changes the folder: `lock` is held for a step, never between steps. The
  * state is read anew at each step, for another process may have moved on. */
+#include "agent/agent_blobs.h"
 #include "agent/agent_files.h"
 
 #include "base/error.h"
@@ -50,7 +51,16 @@ void covey__agent_tell(const covey_agent *agent, covey_agent_event_kind kind, co
     covey__printable(whole, strlen(whole), message, sizeof message);
     covey__log(agent->env, COVEY_LOG_DEBUG, "agent", "%s %s: %s", phase, release, message);
     if (!agent->options.event) return;
-    covey_agent_event event = {sizeof event, phase, release, message, done, total, kind};
+    bool counts = kind == COVEY_AGENT_EVENT_PROGRESS && total;
+    covey_agent_event event = {.size = sizeof event,
+                               .phase = phase,
+                               .release = release,
+                               .message = message,
+                               .bytes_done = done,
+                               .bytes_total = total,
+                               .kind = kind,
+                               .bytes_per_second = counts ? agent->blobs.bytes_per_second : 0,
+                               .left_ms = counts ? agent->blobs.left_ms : -1};
     agent->options.event(agent->options.event_user, &event);
 }
 
@@ -104,6 +114,7 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
     event->previous_denied = NULL;
     if (status || !actions->clean) return status;
     covey__fetching_free(agent);
+    covey__agent_blobs_free(agent);
     covey__survey_free(agent);
     covey_error ignored;
     /* Nothing is wrong with a release that is not offered any more: it may be offered again. */
@@ -212,7 +223,7 @@ covey_status covey__agent_open(covey_runtime *runtime, const covey_agent_options
     if (!made) return covey__no_memory(error, "the agent", sizeof *made);
     made->runtime = runtime;
     made->env = env;
-    made->fetching.descriptor = -1;
+    made->blobs.left_ms = -1;
     covey_status status = copy_options(made, options, error);
     if (!status) status = covey__folder_make(env, made->state_dir, error);
     if (!status) status = covey__agent_load(made, error);

@@ -31,6 +31,7 @@ static void fill(const covey_agent *agent, const covey__agent_state *state,
     if (update->phase >= COVEY__PHASE_PROBE)
         fill_slot(&out->staged, update->name, update->version, update->variant, update->digest);
     out->trial = current->trial;
+    out->paused = state->paused;
     out->trial_good = current->good;
     out->trial_failed = current->failed;
     out->without_probes = current->without_probes;

@@ -253,7 +253,7 @@ static void move(covey__download *d, int64_t now_us) {
         rest(wait_us < WAIT_MS * 500 ? wait_us : WAIT_MS * 500);
         return;
     }
-    int64_t wait_ms = left_us > 0 ? (left_us + 999) / 1000 : LAST_WAIT_MS;
+    int64_t wait_ms = left_us > 0 ? (left_us + 999) / 1000 : d->deadline_us ? LAST_WAIT_MS : 0;
     if (wait_ms > WAIT_MS) wait_ms = WAIT_MS;
     covey_status status = d->transport->wait(d->lines, (uint32_t)wait_ms, &ended, &error);
     int64_t after_us = covey__monotonic_us();
@@ -294,6 +294,7 @@ covey_status covey__download_run(covey__download *download, int64_t deadline_us,
         covey__mirrors_forgive(d->options.mirrors);
     if (d->fresh) d->counts.retry_after_ms = 0;
     d->fresh = false;
+    if (!deadline_us && !d->lines) return COVEY_OK; /* it would take long */
     for (;;) {
         if (d->options.stop && atomic_load(d->options.stop)) {
             covey__download_stop(d);

@@ -77,12 +77,12 @@ covey_status covey__download_add(covey__download *download, const covey__downloa
 /* Whether a blob of that name is on its way. */
 bool covey__download_has(const covey__download *download, const uint8_t sha256[32]);
 
-/* Goes on until there is room for `room` more blobs, or until the deadline (monotonic). All of it
- * is done when room is COVEY__DOWNLOAD_ALL. Ends with an error once no mirror serves a blob: REMOTE
- * with the HTTP status in `found` (410 where all said 410, 404 where all said either), NETWORK,
- * TIMEOUT, MISMATCH; `retry_after_ms` of the download then says when a mirror may be asked again.
- * Everything else that is under way is then cancelled and its parts are kept; the blobs are
- * forgotten, and may be added again. */
+/* Goes on until there is room for `room` more blobs, or until the deadline (monotonic; 0: only
+ * takes what is there, without waiting). All of it is done when room is COVEY__DOWNLOAD_ALL. Ends
+ * with an error once no mirror serves a blob: REMOTE with the HTTP status in `found` (410 where all
+ * said 410, 404 where all said either), NETWORK, TIMEOUT, MISMATCH; `retry_after_ms` of the
+ * download then says when a mirror may be asked again. Everything else that is under way is then
+ * cancelled and its parts are kept; the blobs are forgotten, and may be added again. */
 #define COVEY__DOWNLOAD_ALL SIZE_MAX
 covey_status covey__download_run(covey__download *download, int64_t deadline_us, size_t room,
                                  bool *done, covey_error *error) COVEY_MUST_USE;

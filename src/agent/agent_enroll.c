@@ -21,17 +21,13 @@ typedef struct first_root {
 typedef struct answered {
     const char *id, *token;
     char blobs_url[512], metadata_url[512];
+    const covey__json *mirrors; /* NULL: none are named */
     int64_t poll_ms;
     covey__served_metadata served;
 } answered;
 
 bool covey__agent_url_valid(const char *url) {
-    size_t size = strlen(url);
-    if (size > 400 || strpbrk(url, "\"<>\\@?#")) return false;
-    for (size_t i = 0; i < size; i++)
-        if (url[i] <= ' ' || url[i] > '~') return false;
-    size_t scheme = !strncmp(url, "https://", 8) ? 8 : !strncmp(url, "http://", 7) ? 7 : 0;
-    return scheme && url[scheme] && url[scheme] != '/';
+    return covey__mirror_valid(url);
 }
 
 /* What goes into a header or an address. */
@@ -61,6 +57,7 @@ static covey_status read_answer(const covey__json *root, const char *url, answer
     if (!status)
         status = covey__json_string(root, "device_token", "device_token", &out->token, error);
     if (!status) status = read_address(root, "blobs_url", url, out->blobs_url, error);
+    out->mirrors = covey__json_get(root, "mirrors");
     if (!status) status = covey__agent_read_poll(root, &out->poll_ms, error);
     if (!status) status = covey__trust_read_served(root, &out->served, error);
     if (!status) status = read_address(root, "metadata_url", url, out->metadata_url, error);
@@ -99,6 +96,7 @@ static void fill_state(const char *url, const answered *answer, const first_root
     snprintf(next->device_id, sizeof next->device_id, "%s", answer->id);
     snprintf(next->url, sizeof next->url, "%s", url);
     snprintf(next->blobs_url, sizeof next->blobs_url, "%s", answer->blobs_url);
+    covey__agent_read_mirrors(answer->mirrors, next);
     next->poll_ms = answer->poll_ms;
     if (first->sha256[0] && strcmp(first->sha256, next->trust.root_sha256))
         begin_anew(&next->trust, first->sha256);

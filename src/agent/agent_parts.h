@@ -14,7 +14,8 @@
  *   agent_space.c     room for it, and what is given up for that
  *   agent_survey.c    what of it is lacking an index; agent_sources.c lists it, agent_aside.c
  *                     keeps downloads that ended early
- *   agent_fetch.c     chunks, from files here or the network
+ *   agent_fetch.c     files chunk by chunk, from files here or the network
+ *   agent_blobs.c     the download engine (agent_download.h) with this device's mirrors and rate
  *   agent_stage.c     verify, stage, probe, activate, clean
  *   agent_slots.c     the ensemble to serve
  *   agent_trial.c     whether it proves itself; trial.c says when it is slow
@@ -24,6 +25,7 @@
  *   agent_signers.c   who signed, by the metadata in the store
  *   agent_consent.c   what an ensemble asks its user for
  *   agent_opt_out.c   what the user switched off
+ *   agent_pause.c     the user's pause, and how a step is ended from elsewhere
  *   agent_private.c   this device's key pair, and content keys of private ensembles
  *
  * The state folder:
@@ -38,7 +40,7 @@
  *   steering.json      statements of the publisher
  *   ensembles/DIGEST/  a whole ensemble, verified, with DIGEST.seal and DIGEST.index/N beside it
  *   update/            the update at hand: release.json, DIGEST/ with files
- *                      that grow, DIGEST.index/N
+ *                      that grow, DIGEST.index/N, partial.HEX: the begin of a blob
  *   partial/           the same of downloads that were set aside
  *   cache/             indexes of the built-in ensemble; may be deleted at any time */
 #ifndef COVEY_AGENT_AGENT_PARTS_H
@@ -49,6 +51,8 @@
 #include "agent/agent.h"
 #include "agent/agent_trust.h"
 #include "agent/audit.h"
+#include "agent/download_mirrors.h"
+#include "agent/download_rate.h"
 #include "agent/machine.h"
 #include "agent/trial.h"
 #include "base/buffer.h"
@@ -77,15 +81,38 @@ typedef struct covey__fetching {
     covey__chunk_index **source_indexes;
     size_t source_count;
     /* where the fetch stands */
-    size_t component, chunk;
-    int descriptor;                   /* of the component's file; -1 */
+    struct covey__fetch_file *files; /* one a component; NULL: it has not begun */
+    size_t file_count, file;
     uint64_t bytes_done, bytes_total; /* fetched over the network */
+    uint64_t bytes_kept;              /* of them, what an interrupted fetch had brought */
     uint64_t bytes_local;             /* taken from files here */
     int64_t started_us;
     uint64_t room_bytes; /* on the disk, beyond the components: what their ways need meanwhile */
     bool reserved;       /* there is room for all of it (agent_space.c) */
     bool unpromised;     /* but the file system keeps none */
 } covey__fetching;
+
+/* Where blobs come from and what of them is under way (agent_blobs.h). */
+typedef struct covey__agent_blobs {
+    covey__mirrors mirrors;
+    covey__rate rate;
+    struct covey__download *download; /* NULL: nothing was fetched yet */
+    struct covey__fetch_file *files;  /* that it fetches; NULL: none */
+    size_t file_count, *file;
+    uint64_t useful_before, kept_before; /* what the engine had counted when they began */
+    /* one blob */
+    uint8_t sha256[32];
+    uint8_t *content; /* arrived; NULL: not yet */
+    bool asked;
+    /* for people */
+    uint32_t noted; /* bit set of mirrors whose wrong bytes were reported */
+    char note[256]; /* to be reported; "": nothing */
+    covey__progress progress;
+    int64_t bytes_per_second, left_ms; /* as they were told last; 0, -1: unknown */
+    uint64_t told_bytes;
+    int64_t told_us, looked_us;
+    uint64_t looked_bytes;
+} covey__agent_blobs;
 
 struct covey_agent {
     covey_runtime *runtime;
@@ -106,7 +133,11 @@ struct covey_agent {
     covey__agent_slot shown; /* its name, version and variant */
     bool authentic; /* the plan at hand came as far as a release that a trusted key signed */
     uint32_t retry_after_ms; /* of the last answer; 0 if it named none */
-    int64_t prove_at_us;     /* probes of the current one that could not run: not before */
+    covey__agent_blobs blobs;
+    covey__stop_flag interrupted; /* steps end at once */
+    int64_t deadline_us;          /* of the phase at hand (monotonic); 0: none is performed */
+    bool out_of_time;             /* what failed with CANCELLED did so for the deadline */
+    int64_t prove_at_us;          /* probes of the current one that could not run: not before */
     /* what was told of the current one's answers since the last step */
     int32_t told_good, told_failed;
     char told_why[256];
@@ -264,16 +295,22 @@ covey_status covey__agent_put_device(const covey_agent *agent, covey__json_write
 /* The member poll_ms; no server makes a device hurry. */
 covey_status covey__agent_read_poll(const covey__json *root, int64_t *poll_ms,
                                     covey_error *error) COVEY_MUST_USE;
+/* The member mirrors of an answer, NULL for none. What is no address is left out: the others serve
+ * as well. */
+void covey__agent_read_mirrors(const covey__json *list, covey__agent_state *state);
 #define COVEY__AGENT_TOKEN_SIZE 160
 covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 covey_status covey__agent_send_reports(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
-/* A whole blob into `out` (which caps it), verified against its name. */
+
+/* ---- agent_blobs.c */
+/* A whole blob into `out` (which caps it), verified against its name. CANCELLED with
+ * agent->out_of_time when the phase's deadline came first: asked again, it goes on. */
 covey_status covey__agent_get_blob(covey_agent *agent, const uint8_t sha256[32], uint64_t size,
                                    covey__buffer *out, covey_error *error) COVEY_MUST_USE;
-/* A blob from byte `first` on, appended to `out`; if the server sends it whole, `out` is cleared
- * first. */
-covey_status covey__agent_get_range(covey_agent *agent, const uint8_t sha256[32], uint64_t first,
-                                    covey__buffer *out, covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_pause.c */
+/* BUSY, with why, while the user paused updates. */
+covey_status covey__agent_is_paused(const covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 
 /* ---- agent_plan.c */
 /* Reads release, manifest and indexes from the update folder, fetching what is missing, checks all

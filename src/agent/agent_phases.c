@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PROGRESS_BYTES (256u << 10) /* a fetch that failed after so many begins to count anew */
+
 /* What a failure of a phase means for the update. Refused for ever is only what was signed and can
  * never be right here: what a line, a disk, a setting or a forged answer did may pass. */
 static covey__event_kind meaning(const covey_agent *agent, covey_status status,
@@ -39,8 +41,9 @@ static covey__event_kind meaning(const covey_agent *agent, covey_status status,
         return phase >= COVEY__PHASE_VERIFY ? COVEY__EVENT_DAMAGED : COVEY__EVENT_FAILED;
     case COVEY_ERROR_REMOTE:
         /* A file may still be on its way to all of a server's mirrors. Gone for good, asking again
-         * would only be a burden. */
-        if (error->found != 404 && error->found != 410) return COVEY__EVENT_FAILED;
+         * would only be a burden; 410 says so at once. */
+        if (error->found == 410) return COVEY__EVENT_REFUSED;
+        if (error->found != 404) return COVEY__EVENT_FAILED;
         return agent->state.update.attempts + 1 < COVEY__GONE_MAX ? COVEY__EVENT_FAILED
                                                                   : COVEY__EVENT_REFUSED;
     default:
@@ -146,13 +149,21 @@ covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey
     agent->retry_after_ms = 0;
     int64_t start_us = covey__monotonic_us();
     covey__agent_release(agent, release);
-    covey_status status = run_phase(agent, deadline_us, &done, &event, proof, &why);
+    agent->out_of_time = false;
+    agent->deadline_us = deadline_us;
+    covey_status status = covey__agent_is_paused(agent, &why);
+    if (!status) status = run_phase(agent, deadline_us, &done, &event, proof, &why);
+    agent->deadline_us = 0;
     if (!status && !done) return COVEY_OK;
+    /* Nothing failed: the time was over, or another thread wants the step to end. */
+    if (status == COVEY_ERROR_CANCELLED && (agent->out_of_time || atomic_load(&agent->interrupted)))
+        return COVEY_OK;
     if (phase != COVEY__PHASE_FETCH) event.elapsed_ms = (covey__monotonic_us() - start_us) / 1000;
     if (status) {
         event.kind = meaning(agent, status, &why);
         event.message = why.message;
         event.retry_after_ms = agent->retry_after_ms;
+        event.progressed = agent->fetching.bytes_done > PROGRESS_BYTES;
         if (status == COVEY_ERROR_UNSUPPORTED || status == COVEY_ERROR_NUMERIC) {
             covey__agent_platform(agent, platform); /* another app or library may bring it */
             event.under = platform;

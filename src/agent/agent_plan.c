@@ -2,6 +2,7 @@
  * manifest, the chunk indexes, each fetched once, stored, and checked every time it is read, since
  * a process may have died or a disk erred in between. Then what is here already is set against what
  * is needed: chunks of installed ensembles, whatever file they moved to. */
+#include "agent/agent_blobs.h"
 #include "agent/agent_files.h"
 
 #include "base/error.h"
@@ -160,7 +161,8 @@ static covey_status read_indexes(covey_agent *agent, covey_error *error) {
 void covey__fetching_free(covey_agent *agent) {
     covey__fetching *fetching = &agent->fetching;
     size_t count = fetching->manifest ? fetching->manifest->component_count : 0;
-    if (fetching->ready && fetching->descriptor >= 0) close(fetching->descriptor);
+    if (fetching->files) covey__files_close(agent, fetching->files, fetching->file_count);
+    covey__free(agent->env, fetching->files);
     for (size_t i = 0; i < count; i++) {
         if (fetching->plans) covey__chunk_plan_free(fetching->plans[i]);
         if (fetching->indexes) covey__chunk_index_free(fetching->indexes[i]);
@@ -177,7 +179,6 @@ void covey__fetching_free(covey_agent *agent) {
     covey__manifest_free(fetching->manifest);
     covey__release_free(fetching->release);
     memset(fetching, 0, sizeof *fetching);
-    fetching->descriptor = -1;
 }
 
 /* The folders that were made for this update last from here on: what is in them was synced. */

@@ -149,6 +149,12 @@ static void put_audit(covey__json_writer *json, const covey__agent_state *state)
 static void put_enrollment(covey__json_writer *json, const covey__agent_state *state) {
     covey__json_member_string(json, "url", state->url);
     covey__json_member_string(json, "blobs_url", state->blobs_url);
+    covey__json_name(json, "mirrors");
+    covey__json_begin_array(json);
+    for (int32_t i = 0; i < state->mirror_count; i++)
+        covey__json_put_string(json, state->mirrors[i]);
+    covey__json_end_array(json);
+    covey__json_member_bool(json, "paused", state->paused);
     covey__json_member_string(json, "device_id", state->device_id);
     covey__json_member_i64(json, "poll_ms", state->poll_ms);
     covey__json_member_i64(json, "next_checkin_ms", state->next_checkin_ms);
@@ -397,9 +403,26 @@ static void get_audit(reader *in, const covey__json *root, covey__agent_state *s
     }
 }
 
+/* Absent in what a program before wrote. */
+static void get_mirrors(reader *in, const covey__json *root, covey__agent_state *state) {
+    if (covey__json_get(root, "paused")) state->paused = get_bool(in, root, "paused");
+    if (!covey__json_get(root, "mirrors")) return;
+    const covey__json *list = get_array(in, root, "mirrors", COVEY__AGENT_MIRRORS_MAX);
+    for (const covey__json *node = list ? list->child : NULL; node && !in->status;
+         node = node->next) {
+        if (node->kind != COVEY__JSON_STRING || node->size >= sizeof *state->mirrors ||
+            !covey__agent_url_valid(node->text))
+            in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "mirrors: not an address");
+        else
+            snprintf(state->mirrors[state->mirror_count++], sizeof *state->mirrors, "%s",
+                     node->text);
+    }
+}
+
 static void get_enrollment(reader *in, const covey__json *root, covey__agent_state *state) {
     get_text(in, root, "url", state->url, sizeof state->url);
     get_text(in, root, "blobs_url", state->blobs_url, sizeof state->blobs_url);
+    get_mirrors(in, root, state);
     get_text(in, root, "device_id", state->device_id, sizeof state->device_id);
     state->poll_ms = get_number(in, root, "poll_ms", INT64_MAX);
     state->next_checkin_ms = get_number(in, root, "next_checkin_ms", INT64_MAX);

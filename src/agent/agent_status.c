@@ -170,6 +170,7 @@ covey_status covey__state_write_status(const covey_agent *agent, covey__buffer *
     put_trust(agent, &json);
     put_steering(agent, &json);
     put_users_word(agent, &json);
+    covey__json_member_bool(&json, "paused", state->paused);
     covey__state_write_slots(agent, &json);
     put_trial(agent, &json);
     covey__state_put_update(&json, &state->update);

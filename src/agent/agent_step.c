@@ -1,7 +1,7 @@
 /* The step: what is due now, one thing after the other, under the lock of the state folder, and
  * what the caller is told of it. Phases are performed in agent_phases.c; check-ins in agent_wire.c;
  * statements of the publisher are applied before anything else (agent_steering.c). */
-#include "agent/agent_parts.h"
+#include "agent/agent_blobs.h"
 
 #include "base/error.h"
 
@@ -305,9 +305,14 @@ covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms, bool check_
     status = covey__agent_load(agent, &why);
     if (!status && before[0] && strcmp(before, agent->state.update.digest))
         covey__fetching_free(agent);
+    covey__phase phase = agent->state.update.phase;
+    if (phase != COVEY__PHASE_PLAN && phase != COVEY__PHASE_FETCH)
+        covey__agent_blobs_stop(agent); /* another process went on */
     do {
         if (!status) status = act(agent, deadline_us, &check_now, &acted, &why);
-    } while (!status && acted && covey__monotonic_us() < deadline_us);
+    } while (!status && acted && covey__monotonic_us() < deadline_us &&
+             !atomic_load(&agent->interrupted));
+    if (agent->state.update.phase == COVEY__PHASE_NONE) covey__agent_blobs_free(agent);
     covey__lock_drop(lock);
     if (status) return as_outcome(agent, status, outcome, &why, error);
     fill_outcome(agent, acted, outcome);

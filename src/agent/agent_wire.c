@@ -28,8 +28,6 @@
 
 typedef struct sink {
     covey__buffer *out;
-    bool restarted; /* a whole body came where the rest was asked for */
-    uint64_t first;
     uint64_t bytes;
     int64_t begin_us;
 } sink;
@@ -41,11 +39,7 @@ static covey_status sink_body(void *user, const covey_http_response *response, c
     to->bytes += size;
     if (took_us > SLOW_AFTER_US && to->bytes < (uint64_t)(took_us / 1000000) * SLOW_BYTES_S)
         return COVEY_ERROR_TIMEOUT;
-    if (to->first && response->status == 200 && !to->restarted) {
-        covey__buffer_clear(to->out);
-        to->restarted = true;
-    }
-    if (response->status == 206 && response->range_first != to->first) return COVEY_ERROR_REMOTE;
+    (void)response;
     return covey__buffer_append(to->out, data, size);
 }
 
@@ -174,6 +168,16 @@ covey_status covey__agent_read_poll(const covey__json *root, int64_t *poll_ms, c
     return status;
 }
 
+void covey__agent_read_mirrors(const covey__json *list, covey__agent_state *state) {
+    state->mirror_count = 0;
+    if (!list || list->kind != COVEY__JSON_ARRAY) return;
+    for (const covey__json *node = list->child; node; node = node->next) {
+        if (state->mirror_count == COVEY__AGENT_MIRRORS_MAX) return;
+        if (node->kind != COVEY__JSON_STRING || !covey__agent_url_valid(node->text)) continue;
+        snprintf(state->mirrors[state->mirror_count++], sizeof *state->mirrors, "%s", node->text);
+    }
+}
+
 /* ---- Check-in ---------------------------------------------------------------------------------
  */
 
@@ -212,6 +216,7 @@ static covey_status take_checkin(covey_agent *agent, const covey__json *root, co
     if (!status) status = covey__trust_read_served(root, &served, error);
     if (status) return status;
     agent->state.poll_ms = poll_ms;
+    covey__agent_read_mirrors(covey__json_get(root, "mirrors"), &agent->state);
     covey__agent_update target = {0};
     covey__agent_actions actions;
     covey__verdict verdict = {0};
@@ -243,6 +248,7 @@ covey_status covey__agent_checkin(covey_agent *agent, covey_error *error) {
     status = covey__agent_put_device(agent, &json, error);
     covey__state_write_slots(agent, &json);
     put_refused(agent, &json);
+    if (agent->state.paused) covey__json_member_bool(&json, "paused", true);
     covey__json_end_object(&json);
     if (!status) status = covey__buffer_check(&body, error, "the request");
     if (!status)
@@ -330,46 +336,4 @@ covey_status covey__agent_send_reports(covey_agent *agent, covey_error *error) {
     covey__arena_free(&arena);
     covey__buffer_free(&body);
     return status;
-}
-
-/* ---- Blobs ------------------------------------------------------------------------------------
- */
-
-covey_status covey__agent_get_range(covey_agent *agent, const uint8_t sha256[32], uint64_t first,
-                                    covey__buffer *out, covey_error *error) {
-    char hex[65];
-    covey__hex(sha256, 32, hex);
-    char *url = covey__format(agent->env, "%s/sha256/%s", agent->state.blobs_url, hex);
-    if (!url) return covey__no_memory(error, "an address", 0);
-    covey_http_request request = {
-        .method = "GET", .url = url, .range_first = first, .body_bytes_max = out->size_max};
-    covey_http_response response;
-    sink to = {.out = out, .first = first};
-    covey_status status = exchange(agent, &request, &response, &to, error);
-    if (status == COVEY_ERROR_LIMIT) /* the server's doing, and not the release's */
-        status = covey__fail_sizes(error, COVEY_ERROR_REMOTE, 0, response.status,
-                                   "blob %.16s…: the server sent more than %zu bytes", hex,
-                                   out->size_max);
-    if (!status && response.status != 200 && response.status != 206) {
-        covey__buffer_clear(out);
-        status = covey__fail_sizes(error, COVEY_ERROR_REMOTE, 0, response.status,
-                                   "blob %.16s…: the server answered %d", hex, response.status);
-    }
-    covey__free(agent->env, url);
-    return status;
-}
-
-covey_status covey__agent_get_blob(covey_agent *agent, const uint8_t sha256[32], uint64_t size,
-                                   covey__buffer *out, covey_error *error) {
-    uint8_t digest[32];
-    covey_status status = covey__agent_get_range(agent, sha256, 0, out, error);
-    if (status) return status;
-    covey__sha256_of(out->data ? out->data : "", out->size, digest);
-    /* Not the release's fault: a proxy or a sign-in page may have answered. */
-    if (out->size != size || memcmp(digest, sha256, 32))
-        return covey__fail_sizes(error, COVEY_ERROR_REMOTE, 0, 200,
-                                 "the server sent %zu bytes that are not the %" PRIu64
-                                 " asked for: their digest differs",
-                                 out->size, size);
-    return COVEY_OK;
 }

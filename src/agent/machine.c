@@ -219,6 +219,7 @@ static void probes_ended(covey__agent_update *update) {
 
 static void on_failed(covey__agent_state *state, const covey__agent_event_in *event) {
     covey__agent_update *update = &state->update;
+    if (event->progressed) update->attempts = 0;
     int64_t delay = covey__retry_delay(++update->attempts, event->random);
     if (delay < event->retry_after_ms) delay = event->retry_after_ms;
     probes_ended(update);
@@ -351,6 +352,18 @@ static bool on_probe_start(covey__agent_state *state, const covey__agent_event_i
     return true;
 }
 
+/* The user's word. What is under way stays as it is; statements and check-ins go on. */
+static bool on_pause(covey__agent_state *state, const covey__agent_event_in *event, bool paused) {
+    covey__agent_update *update = &state->update;
+    if (state->paused == paused) return false;
+    state->paused = paused;
+    if (update->phase == COVEY__PHASE_NONE) return true;
+    if (paused) report_update(state, event, "waiting");
+    update->waiting_said = paused;
+    update->retry_at_ms = 0;
+    return true;
+}
+
 bool covey__machine(covey__agent_state *state, const covey__agent_event_in *event,
                     covey__agent_actions *actions) {
     bool updating = state->update.phase != COVEY__PHASE_NONE;
@@ -396,6 +409,12 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
         report_stopped(state, event);
         end_update(state, actions);
         return true;
+    case COVEY__EVENT_NOTED:
+        if (updating) report_update(state, event, "failed");
+        return updating;
+    case COVEY__EVENT_PAUSED:
+    case COVEY__EVENT_RESUMED:
+        return on_pause(state, event, event->kind == COVEY__EVENT_PAUSED);
     case COVEY__EVENT_TOLD:
         report(state, event, COVEY__PHASE_CHECKIN, event->outcome, event->release, "");
         return true;

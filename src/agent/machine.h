@@ -28,19 +28,20 @@
 
 #include <covey/base.h>
 
-#define COVEY__OUTBOX_MAX       64
-#define COVEY__REFUSED_MAX      16
-#define COVEY__TRIAL_STARTS_MAX 3  /* in a row, without a good answer */
-#define COVEY__TRIAL_RUNS_MAX   10 /* that did not end in order, good answers or not */
-#define COVEY__TRIAL_FAILED_MAX 3  /* answers that ended in an engine's error */
-#define COVEY__PROBE_STARTS_MAX 3
-#define COVEY__REPAIRS_MAX      3
-#define COVEY__GONE_MAX         12 /* answers "not found" in a row, about a quarter of an hour */
-#define COVEY__RETRY_FIRST_MS   1000
-#define COVEY__RETRY_MAX_MS     900000
-#define COVEY__PLATFORM_SIZE    256
-#define COVEY__SIGNED_BY_SIZE   420
-#define COVEY__OPTED_OUT_SIZE   256
+#define COVEY__OUTBOX_MAX        64
+#define COVEY__REFUSED_MAX       16
+#define COVEY__TRIAL_STARTS_MAX  3  /* in a row, without a good answer */
+#define COVEY__TRIAL_RUNS_MAX    10 /* that did not end in order, good answers or not */
+#define COVEY__TRIAL_FAILED_MAX  3  /* answers that ended in an engine's error */
+#define COVEY__PROBE_STARTS_MAX  3
+#define COVEY__REPAIRS_MAX       3
+#define COVEY__GONE_MAX          12 /* answers "not found" in a row, about a quarter of an hour */
+#define COVEY__RETRY_FIRST_MS    1000
+#define COVEY__RETRY_MAX_MS      900000
+#define COVEY__PLATFORM_SIZE     256
+#define COVEY__SIGNED_BY_SIZE    420
+#define COVEY__OPTED_OUT_SIZE    256
+#define COVEY__AGENT_MIRRORS_MAX 8
 
 enum { COVEY__CONSENT_NONE, COVEY__CONSENT_ASKED, COVEY__CONSENT_GIVEN };
 #define COVEY__CONSENT_DENIED "its user did not consent" /* how such a refusal begins */
@@ -148,6 +149,9 @@ typedef struct covey__agent_trust {
 typedef struct covey__agent_state {
     /* enrollment; not enrolled while url is "" */
     char url[512], blobs_url[512], device_id[33];
+    char mirrors[COVEY__AGENT_MIRRORS_MAX][512]; /* where else blobs lie */
+    int32_t mirror_count;
+    bool paused; /* by the user: no phase of an update is performed */
     int64_t poll_ms;
     int64_t next_checkin_ms, last_checkin_ms; /* 0: at once, never */
     int32_t checkin_failures;
@@ -196,7 +200,10 @@ typedef enum covey__event_kind {
     COVEY__EVENT_TRIAL_OVER,      /* it served for as long as a trial takes */
     COVEY__EVENT_TRIAL_SLOW,      /* it is slower than the policy allows */
     COVEY__EVENT_TRIAL_CLOSED,    /* the process that served it ended in order */
-    COVEY__EVENT_RETRY            /* its user wants `release` tried again */
+    COVEY__EVENT_RETRY,           /* its user wants `release` tried again */
+    COVEY__EVENT_NOTED,           /* `message` of the phase at hand is to be reported; it goes on */
+    COVEY__EVENT_PAUSED,          /* its user wants no update to go on until ... */
+    COVEY__EVENT_RESUMED          /* ... they say so */
 } covey__event_kind;
 
 typedef struct covey__agent_event_in {
@@ -219,6 +226,7 @@ typedef struct covey__agent_event_in {
     int64_t bytes, elapsed_ms;
     int64_t now_ms;
     int64_t retry_after_ms; /* FAILED: what the server asked for, or 0 */
+    bool progressed;        /* FAILED: something was gained since the failure before */
     uint64_t random;        /* for jitter and ids */
 } covey__agent_event_in;
 

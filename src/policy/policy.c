@@ -51,11 +51,41 @@ static covey_status optional_i64(const covey__json *object, const char *name, co
     return covey__json_i64(object, name, path, 0, max, out, error);
 }
 
+bool covey__mirror_valid(const char *url) {
+    size_t size = strlen(url);
+    if (size >= COVEY__MIRROR_SIZE || strpbrk(url, "\"<>\\@?#") != NULL) return false;
+    for (size_t i = 0; i < size; i++)
+        if (url[i] <= ' ' || url[i] > '~') return false;
+    size_t scheme = strncmp(url, "https://", 8) == 0 ? 8 : strncmp(url, "http://", 7) == 0 ? 7 : 0;
+    return scheme != 0 && url[scheme] != '\0' && url[scheme] != '/';
+}
+
+static covey_status read_mirror(const covey__json *update, covey__policy *policy,
+                                covey_error *error) {
+    const char *url = NULL;
+    if (covey__json_get(update, "mirror") == NULL) return COVEY_OK;
+    covey_status status = covey__json_string(update, "mirror", "update.mirror", &url, error);
+    if (status != COVEY_OK) return status;
+    if (!covey__mirror_valid(url))
+        return covey__fail(error, COVEY_ERROR_FORMAT,
+                           "update.mirror: expected an address such as https://cache.lan/blobs, "
+                           "without user or query");
+    snprintf(policy->update_mirror, sizeof policy->update_mirror, "%s", url);
+    return COVEY_OK;
+}
+
 static covey_status parse_update(const covey__json *update, covey__policy *policy,
                                  covey_error *error) {
-    static const char *const names[] = {
-        "enabled",          "on_metered",          "metered_bytes_max",   "only_charging",
-        "give_up_previous", "battery_min_percent", "thermal_max_percent", NULL};
+    static const char *const names[] = {"enabled",
+                                        "on_metered",
+                                        "metered_bytes_max",
+                                        "only_charging",
+                                        "give_up_previous",
+                                        "battery_min_percent",
+                                        "thermal_max_percent",
+                                        "rate_bytes_per_second_max",
+                                        "mirror",
+                                        NULL};
     int64_t battery = policy->update_battery_min_percent;
     int64_t thermal = policy->update_thermal_max_percent;
     covey_status status = covey__json_only(update, "update", names, error);
@@ -79,6 +109,11 @@ static covey_status parse_update(const covey__json *update, covey__policy *polic
     if (status == COVEY_OK)
         status = optional_i64(update, "thermal_max_percent", "update.thermal_max_percent", 100,
                               &thermal, error);
+    if (status == COVEY_OK)
+        status =
+            optional_i64(update, "rate_bytes_per_second_max", "update.rate_bytes_per_second_max",
+                         COVEY__POLICY_RATE_MAX, &policy->update_rate_bytes_per_second_max, error);
+    if (status == COVEY_OK) status = read_mirror(update, policy, error);
     policy->update_battery_min_percent = (int32_t)battery;
     policy->update_thermal_max_percent = (int32_t)thermal;
     return status;
@@ -326,6 +361,11 @@ covey_status covey__policy_write(const covey__policy *policy, covey__buffer *out
     covey__json_member_bool(&writer, "give_up_previous", policy->update_give_up_previous);
     covey__json_member_i64(&writer, "battery_min_percent", policy->update_battery_min_percent);
     covey__json_member_i64(&writer, "thermal_max_percent", policy->update_thermal_max_percent);
+    if (policy->update_rate_bytes_per_second_max > 0)
+        covey__json_member_i64(&writer, "rate_bytes_per_second_max",
+                               policy->update_rate_bytes_per_second_max);
+    if (policy->update_mirror[0])
+        covey__json_member_string(&writer, "mirror", policy->update_mirror);
     covey__json_end_object(&writer);
     covey__json_name(&writer, "drain");
     covey__json_begin_object(&writer);

@@ -11,6 +11,8 @@
 #define COVEY__POLICY_HOSTS_MAX    16
 #define COVEY__FEATURE_SIZE        65  /* a feature's name and its NUL */
 #define COVEY__HOST_SIZE           129 /* a host's name and its NUL */
+#define COVEY__MIRROR_SIZE         401 /* an http or https address and its NUL */
+#define COVEY__POLICY_RATE_MAX     INT64_C(100000000000)
 
 /* What stands in for what the user switched off; each is narrower than the next. */
 typedef enum covey__degrade {
@@ -32,8 +34,10 @@ typedef struct covey__policy {
     bool update_only_charging;        /* default false */
     bool update_give_up_previous;     /* the previous ensemble, where an update has no room; default
                                          true */
-    int32_t update_battery_min_percent; /* not below this unless charging; default 20 */
-    int32_t update_thermal_max_percent; /* not above this; default 80 */
+    int32_t update_battery_min_percent;       /* not below this unless charging; default 20 */
+    int32_t update_thermal_max_percent;       /* not above this; default 80 */
+    int64_t update_rate_bytes_per_second_max; /* 0, the default: no ceiling */
+    char update_mirror[COVEY__MIRROR_SIZE];   /* asked for blobs before all others; "": none */
     int64_t drain_deadline_ms; /* open conversations may finish on the old ensemble so long */
     /* What a trial has to show; the user's where it is said, else the ensemble's. */
     int32_t trial_answers;            /* so many good answers prove it; default 32 */
@@ -80,6 +84,10 @@ typedef struct covey__policy_decision {
  * update back. */
 void covey__policy_may_fetch(const covey__policy *policy, const covey_device_facts *facts,
                              uint64_t bytes, covey__policy_decision *decision);
+
+/* Whether the text is an http or https address of a base to which paths are added: no user, query
+ * or fragment in it. */
+bool covey__mirror_valid(const char *url);
 
 /* Whether a feature's name is one: 1 to 64 of "A-Za-z0-9._-". */
 bool covey__feature_valid(const char *name);
