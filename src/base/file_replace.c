@@ -137,8 +137,12 @@ covey_status covey__replace_commit(covey__replacement *replacement, covey_error 
     if (status == COVEY_OK)
         status = covey__file_rename(env, replacement->temporary, replacement->path, error);
     if (status == COVEY_OK) {
-        /* the new bytes are in place; if this fails, a power cut may bring the old ones back */
+        /* The new bytes are in place, which cannot be taken back; if this fails, a power cut may
+         * bring the old ones back. Unlike a file's bytes, names that were not synced stay to be
+         * synced, so a second try is worth something, and the caller is spared an answer that is
+         * neither yes nor no. */
         status = covey__folder_sync(env, folder, error);
+        if (status != COVEY_OK) status = covey__folder_sync(env, folder, error);
         close_all(replacement);
     } else {
         covey__replace_abort(replacement);

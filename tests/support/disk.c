@@ -139,10 +139,11 @@ int disk_point(void *user, const char *point, const char *subject) {
 /* An action of a system call. Sets errno. */
 static bool fails(disk_kind kind, const char *subject) {
     /* covey__file_exists has no point, for it has no error to return; nor has a hint that maps */
-    if (!it.announced && !it.unannounced[0] && kind != DISK_STAT && kind != DISK_MAP)
+    bool needs_point = kind != DISK_STAT && kind != DISK_MAP;
+    if (needs_point && !it.announced && !it.unannounced[0])
         snprintf(it.unannounced, sizeof it.unannounced, "%s of %s (action %d)", kind_names[kind],
                  subject, (int)it.count + 1);
-    it.announced = false;
+    if (needs_point) it.announced = false;
     int error = act(kind, subject);
     if (error) errno = error;
     return error != 0;

@@ -120,8 +120,7 @@ static bool waited_well(pid_t child) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static bool same_tree(const proof_case *test, const disk_image *want, const disk_image *found,
-                      bool unsynced) {
+static bool same_tree(const proof_case *test, const disk_image *want, const disk_image *found) {
     size_t a = 0, b = 0;
     disk_entry wanted = {0}, got = {0};
     bool more_wanted = disk_image_next(want, &a, &wanted);
@@ -129,7 +128,7 @@ static bool same_tree(const proof_case *test, const disk_image *want, const disk
     while (more_wanted || more_got) {
         int order = !more_wanted ? 1 : !more_got ? -1 : strcmp(wanted.path, got.path);
         const char *path = order > 0 ? got.path : wanted.path;
-        if (order && !(test->may_stay && test->may_stay(path, unsynced))) {
+        if (order && !(test->may_stay && test->may_stay(path))) {
             printf("%s: %s\n", path, order > 0 ? "is left over" : "is missing");
             return false;
         }
@@ -150,13 +149,12 @@ static bool again(worker *w, const disk_image *state) {
     pid_t child = fork();
     if (!child) {
         const disk_plan none = {0};
-        bool unsynced = w->sent->mode >= FAIL_IO && w->sent->fate == DISK_LOST;
         disk_image left = {0};
         alarm(CHILD_SECONDS);
         disk_arm(w->again_root, state, &none);
         w->test->again(w->test->user, w->again_root);
         disk_crash(DISK_KEPT, 0, &left);
-        if (!same_tree(w->test, &w->end, &left, unsynced)) {
+        if (!same_tree(w->test, &w->end, &left)) {
             fflush(NULL);
             _exit(1);
         }
@@ -427,7 +425,7 @@ static void run_counting(worker *w, const disk_plan *plan) {
     disk_image real = {0};
     disk_image_of(w->act_root, &real);
     disk_crash(DISK_KEPT, 0, &w->end);
-    if (!same_tree(&(proof_case){.name = w->test->name}, &real, &w->end, false))
+    if (!same_tree(&(proof_case){.name = w->test->name}, &real, &w->end))
         fail_msg("the simulated disk and the folder are not the same");
     send_state(w, KILLED, &action, DISK_KEPT, 0);
 }

@@ -33,9 +33,8 @@ typedef struct proof_case {
                   const char *root); /* starts again; asserts that it is whole, goes on */
     /* Whether a file's bytes, beside its name, are those of an undisturbed run; NULL: all. */
     bool (*same_bytes)(const char *path);
-    /* A file that may be there or not; NULL: none. `unsynced`: a sync failed before the power went.
-     */
-    bool (*may_stay)(const char *path, bool unsynced);
+    /* A file that may be there or not; NULL: none. */
+    bool (*may_stay)(const char *path);
     int twice; /* one of so many states is killed again in its recovery; 0: none */
 } proof_case;
 

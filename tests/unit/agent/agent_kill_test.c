@@ -10,13 +10,14 @@
 #include "support/proof.h"
 
 #define MODEL_BYTES 40000 /* two chunks */
+#define DIGEST_A    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define DIGEST_B    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 typedef struct world {
     control_double c;
     covey_crypto crypto;
     covey_transport transport;
     const char *version; /* where it belongs in the end */
-    covey_status bad;    /* what probes of the current ensemble say in the act */
 } world;
 
 /* ---- Lives ------------------------------------------------------------------------------------
@@ -132,10 +133,14 @@ static bool same_bytes(const char *path) {
     return true;
 }
 
-/* Indexes of the built-in ensemble are made when there is something to fetch. A document of the
- * metadata that failed to sync before the power went is fetched again when it is needed. */
-static bool may_stay(const char *path, bool unsynced) {
-    return !strncmp(path, "state/cache", 11) || (unsynced && !strncmp(path, "state/trust/", 12));
+/* Indexes of the built-in ensemble are made when there is something to fetch. The number of an
+ * enrollment that was answered is used by the next one. A device that could not ask went on to what
+ * it was told before, which is then the previous ensemble. */
+static char passed[200] = "nothing";
+
+static bool may_stay(const char *path) {
+    return !strncmp(path, "state/cache", 11) || !strcmp(path, "state/secrets/enroll_request") ||
+           !strncmp(path, passed, strlen(passed));
 }
 
 static void again(void *user, const char *root) {
@@ -219,8 +224,223 @@ static int update_by_chunks(void) {
     return prove(make_world(true), &(proof_case){.name = "update", .act = act_update, .twice = 10});
 }
 
+/* Another release is wanted while half of the one before is here. */
+static int target_changes(void) {
+    world *w = make_world(true);
+    covey_error error = {0};
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    covey_agent *agent = open_agent(&w->c, true);
+    for (int i = 0; i < 20 && agent->state.update.phase != COVEY__PHASE_FETCH; i++)
+        assert_int_equal(covey_agent_step(agent, 0, i == 0, &outcome, &error), COVEY_OK);
+    assert_int_equal(covey_agent_step(agent, 0, false, &outcome, &error), COVEY_OK);
+    assert_int_equal(agent->state.update.phase, COVEY__PHASE_FETCH);
+    snprintf(passed, sizeof passed, "state/ensembles/%s", agent->state.update.digest);
+    covey_agent_close(agent);
+    publish(w, "1.2.0", 12);
+    w->version = "1.2.0";
+    int lost = prove(w, &(proof_case){.name = "another target", .act = act_update});
+    snprintf(passed, sizeof passed, "nothing");
+    return lost;
+}
+
+/* ---- Back -------------------------------------------------------------------------------------
+ */
+
+/* Brings the device to a version; on trial: the last of it is not told that it served. */
+static void bring(world *w, const char *version, uint64_t seed, bool on_trial) {
+    covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+    covey_error error = {0};
+    publish(w, version, seed);
+    covey_agent *agent = open_agent(&w->c, true);
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(covey_agent_step(agent, 0, i == 0, &outcome, &error), COVEY_OK);
+        if (outcome.state != COVEY_AGENT_WORKING) break;
+    }
+    assert_string_equal(agent->state.current.version, version);
+    assert_true(agent->state.current.trial);
+    covey_agent_close(agent);
+    w->version = version;
+    if (!on_trial) live(&w->c, PROOF_WHOLE);
+}
+
+static bool serves(world *w, const char *version) {
+    covey__agent_state state;
+    assert_int_equal(covey__state_load(covey__runtime_env(w->c.runtime),
+                                       test_path(&w->c.folder, "state"), &state, NULL),
+                     COVEY_OK);
+    return !strcmp(state.current.digest[0] ? state.current.version : "1.0.0", version);
+}
+
+static void go_back(world *w, proof_how how) {
+    covey_error error = {0};
+    covey_agent *agent = open_agent(&w->c, how == PROOF_WHOLE);
+    if (!agent) return;
+    covey_status status = covey_agent_rollback(agent, &error);
+    if (status && how == PROOF_ON) status = covey_agent_rollback(agent, &error);
+    if (status && how == PROOF_WHOLE) fail_msg("rollback: %s", error.message);
+    steps(&w->c, agent, how == PROOF_WHOLE);
+    covey_agent_close(agent);
+}
+
+static void act_rollback(void *user, const char *root, proof_how how) {
+    enter(user, root);
+    go_back(user, how);
+}
+
+/* Its user asks once more where it did not come to it. */
+static void again_rollback(void *user, const char *root) {
+    world *w = user;
+    enter(w, root);
+    assert_answers(&w->c);
+    if (!serves(w, w->version)) go_back(w, PROOF_WHOLE);
+    assert_arrives(w);
+}
+
+static int rollback(void) {
+    world *w = make_world(true);
+    bring(w, "1.1.0", 11, false);
+    bring(w, "1.2.0", 12, false);
+    w->version = "1.1.0";
+    return prove(w,
+                 &(proof_case){.name = "rollback", .act = act_rollback, .again = again_rollback});
+}
+
+/* What is on trial turns out to be unfit when an app opens it. */
+static void leave_it(world *w, proof_how how) {
+    covey_error error = {0}, why = {.status = COVEY_ERROR_NUMERIC, .message = "it computes wrong"};
+    covey_ensemble *ensemble = NULL;
+    covey_agent *agent = open_agent(&w->c, how == PROOF_WHOLE);
+    if (!agent) return;
+    for (int tries = how == PROOF_ON ? 3 : 1; tries > 0; tries--) {
+        covey_status status = covey_agent_current(agent, &ensemble, &error);
+        if (!status && strcmp(covey_ensemble_version(ensemble), w->version))
+            status = covey_agent_leave_current(agent, ensemble, &why, &error);
+        if (status && how == PROOF_WHOLE) fail_msg("leave: %s", error.message);
+        covey_ensemble_close(ensemble);
+        ensemble = NULL;
+    }
+    steps(&w->c, agent, how == PROOF_WHOLE);
+    covey_agent_close(agent);
+}
+
+static void act_return(void *user, const char *root, proof_how how) {
+    enter(user, root);
+    leave_it(user, how);
+}
+
+static void again_return(void *user, const char *root) {
+    world *w = user;
+    enter(w, root);
+    assert_answers(&w->c);
+    for (int i = 0; i < 3 && !serves(w, w->version); i++) leave_it(w, PROOF_WHOLE);
+    assert_arrives(w);
+}
+
+static int automatic_return(void) {
+    world *w = make_world(true);
+    bring(w, "1.1.0", 11, false);
+    bring(w, "1.2.0", 12, true);
+    w->version = "1.1.0";
+    return prove(w, &(proof_case){.name = "return", .act = act_return, .again = again_return});
+}
+
+/* ---- What is not needed -----------------------------------------------------------------------
+ */
+
+static void put_stray(control_double *c, const char *name) {
+    char path[600];
+    snprintf(path, sizeof path, "%s", test_path(&c->folder, name));
+    for (char *at = path + strlen(c->folder.path) + 1; *at; at++) {
+        if (*at != '/') continue;
+        *at = 0;
+        (void)mkdir(path, 0700);
+        *at = '/';
+    }
+    test_write(path, "left over", 9);
+}
+
+static void act_clean(void *user, const char *root, proof_how how) {
+    world *w = user;
+    enter(w, root);
+    covey_agent_close(open_agent(&w->c, how == PROOF_WHOLE));
+    if (how == PROOF_ON) covey_agent_close(open_agent(&w->c, false));
+}
+
+static int cleaning(void) {
+    static const char *const stray[] = {
+        "state/ensembles/" DIGEST_A "/model.gguf",
+        "state/ensembles/" DIGEST_A "/ensemble.json",
+        "state/ensembles/" DIGEST_A ".index/0",
+        "state/ensembles/" DIGEST_A ".seal",
+        "state/ensembles/" DIGEST_B "/model.gguf",
+        "state/update/release.json",
+        "state/update/" DIGEST_B "/model.gguf",
+        "state/update/" DIGEST_B "/tools.json",
+        "state/state.json.new",
+        "state/trust/snapshot.json.new",
+    };
+    world *w = make_world(true);
+    bring(w, "1.1.0", 11, false);
+    for (size_t i = 0; i < sizeof stray / sizeof *stray; i++) put_stray(&w->c, stray[i]);
+    return prove(w, &(proof_case){.name = "cleaning", .act = act_clean});
+}
+
+/* ---- Enrollment -------------------------------------------------------------------------------
+ */
+
+static void act_enroll(void *user, const char *root, proof_how how) {
+    world *w = user;
+    covey_error error = {0};
+    enter(w, root);
+    covey_agent *agent = open_agent(&w->c, how == PROOF_WHOLE);
+    if (!agent) return;
+    covey_status status = covey_agent_enroll(agent, "http://fleet.test", "cve_x", NULL, &error);
+    if (status && how == PROOF_ON)
+        status = covey_agent_enroll(agent, "http://fleet.test", "cve_x", NULL, &error);
+    if (status && how == PROOF_WHOLE) fail_msg("enroll: %s", error.message);
+    covey_agent_close(agent);
+}
+
+static void again_enroll(void *user, const char *root) {
+    world *w = user;
+    covey__agent_state state;
+    enter(w, root);
+    assert_answers(&w->c);
+    assert_int_equal(covey__state_load(covey__runtime_env(w->c.runtime),
+                                       test_path(&w->c.folder, "state"), &state, NULL),
+                     COVEY_OK);
+    if (!state.url[0]) enroll(&w->c);
+    assert_arrives(w);
+}
+
+static int enrollment(void) {
+    world *w = make_world(false);
+    w->c.target[0] = 0;
+    w->version = "1.0.0";
+    return prove(w, &(proof_case){.name = "enrollment", .act = act_enroll, .again = again_enroll});
+}
+
+/* A device's facts, the same on every machine. */
+static void set_device(test_folder *device) {
+    static const char memory[] = "MemTotal: 8000000 kB\nMemAvailable: 6000000 kB\n";
+    test_folder_make(device);
+    (void)mkdir(test_path(device, "proc"), 0700);
+    (void)mkdir(test_path(device, "covey"), 0700);
+    test_write(test_path(device, "proc/meminfo"), memory, sizeof memory - 1);
+    test_write(test_path(device, "covey/isa"), "scalar", 6);
+    (void)setenv("COVEY_DEVICE_ROOT", device->path, 1);
+}
+
 int main(void) {
     int lost = 0;
+    test_folder device;
+    set_device(&device);
     lost += update_by_chunks();
+    lost += target_changes();
+    lost += rollback();
+    lost += automatic_return();
+    lost += cleaning();
+    lost += enrollment();
+    test_folder_remove(&device);
     return lost ? 1 : 0;
 }
