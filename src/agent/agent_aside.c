@@ -65,8 +65,7 @@ covey_status covey__aside_remove(const covey_agent *agent, const char *digest, c
 covey_status covey__aside_remove_all(const covey_agent *agent, covey_error *error) {
     char *folder = covey__agent_path(agent, "partial");
     if (!folder) return covey__no_memory(error, "a path", 0);
-    covey_status status = COVEY_OK;
-    if (covey__file_exists(folder)) status = covey__tree_remove(agent->env, folder, error);
+    covey_status status = covey__tree_remove(agent->env, folder, error);
     covey__free(agent->env, folder);
     return status;
 }
@@ -119,10 +118,10 @@ static covey_status move(const covey_agent *agent, const char *from, const char 
     for (int i = 0; !status && i < 2; i++) {
         char *source = covey__agent_path(agent, "%s/%s%s", from, digest, suffixes[i]);
         char *target = covey__agent_path(agent, "%s/%s%s", to, digest, suffixes[i]);
-        if (!source || !target)
-            status = covey__no_memory(error, "a path", 0);
-        else if (covey__file_exists(source))
-            status = covey__file_rename(agent->env, source, target, error);
+        bool is_there = false;
+        status = source && target ? covey__file_find(agent->env, source, &is_there, error)
+                                  : covey__no_memory(error, "a path", 0);
+        if (!status && is_there) status = covey__file_rename(agent->env, source, target, error);
         covey__free(agent->env, source);
         covey__free(agent->env, target);
     }
@@ -203,9 +202,10 @@ static covey_status forget_one(void *user, const char *name, bool is_folder) {
 static covey_status take(covey_agent *agent, const char *digest, covey_error *error) {
     char *index = covey__agent_path(agent, "partial/%s.index", digest);
     keeping at = {agent, index};
-    covey_status status = index ? COVEY_OK : covey__no_memory(error, "a path", 0);
-    if (!status && covey__file_exists(index))
-        status = covey__folder_list(agent->env, index, error, forget_one, &at);
+    bool is_there = false;
+    covey_status status = index ? covey__file_find(agent->env, index, &is_there, error)
+                                : covey__no_memory(error, "a path", 0);
+    if (!status && is_there) status = covey__folder_list(agent->env, index, error, forget_one, &at);
     covey__free(agent->env, index);
     return status ? status : move(agent, "partial", "update", digest, error);
 }
@@ -213,9 +213,12 @@ static covey_status take(covey_agent *agent, const char *digest, covey_error *er
 covey_status covey__aside_take(covey_agent *agent, const char *digest, covey_error *error) {
     char *here = covey__agent_path(agent, "update/%s", digest);
     char *aside = covey__agent_path(agent, "partial/%s", digest);
-    covey_status status = here && aside ? COVEY_OK : covey__no_memory(error, "a path", 0);
-    if (!status && covey__file_exists(aside)) {
-        if (covey__file_exists(here))
+    bool is_here = false, is_aside = false;
+    covey_status status = here && aside ? covey__file_find(agent->env, aside, &is_aside, error)
+                                        : covey__no_memory(error, "a path", 0);
+    if (!status && is_aside) status = covey__file_find(agent->env, here, &is_here, error);
+    if (!status && is_aside) {
+        if (is_here)
             status = covey__aside_remove(agent, digest, error);
         else
             status = take(agent, digest, error);

@@ -172,22 +172,25 @@ covey_status covey__file_reserve(const covey__env *env, int descriptor, const ch
     struct stat info;
     *promised = false;
     if (size > INT64_MAX) return covey__fail_path(error, EFBIG, "reserve", path);
-    if (fstat(descriptor, &info) != 0) return covey__fail_path(error, errno, "stat", path);
+    covey_status status = covey__file_facts(env, descriptor, path, &info, error);
+    if (status != COVEY_OK) return status;
     uint64_t taken = taken_bytes(&info), lacking = size > taken ? size - taken : 0;
     int code = covey__fault(env, "fallocate", path);
     if (code == 0 && size > 0) code = allocate(descriptor, size);
     if (code == 0) *promised = true;
     /* Also after success: not every way of allocating moves the end of the file. */
     if (code == 0 || is_unsupported(code)) {
-        if ((uint64_t)info.st_size >= size || ftruncate(descriptor, (off_t)size) == 0)
-            return COVEY_OK;
-        code = errno;
+        if ((uint64_t)info.st_size >= size) return COVEY_OK;
+        status = covey__file_truncate(env, descriptor, path, size, error);
+        if (status == COVEY_OK) return COVEY_OK;
     }
     /* What was allocated before the disk was full goes back. */
-    int saved = code;
-    if (ftruncate(descriptor, info.st_size) != 0) saved = code;
-    if (saved == ENOSPC || saved == EDQUOT) return fail_full(path, saved, lacking, error);
-    return covey__fail_path(error, saved, "reserve", path);
+    covey_error ignored;
+    if (covey__file_truncate(env, descriptor, path, (uint64_t)info.st_size, &ignored) != COVEY_OK)
+        covey__log(env, COVEY_LOG_WARN, "base", "%s", ignored.message);
+    if (status == COVEY_ERROR_NO_SPACE) code = ENOSPC;
+    if (code == ENOSPC || code == EDQUOT) return fail_full(path, code, lacking, error);
+    return status != COVEY_OK ? status : covey__fail_path(error, code, "reserve", path);
 }
 
 /* ---- Sharing and copying ----------------------------------------------------------------------
