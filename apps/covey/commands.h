@@ -9,6 +9,7 @@ int covey_cmd_audit(int argc, char **argv);
 int covey_cmd_bench(int argc, char **argv);
 int covey_cmd_bundle(int argc, char **argv);
 int covey_cmd_consent(int argc, char **argv);
+int covey_cmd_delta(int argc, char **argv);
 int covey_cmd_enroll(int argc, char **argv);
 int covey_cmd_eval(int argc, char **argv);
 int covey_cmd_inspect(int argc, char **argv);

@@ -26,6 +26,7 @@ static const struct {
     {"consent", covey_cmd_consent, "answer an ensemble that asks to reach further"},
     {"opt-out", covey_cmd_opt_out, "switch off updates, a feature, or the model"},
     {"bundle", covey_cmd_bundle, "build, check, show and compare ensembles"},
+    {"delta", covey_cmd_delta, "make and apply patches between two versions of a file"},
     {"eval", covey_cmd_eval, "score a model on a file of prompts and answers"},
     {"bench", covey_cmd_bench, "measure speed and memory of a model"},
     {"inspect", covey_cmd_inspect, "print tokens, logits, perplexity or what a model is"},
