@@ -280,7 +280,7 @@ static void print_totals(const totals *all, const covey_delta_info *i) {
     printf("%-36s %7" PRIu64 " %12" PRIu64 " %12" PRIu64 " %7.2f\n", "all", i->tensor_count,
            r->new_bytes, r->patch_bytes, share(r->patch_bytes, r->new_bytes));
     printf("\nold  %s  %" PRIu64 " bytes\nnew  %s  %" PRIu64 " bytes\n%" PRIu64 " parts in %" PRIu64
-           " frames; what a frame takes is shared out by size\n",
+           " frames\n",
            i->old_sha256, r->old_bytes, i->new_sha256, r->new_bytes, i->part_count, i->frame_count);
 }
 

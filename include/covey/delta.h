@@ -70,8 +70,8 @@ typedef struct covey_delta_tensor {
     const char *name; /* valid for the call */
     const char *type; /* "Q4_K"; "" for bytes that are no tensor, or of an unknown type */
     uint64_t bytes;
-    uint64_t patch_bytes; /* its share of the patch without the head. Small tensors are coded
-                             together: what they take is shared out by their sizes */
+    uint64_t patch_bytes; /* its share of the patch without the head: to the byte, or nearly where
+                             small tensors are coded together */
     uint64_t copied_bytes, stored_bytes, compressed_bytes, coded_bytes; /* as in a result */
     uint32_t rank; /* of a low-rank prediction; 0: none */
 } covey_delta_tensor;

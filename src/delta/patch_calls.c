@@ -124,9 +124,7 @@ static covey_status open_tensor(shower *s, const covey__patch_part *part) {
     return status;
 }
 
-/* `coded` bytes of stream for `coded_parts` bytes of parts in this frame. */
-static covey_status show_part(shower *s, const covey__patch_part *part, uint64_t coded,
-                              uint64_t coded_parts) {
+static covey_status show_part(shower *s, const covey__patch_part *part) {
     covey_status status = COVEY_OK;
     if (part->named || !s->open) status = open_tensor(s, part);
     covey_delta_result sums = {0};
@@ -136,30 +134,10 @@ static covey_status show_part(shower *s, const covey__patch_part *part, uint64_t
     s->tensor.stored_bytes += sums.stored_bytes;
     s->tensor.compressed_bytes += sums.compressed_bytes;
     s->tensor.coded_bytes += sums.coded_bytes;
-    s->tensor.patch_bytes += part->stored;
-    if (part->kind == COVEY__PATCH_TENSOR) {
-        s->tensor.patch_bytes += coded * part->size / coded_parts; /* both below 2^23 */
-        if (part->factor != COVEY__PATCH_NO_FACTOR)
-            s->tensor.rank = s->head->factors[part->factor].rank;
-    }
+    s->tensor.patch_bytes += (uint64_t)part->stored + part->coded;
+    if (part->factor != COVEY__PATCH_NO_FACTOR)
+        s->tensor.rank = s->head->factors[part->factor].rank;
     add_kind(&s->info.totals, part->kind, part->size);
-    return status;
-}
-
-static covey_status show_frame(shower *s, uint32_t index, covey__patch_cursor *cursor) {
-    covey__patch_frame frame = covey__patch_frame_at(s->head, index);
-    covey__patch_cursor ahead = *cursor;
-    covey__patch_part part;
-    uint64_t coded = frame.payload_size, coded_parts = 0;
-    for (uint32_t i = 0; i < frame.part_count && covey__patch_part_next(&ahead, &part); i++) {
-        coded -= part.stored;
-        if (part.kind == COVEY__PATCH_TENSOR) coded_parts += part.size;
-    }
-    covey_status status = COVEY_OK;
-    for (uint32_t i = 0; status == COVEY_OK && i < frame.part_count; i++) {
-        if (!covey__patch_part_next(cursor, &part)) break;
-        status = show_part(s, &part, coded, coded_parts);
-    }
     return status;
 }
 
@@ -167,8 +145,9 @@ static covey_status show_all(shower *s) {
     const covey__patch_head *head = s->head;
     covey__patch_cursor cursor = {.head = head};
     covey_status status = COVEY_OK;
-    for (uint32_t i = 0; status == COVEY_OK && i < head->frame_count; i++)
-        status = show_frame(s, i, &cursor);
+    covey__patch_part part;
+    while (status == COVEY_OK && covey__patch_part_next(&cursor, &part))
+        status = show_part(s, &part);
     if (status == COVEY_OK) status = close_tensor(s);
     s->info.totals.old_bytes = head->old_size;
     s->info.totals.new_bytes = head->new_size;

@@ -34,6 +34,7 @@ typedef struct covey__patch_part {
     uint64_t old_offset, old_size;
     const uint8_t *old_digest, *new_digest; /* 16 bytes each */
     uint32_t stored;                        /* kinds 1 and 2: bytes of the payload */
+    uint32_t coded;                         /* kind 3: about its bytes of the stream, to be shown */
     const uint8_t *starts;                  /* kind 3: 5 bytes */
     uint32_t factor, first_row;             /* kind 3 */
 } covey__patch_part;

@@ -130,14 +130,22 @@ static covey_status put_bytes(maker *m, covey__plan_part *part, covey__pack_effo
     return COVEY_OK;
 }
 
-static covey_status code_frame(maker *m, const frame_plan *frame) {
+/* `coded` gets what each part takes of the stream. */
+static covey_status code_frame(maker *m, const frame_plan *frame, uint32_t *coded) {
     covey_status status = COVEY_OK;
     for (size_t i = 0; status == COVEY_OK && i < frame->count; i++) {
         if (frame->parts[i].kind != COVEY__PATCH_TENSOR) continue;
         covey__stream_part part = stream_part(m, &frame->parts[i]);
         status = covey__stream_writer_part(m->stream, &part, m->error);
     }
-    if (status == COVEY_OK) status = covey__stream_writer_end(m->stream, &m->trial, m->error);
+    if (status == COVEY_OK)
+        status = covey__stream_writer_end(m->stream, &m->trial, coded, m->error);
+    /* from one a part with a stream to one a part */
+    size_t from = 0;
+    for (size_t i = 0; i < frame->count; i++)
+        if (frame->parts[i].kind == COVEY__PATCH_TENSOR) from++;
+    for (size_t i = frame->count; status == COVEY_OK && i-- > 0;)
+        coded[i] = frame->parts[i].kind == COVEY__PATCH_TENSOR ? coded[--from] : 0;
     return status;
 }
 
@@ -158,18 +166,18 @@ static bool is_sparse(const maker *m, const frame_plan *frame) {
 }
 
 /* Parts with a stream become parts of bytes where these take less than `coded` bytes. */
-static covey_status try_bytes(maker *m, const frame_plan *frame, size_t coded, uint32_t *stored,
-                              bool *better) {
+static covey_status try_bytes(maker *m, const frame_plan *frame, size_t coded, bool *better) {
     covey__plan_part *parts = frame->parts;
     covey__buffer bytes;
     covey__buffer_init(&bytes, m->env, COVEY__PATCH_PAYLOAD_MAX);
     covey__plan_part *kept = covey__calloc(m->env, frame->count, sizeof *kept);
     if (kept == NULL) return covey__no_memory(m->error, "parts", frame->count * sizeof *kept);
     memcpy(kept, parts, frame->count * sizeof *kept);
+    uint32_t unused;
     covey_status status = COVEY_OK;
     for (size_t i = 0; status == COVEY_OK && i < frame->count; i++)
         if (kept[i].kind == COVEY__PATCH_TENSOR)
-            status = put_bytes(m, &parts[i], COVEY__PACK_MIDDLE, &bytes, &stored[i]);
+            status = put_bytes(m, &parts[i], COVEY__PACK_MIDDLE, &bytes, &unused);
     *better = status == COVEY_OK && bytes.size < coded;
     if (!*better) memcpy(parts, kept, frame->count * sizeof *kept);
     covey__free(m->env, kept);
@@ -185,7 +193,6 @@ static covey_status store_bytes(maker *m, const frame_plan *frame, uint32_t *sto
         const covey__match *match = &m->plan.matches.items[part->match];
         covey__pack_effort effort =
             match->kind == COVEY__MATCH_TENSOR ? COVEY__PACK_MIDDLE : match->effort;
-        stored[i] = 0;
         if (part->kind == COVEY__PATCH_COMPRESSED || part->kind == COVEY__PATCH_STORED)
             status = put_bytes(m, part, effort, &m->payload, &stored[i]);
     }
@@ -198,10 +205,10 @@ static covey_status make_payload(maker *m, const frame_plan *frame, uint32_t *st
     covey__buffer_clear(&m->payload);
     covey__buffer_clear(&m->trial);
     if (frame->coded_bytes > 0) {
-        status = code_frame(m, frame);
+        status = code_frame(m, frame, stored);
         if (status == COVEY_OK &&
             (m->trial.size > frame->coded_bytes - frame->coded_bytes / 16 || is_sparse(m, frame)))
-            status = try_bytes(m, frame, m->trial.size, stored, &bytes_are_better);
+            status = try_bytes(m, frame, m->trial.size, &bytes_are_better);
     }
     if (status == COVEY_OK) status = store_bytes(m, frame, stored);
     if (status == COVEY_OK && !bytes_are_better && m->trial.size > 0)
@@ -229,6 +236,7 @@ static void put_part(maker *m, const covey__plan_part *planned, uint32_t stored)
                               .old_digest = old_digest,
                               .new_digest = new_digest,
                               .stored = stored,
+                              .coded = stored,
                               .starts = planned->starts,
                               .factor = COVEY__PATCH_NO_FACTOR};
     if (planned->kind == COVEY__PATCH_COPY) part.old_digest = new_digest;

@@ -148,20 +148,22 @@ static bool read_part(fields *f, covey__patch_part *part) {
     part->old_size = covey__patch_u64(place + 16);
     part->old_digest = place + 24;
     part->new_digest = place + 40;
-    part->stored = 0;
+    part->stored = part->coded = 0;
     part->starts = none;
     part->factor = COVEY__PATCH_NO_FACTOR;
     part->first_row = 0;
-    if (part->kind == COVEY__PATCH_STORED || part->kind == COVEY__PATCH_COMPRESSED) {
-        const uint8_t *stored = take(f, 4);
-        if (stored == NULL) return false;
-        part->stored = covey__patch_u32(stored);
-    } else if (part->kind == COVEY__PATCH_TENSOR) {
+    if (part->kind == COVEY__PATCH_COPY) return true;
+    const uint8_t *stored = take(f, 4);
+    if (stored == NULL) return false;
+    if (part->kind == COVEY__PATCH_TENSOR) {
+        part->coded = covey__patch_u32(stored);
         part->starts = take(f, COVEY__PATCH_STREAMS);
         const uint8_t *rows = take(f, 8);
         if (part->starts == NULL || rows == NULL) return false;
         part->factor = covey__patch_u32(rows);
         part->first_row = covey__patch_u32(rows + 4);
+    } else {
+        part->stored = covey__patch_u32(stored);
     }
     return true;
 }
@@ -192,6 +194,7 @@ static const char *tensor_fault(const covey__patch_head *head, const covey__patc
     uint32_t block = covey__stream_block_bytes(part->type);
     if (part->old_size != part->size) return "the old range has another size";
     if (block == 0) return "this type has no coder";
+    if (part->coded > COVEY__PATCH_PAYLOAD_MAX) return "its bytes of the stream are over 4 MiB";
     if (part->size % block != 0) return "the size is no whole number of blocks";
     if (part->factor == COVEY__PATCH_NO_FACTOR) return NULL;
     if (part->factor >= head->factor_count) return "there is no such factor";

@@ -89,6 +89,8 @@ struct covey__stream_writer {
     const covey__env *env;
     covey__tensor_coder *coder;
     covey__lane_encoder encoder;
+    covey__buffer ends; /* size_t a part: where its records end */
+    float *bits;        /* of each symbol of each table; made when first asked for */
 };
 
 covey_status covey__stream_writer_new(const covey__env *env, covey__stream_writer **writer,
@@ -98,6 +100,7 @@ covey_status covey__stream_writer_new(const covey__env *env, covey__stream_write
     if (made == NULL) return covey__no_memory(error, "stream", sizeof *made);
     made->env = env;
     covey__lane_encoder_init(&made->encoder, env, RECORD_BYTES_MAX);
+    covey__buffer_init(&made->ends, env, COVEY__PATCH_PART_MAX * sizeof(size_t));
     covey_status status = covey__tensor_coder_new(env, covey__cpu_best(), &made->coder, error);
     if (status != COVEY_OK) {
         covey__stream_writer_free(made);
@@ -111,6 +114,8 @@ void covey__stream_writer_free(covey__stream_writer *writer) {
     if (writer == NULL) return;
     covey__tensor_coder_free(writer->coder);
     covey__lane_encoder_free(&writer->encoder);
+    covey__buffer_free(&writer->ends);
+    covey__free(writer->env, writer->bits);
     covey__free(writer->env, writer);
 }
 
@@ -154,14 +159,72 @@ bool covey__stream_writer_table(const covey__stream_writer *writer, size_t index
 covey_status covey__stream_writer_part(covey__stream_writer *writer, const covey__stream_part *part,
                                        covey_error *error) {
     covey__tensor_part coded = encode_part(part);
-    return covey__tensor_encode(writer->coder, &coded, &writer->encoder, error);
+    covey_status status = covey__tensor_encode(writer->coder, &coded, &writer->encoder, error);
+    size_t end = writer->encoder.records.size;
+    (void)covey__buffer_append(&writer->ends, &end, sizeof end);
+    return status;
+}
+
+static covey_status make_bits(covey__stream_writer *writer, const covey__lane_table *tables,
+                              size_t count, covey_error *error) {
+    if (writer->bits != NULL) return COVEY_OK;
+    writer->bits = covey__calloc(writer->env, count + 1, 4 * sizeof *writer->bits);
+    if (writer->bits == NULL) return covey__no_memory(error, "bits", count * 16);
+    for (size_t i = 0; i < 4 * count; i++) {
+        uint32_t counts[4] = {0};
+        counts[i % 4] = 1;
+        writer->bits[i] = (float)covey__lane_table_cost(&tables[i / 4], counts);
+    }
+    return COVEY_OK;
+}
+
+/* What the records from `at` to `end` take. A record is a table and a symbol, or, behind those of
+ * a step, its mask: so they are read from their end. */
+static double bits_of(const covey__stream_writer *writer, size_t at, size_t end, size_t count) {
+    const char *records = writer->encoder.records.data;
+    double sum = 0.0;
+    while (end > at) {
+        uint32_t mask, record;
+        end -= 4;
+        memcpy(&mask, records + end, 4);
+        for (int n = __builtin_popcount(mask); n > 0 && end > at; n--) {
+            end -= 4;
+            memcpy(&record, records + end, 4);
+            if (record < 4 * count) sum += (double)writer->bits[record];
+        }
+    }
+    return sum;
+}
+
+/* Shares the stream's bytes out among the parts by what their symbols take. */
+static covey_status share_out(covey__stream_writer *writer, const covey__lane_table *tables,
+                              size_t count, size_t stream, uint32_t *bytes, covey_error *error) {
+    size_t parts = writer->ends.size / sizeof(size_t), at = 0;
+    covey_status status = covey__buffer_check(&writer->ends, error, "parts");
+    if (status != COVEY_OK) return status;
+    if (parts == 1) {
+        bytes[0] = (uint32_t)stream;
+        return COVEY_OK;
+    }
+    status = make_bits(writer, tables, count, error);
+    if (status != COVEY_OK) return status;
+    for (size_t i = 0; i < parts; i++) {
+        size_t end;
+        memcpy(&end, writer->ends.data + i * sizeof end, sizeof end);
+        bytes[i] = (uint32_t)(bits_of(writer, at, end, count) / 8.0 + 0.5);
+        at = end;
+    }
+    return COVEY_OK;
 }
 
 covey_status covey__stream_writer_end(covey__stream_writer *writer, covey__buffer *out,
-                                      covey_error *error) {
-    size_t count;
+                                      uint32_t *bytes, covey_error *error) {
+    size_t count, before = out->size;
     const covey__lane_table *tables = covey__tensor_coder_tables(writer->coder, &count);
     covey_status status = covey__lane_encoder_finish(&writer->encoder, tables, count, out, error);
+    if (status == COVEY_OK)
+        status = share_out(writer, tables, count, out->size - before, bytes, error);
     covey__lane_encoder_clear(&writer->encoder);
+    covey__buffer_clear(&writer->ends);
     return status;
 }

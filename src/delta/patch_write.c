@@ -74,6 +74,7 @@ void covey__patch_writer_part(covey__patch_writer *writer, const covey__patch_pa
     if (part->kind == COVEY__PATCH_STORED || part->kind == COVEY__PATCH_COMPRESSED)
         append(out, part->stored, 4);
     if (part->kind == COVEY__PATCH_TENSOR) {
+        append(out, part->coded, 4);
         (void)covey__buffer_append(out, part->starts, COVEY__PATCH_STREAMS);
         append(out, part->factor, 4);
         append(out, part->first_row, 4);
