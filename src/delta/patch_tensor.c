@@ -31,15 +31,15 @@ static float float_of_bits(uint32_t bits) {
     return value;
 }
 
-/* |x|, or 0 where it is no number. */
-static float step_of(float x) {
+/* |x|, or 0 where it is infinite or no number. */
+static inline float step_of(float x) {
     float size = fabsf(x);
-    return size < INFINITY ? size : 0.0f;
+    return residual_bits(size) < 0x7f800000 ? size : 0.0f;
 }
 
-/* A factor, or `other` where it is not a number of a size that predicts anything. */
-static float sane(float x, float other) {
-    return fabsf(x) < 32768.0f ? x : other;
+/* Below 32,768 in size. */
+static inline bool is_number(float x) {
+    return (residual_bits(x) & INT32_MAX) < 0x47000000;
 }
 
 static uint32_t lanes_mask(int32_t count) {
@@ -80,19 +80,21 @@ static void sub_scales(covey__walk *walk, int stream, int32_t blocks, const floa
                        int8_t (*fresh)[COVEY__BATCH_BLOCKS]) {
     const covey__block_layout *layout = walk->layout;
     covey__scale_run run = {.mask = lanes_mask(blocks)};
-    float k[COVEY__BATCH_BLOCKS];
+    float k[COVEY__BATCH_BLOCKS] = {0};
     covey__walk_stream(walk, stream, &run.base, &run.est);
     for (int32_t i = 0; i < blocks; i++) {
-        k[i] = d_new[i] != 0.0f ? sane(d_old[i] / d_new[i], 1.0f) : 1.0f;
+        float ratio = d_old[i] / d_new[i];
+        k[i] = d_new[i] != 0.0f && is_number(ratio) ? ratio : 1.0f;
         run.step[i] = step_of(d_new[i]);
     }
     for (int s = 0; s < layout->subs; s++) {
-        for (int32_t i = 0; i < blocks; i++) {
-            int16_t prediction, below;
-            residual_affine(&old[s][i], NULL, k[i], 0.0f, 0.0f, layout->scale_low,
-                            layout->scale_high, 1, &run.near[i], &prediction, &below);
-            run.prediction[i] = prediction;
-            run.below[i] = below ? 1 : 0;
+        for (int32_t i = 0; i < COVEY__BATCH_BLOCKS; i++) {
+            int32_t near, below;
+            float p =
+                residual_within((float)old[s][i] * k[i], layout->scale_low, layout->scale_high);
+            run.prediction[i] = residual_nearest(p, &near, &below);
+            run.near[i] = (uint8_t)near;
+            run.below[i] = (uint8_t)(below & 1);
             run.value[i] = fresh[s][i];
         }
         walk->ops->scales(walk, &run);
@@ -120,21 +122,15 @@ static void sub_steps(const covey__block_layout *layout, const covey__block_batc
 static void fill_maps(covey__walk *walk, int32_t count) {
     const covey__tensor_factor *factor = walk->part->factor;
     covey__tensor_scratch *at = walk->scratch;
+    float scale = factor ? factor->scale : 0.0f;
     for (int32_t i = 0; i < count; i++) {
-        float s = at->step_new[i], k = 1.0f, b = 0.0f, h = 0.0f;
-        if (s != 0.0f) {
-            float difference = at->offset_new[i] - at->offset_old[i];
-            k = at->step_old[i] / s;
-            b = difference / s;
-            if (!(fabsf(k) < 32768.0f) || !(fabsf(b) < 32768.0f)) {
-                k = 1.0f;
-                b = 0.0f;
-            }
-            if (factor) h = sane(factor->scale / s, 0.0f);
-        }
-        at->k[i] = k;
-        at->b[i] = b;
-        at->h[i] = h;
+        float s = at->step_new[i];
+        float k = at->step_old[i] / s, b = (at->offset_new[i] - at->offset_old[i]) / s;
+        float h = scale / s;
+        bool maps = is_number(k) & is_number(b) & ((residual_bits(s) & INT32_MAX) != 0);
+        at->k[i] = maps ? k : 1.0f;
+        at->b[i] = maps ? b : 0.0f;
+        at->h[i] = is_number(h) ? h : 0.0f;
         at->step[i] = step_of(s);
     }
 }

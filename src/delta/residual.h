@@ -1,7 +1,7 @@
 /* Residuals: small integers, 32 at a time, coded in contexts that know how near the prediction lies
- * to a rounding border and how far the neighbours moved (docs/formats/patch.md, "Residuals"). The
- * same runs are decoded by a kernel, one an instruction set, and recorded for the encoder by plain
- * code; both walk the same arrays. */
+ * to a rounding border and how far the neighbours moved (docs/formats/patch.md, "Residuals"). A
+ * kernel, one an instruction set, decodes runs, and records them for the encoder; both walk the
+ * same arrays. */
 #ifndef COVEY_DELTA_RESIDUAL_H
 #define COVEY_DELTA_RESIDUAL_H
 
@@ -60,6 +60,10 @@ typedef struct covey__residual_kernel {
                   covey__code_run *run);
     void (*bytes)(covey__lane_decoder *decoder, const covey__residual_tables *tables,
                   covey__byte_run *run);
+    /* The encoder's side: records the steps that give run->value, run->fresh. */
+    void (*record_scales)(covey__lane_encoder *encoder, covey__scale_run *run);
+    void (*record_codes)(covey__lane_encoder *encoder, covey__code_run *run);
+    void (*record_bytes)(covey__lane_encoder *encoder, covey__byte_run *run);
     /* dot[i] = the sum over the rank of u[r] * v[r * stride + i], for `count` columns. */
     void (*dots)(const int8_t *u, const int8_t *v, size_t stride, size_t rank, size_t count,
                  int32_t *dot);
@@ -69,10 +73,5 @@ typedef struct covey__residual_kernel {
 const covey__residual_kernel *covey__residual_kernel_get(covey__isa isa);
 extern const covey__residual_kernel covey__residual_scalar, covey__residual_avx2,
     covey__residual_vbmi2, covey__residual_neon;
-
-/* The encoder's side: records the steps that give run->value, run->fresh. */
-void covey__residual_record_scales(covey__lane_encoder *encoder, covey__scale_run *run);
-void covey__residual_record_codes(covey__lane_encoder *encoder, covey__code_run *run);
-void covey__residual_record_bytes(covey__lane_encoder *encoder, covey__byte_run *run);
 
 #endif

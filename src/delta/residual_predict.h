@@ -24,15 +24,21 @@ typedef struct residual_guess {
     int16_t below[32]; /* -1 where g is -1, else 0 */
 } residual_guess;
 
-/* A: half octaves of est / step. */
+/* Choices are made on the bits of floats: comparing floats keeps compilers from making vectors,
+ * since it might raise a flag. */
+static inline int32_t residual_bits(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, 4);
+    return bits;
+}
+
+/* A: half octaves of est / step. The step is 0 or more, and finite; est is no less than 0. */
 static inline uint32_t residual_level(float est, float step) {
-    uint32_t bits;
-    if (!(step > 0.0f)) return 0;
     float ratio = est / step;
-    memcpy(&bits, &ratio, 4);
-    bits >>= 22;
-    if (bits < 244) return 0;
-    return bits - 244 > 31 ? 31 : bits - 244;
+    int32_t half_octaves = (int32_t)(((uint32_t)residual_bits(ratio) & 0x7fffffffu) >> 22) - 244;
+    half_octaves = half_octaves < 0 ? 0 : half_octaves;
+    half_octaves = half_octaves > 31 ? 31 : half_octaves;
+    return (uint32_t)(residual_bits(step) != 0 ? half_octaves : 0);
 }
 
 static inline void residual_learn(float *est, float seen) {
@@ -41,28 +47,38 @@ static inline void residual_learn(float *est, float seen) {
     *est = *est + change;
 }
 
+/* Of p, which lies within the codes: the prediction, F, and -1 where g is. */
+static inline int32_t residual_nearest(float p, int32_t *near, int32_t *below) {
+    float nearest = p + 12582912.0f; /* 1.5 * 2^23: what is added and taken away rounds */
+    nearest = nearest - 12582912.0f;
+    float rest = p - nearest;
+    rest = rest + 0.0f; /* no negative zero */
+    float scaled = fabsf(rest) * 28.0f;
+    *below = residual_bits(rest) >> 31;
+    /* 0.4375 is 28 / 64 */
+    *near = residual_bits(scaled) < 0x3ee00000 ? 0 : (int32_t)scaled + 1;
+    return (int32_t)nearest;
+}
+
+static inline float residual_within(float p, float low, float high) {
+    p = p < low ? low : p;
+    return p > high ? high : p;
+}
+
 static inline void residual_affine(const int8_t *old, const int32_t *dot, float k, float b, float h,
                                    float low, float high, int count, uint8_t *near_out,
-                                   int16_t *prediction, int16_t *below) {
+                                   int16_t *prediction, int16_t *below_out) {
     for (int i = 0; i < count; i++) {
+        int32_t near, below;
         float p = (float)old[i] * k;
         p = p + b;
         if (dot) {
             float move = (float)dot[i] * h;
             p = p + move;
         }
-        p = p < low ? low : p;
-        p = p > high ? high : p;
-        float nearest = p + 12582912.0f; /* 1.5 * 2^23: what is added and taken away rounds */
-        nearest = nearest - 12582912.0f;
-        float rest = p - nearest;
-        float size = fabsf(rest);
-        float scaled = size * 28.0f;
-        int32_t near = (int32_t)scaled + 1;
-        near = size < 0.015625f ? 0 : near;
+        prediction[i] = (int16_t)residual_nearest(residual_within(p, low, high), &near, &below);
         near_out[i] = (uint8_t)near;
-        prediction[i] = (int16_t)nearest;
-        below[i] = (int16_t)(rest < 0.0f ? -1 : 0);
+        below_out[i] = (int16_t)below;
     }
 }
 

@@ -205,13 +205,13 @@ static void decode_bytes(covey__walk *walk, covey__byte_run *run) {
 static const covey__run_ops decode_ops = {decode_scales, decode_codes, decode_bytes};
 
 static void record_scales(covey__walk *walk, covey__scale_run *run) {
-    covey__residual_record_scales(walk->encoder, run);
+    walk->kernel->record_scales(walk->encoder, run);
 }
 static void record_codes(covey__walk *walk, covey__code_run *run) {
-    covey__residual_record_codes(walk->encoder, run);
+    walk->kernel->record_codes(walk->encoder, run);
 }
 static void record_bytes(covey__walk *walk, covey__byte_run *run) {
-    covey__residual_record_bytes(walk->encoder, run);
+    walk->kernel->record_bytes(walk->encoder, run);
 }
 static const covey__run_ops record_ops = {record_scales, record_codes, record_bytes};
 
@@ -226,11 +226,11 @@ static void note_start(covey__walk *walk, float *est, size_t groups) {
 }
 
 static void start_scales(covey__walk *walk, covey__scale_run *run) {
-    covey__residual_record_scales(walk->encoder, run);
+    walk->kernel->record_scales(walk->encoder, run);
     note_start(walk, run->est, 1);
 }
 static void start_codes(covey__walk *walk, covey__code_run *run) {
-    covey__residual_record_codes(walk->encoder, run);
+    walk->kernel->record_codes(walk->encoder, run);
     note_start(walk, run->est, run->groups);
     covey__lane_encoder_clear(walk->encoder);
 }

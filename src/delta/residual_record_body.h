@@ -1,6 +1,6 @@
 /* The encoder's side of residuals: the steps that a decoder will take, recorded for runs whose
- * values are known, with the same loops for predictions and contexts. And the choice among the
- * kernels that decode. */
+ * values are known, with the same loops for predictions and contexts. Compiled once for each
+ * instruction set, as residual_body.h is. */
 #include "delta/residual_predict.h"
 
 static void record_digits(covey__lane_encoder *encoder, uint32_t base, int digits, uint32_t mask,
@@ -69,7 +69,7 @@ static inline int32_t z_of(int32_t r, int32_t below) {
     return toward > 0 ? 2 * toward - 1 : -2 * toward;
 }
 
-void covey__residual_record_scales(covey__lane_encoder *encoder, covey__scale_run *run) {
+static void RESIDUAL_NAME(record_scales)(covey__lane_encoder *encoder, covey__scale_run *run) {
     uint8_t level[32];
     int32_t z[32];
     float seen = 0.0f;
@@ -86,7 +86,7 @@ void covey__residual_record_scales(covey__lane_encoder *encoder, covey__scale_ru
     residual_learn(run->est, seen);
 }
 
-void covey__residual_record_codes(covey__lane_encoder *encoder, covey__code_run *run) {
+static void RESIDUAL_NAME(record_codes)(covey__lane_encoder *encoder, covey__code_run *run) {
     residual_guess guess;
     for (size_t g = 0; g < run->groups; g++) {
         uint32_t level[2] = {0, 0};
@@ -105,7 +105,7 @@ void covey__residual_record_codes(covey__lane_encoder *encoder, covey__code_run 
     }
 }
 
-void covey__residual_record_bytes(covey__lane_encoder *encoder, covey__byte_run *run) {
+static void RESIDUAL_NAME(record_bytes)(covey__lane_encoder *encoder, covey__byte_run *run) {
     static const uint8_t first[4] = {0, 1, 5, 21};
     for (int d = 0; d < 4; d++) {
         uint16_t context[32];
@@ -117,14 +117,4 @@ void covey__residual_record_bytes(covey__lane_encoder *encoder, covey__byte_run 
         }
         covey__lane_encoder_step(encoder, run->base, context, run->mask, symbol);
     }
-}
-
-const covey__residual_kernel *covey__residual_kernel_get(covey__isa isa) {
-#if defined(__x86_64__)
-    if (isa == COVEY__ISA_AVX512 && covey__cpu_read().avx512_vbmi2) return &covey__residual_vbmi2;
-    if (isa == COVEY__ISA_AVX512 || isa == COVEY__ISA_AVX2 || isa == COVEY__ISA_AVX_VNNI)
-        return &covey__residual_avx2;
-#endif
-    (void)isa;
-    return &covey__residual_scalar;
 }
