@@ -15,6 +15,7 @@ typedef struct serve_options {
     double poll_s;
     int64_t threads, drain_s;
     bool json, verbose;
+    app_texts mirrors;
 } serve_options;
 
 static const char command_name[] = "covey-fleet serve";
@@ -33,6 +34,8 @@ static bool read_options(int argc, char **argv, serve_options *o, int *exit_stat
          864000},
         {"blobs-url", 0, APP_TEXT, &o->blobs_url, "URL",
          "where devices fetch blobs (from this server)", 0, 0},
+        {"mirror", 0, APP_TEXTS, &o->mirrors, "URL",
+         "where devices find the same blobs too, and ask first; may be given up to 8 times", 0, 0},
         {"threads", 't', APP_INT, &o->threads, "N", "that answer requests (2)", 1, 64},
         {"drain", 0, APP_INT, &o->drain_s, "SECONDS", "to finish requests after SIGTERM (10)", 0,
          3600},
@@ -112,6 +115,8 @@ static int serve(const serve_options *o, covey_runtime *runtime, const sigset_t 
     options.threads = (int32_t)o->threads;
     options.blobs_url = o->blobs_url;
     options.online_key_file = o->online_key;
+    options.mirrors = o->mirrors.items;
+    options.mirror_count = (size_t)o->mirrors.count;
     covey_status status = covey_fleet_server_open(runtime, &options, &server, &error);
     int exit_status = APP_EXIT_FAILED;
     if (status != COVEY_OK) {

@@ -20,18 +20,71 @@
 /* ---- Progress ---------------------------------------------------------------------------------
  */
 
+#define LINE_SECONDS 10 /* between two lines about a fetch */
+
 typedef struct progress {
-    bool json, bar_open, terminal;
+    bool json, bar_open, terminal, pause, resume;
+    time_t line_at; /* of the last line about a fetch; 0: none */
     const char *stop_after, *retry;
     bool stop, refused;
 } progress;
 
+/* "3.2 MB" */
+static const char *size_text(double bytes, char out[32]) {
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    size_t unit = 0;
+    while (bytes >= 999.5 && unit + 1 < sizeof units / sizeof *units) {
+        bytes /= 1000;
+        unit++;
+    }
+    snprintf(out, 32, "%.*f %s", unit && bytes < 99.5 ? 1 : 0, bytes, units[unit]);
+    return out;
+}
+
+/* "about 3 min left": no more exact than it is known. */
+static const char *left_text(int64_t left_ms, char out[48]) {
+    int64_t seconds = (left_ms + 999) / 1000;
+    if (left_ms < 0)
+        snprintf(out, 48, "time left unknown");
+    else if (seconds < 90)
+        snprintf(out, 48, "about %d s left", (int)seconds);
+    else if (seconds < 90 * 60)
+        snprintf(out, 48, "about %d min left", (int)((seconds + 30) / 60));
+    else
+        snprintf(out, 48, "about %.1f h left", (double)seconds / 3600);
+    return out;
+}
+
+static const char *speed_text(int64_t bytes_per_second, char out[48]) {
+    char size[32];
+    out[0] = 0;
+    if (bytes_per_second > 0)
+        snprintf(out, 48, "%s/s, ", size_text((double)bytes_per_second, size));
+    return out;
+}
+
 static void print_bar(progress *p, const covey_agent_event *event) {
+    char done[32], total[32], speed[48], left[48];
     int percent = event->bytes_total ? (int)(event->bytes_done * 100 / event->bytes_total) : 0;
-    printf("\r  %-9s %s  %3d %%  %" PRIu64 " of %" PRIu64 " bytes", event->phase, event->release,
-           percent, event->bytes_done, event->bytes_total);
+    printf("\r  %-9s %s  %3d %%  %s of %s, %s%s\033[K", event->phase, event->release, percent,
+           size_text((double)event->bytes_done, done), size_text((double)event->bytes_total, total),
+           speed_text(event->bytes_per_second, speed), left_text(event->left_ms, left));
     fflush(stdout);
     p->bar_open = true;
+}
+
+/* Without a terminal: a line now and then, for a log. */
+static void print_step(progress *p, const covey_agent_event *event) {
+    char done[32], total[32], speed[48], left[48];
+    time_t now = time(NULL);
+    if (p->line_at && now < p->line_at + LINE_SECONDS) return;
+    bool first = !p->line_at;
+    p->line_at = now;
+    if (first) return; /* a short fetch says its end, and nothing else */
+    printf("  %-9s %s: %s of %s, %s%s\n", event->phase, event->release,
+           size_text((double)event->bytes_done, done), size_text((double)event->bytes_total, total),
+           speed_text(event->bytes_per_second, speed), left_text(event->left_ms, left));
+    fflush(stdout);
 }
 
 static void on_event(void *user, const covey_agent_event *event) {
@@ -50,11 +103,18 @@ static void on_event(void *user, const covey_agent_event *event) {
         app_put_json_text(stdout, event->release);
         fputs(",\"message\":", stdout);
         app_put_json_text(stdout, event->message);
-        printf(",\"bytes_done\":%" PRIu64 ",\"bytes_total\":%" PRIu64 "}\n", event->bytes_done,
+        printf(",\"bytes_done\":%" PRIu64 ",\"bytes_total\":%" PRIu64, event->bytes_done,
                event->bytes_total);
+        if (running)
+            printf(",\"bytes_per_second\":%" PRId64 ",\"left_ms\":%" PRId64,
+                   event->bytes_per_second, event->left_ms);
+        puts("}");
         fflush(stdout);
     } else if (running) {
-        if (p->terminal && event->bytes_total) print_bar(p, event);
+        if (p->terminal && event->bytes_total)
+            print_bar(p, event);
+        else if (event->bytes_total)
+            print_step(p, event);
     } else {
         if (p->bar_open) printf("\r\033[K");
         p->bar_open = false;
@@ -99,6 +159,28 @@ static int conclude(const progress *p, const covey_agent_outcome *outcome, bool 
     return status;
 }
 
+/* SIGINT ends a step in the middle of an exchange. The handler knows one agent: this command's. */
+static covey_agent *interruptible;
+
+static void on_interrupt(void) {
+    if (interruptible) covey_agent_interrupt(interruptible, true);
+}
+
+/* --pause and --resume: no step is taken. */
+static int pause_updates(app_context *context, const progress *p) {
+    covey_error error = {0};
+    if (!app_open_agent(context, NULL, NULL, &error) ||
+        covey_agent_pause(context->agent, p->pause, &error))
+        return app_failed(context, &error);
+    if (p->json)
+        printf("{\"paused\":%s}\n", p->pause ? "true" : "false");
+    else if (p->pause)
+        printf("Updates are paused. What was fetched is kept; covey update --resume goes on.\n");
+    else
+        printf("Updates go on.\n");
+    return APP_EXIT_DONE;
+}
+
 static int update_all(app_context *context, progress *p) {
     covey_error error = {0};
     covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
@@ -107,7 +189,8 @@ static int update_all(app_context *context, progress *p) {
     if (!app_open_agent(context, on_event, p, &error)) return app_failed(context, &error);
     if (p->retry && covey_agent_retry(context->agent, p->retry, &error))
         return app_failed(context, &error);
-    app_catch_signals(NULL);
+    interruptible = context->agent;
+    app_catch_signals(on_interrupt);
     do {
         if (covey_agent_step(context->agent, p->stop_after ? 0 : 100, check_now, &outcome, &error))
             return app_failed(context, &error);
@@ -134,6 +217,9 @@ int covey_cmd_update(int argc, char **argv) {
          "end after plan, fetch, verify, stage or probe", 0, 0},
         {"retry", 0, APP_TEXT, &p.retry, "VERSION",
          "forget that this device refused this release, and take it when it is offered", 0, 0},
+        {"pause", 0, APP_FLAG, &p.pause, NULL,
+         "let no update go on, in any process, until --resume; check-ins go on", 0, 0},
+        {"resume", 0, APP_FLAG, &p.resume, NULL, "let updates go on", 0, 0},
         {"app-version", 0, APP_TEXT, &context.app_version, "V",
          "of the app, for what ensembles need", 0, 0},
         APP_OPTION_THREADS(context),
@@ -149,7 +235,7 @@ int covey_cmd_update(int argc, char **argv) {
                                  "exit status: 0 up to date or moved, 1 failed, 2 used wrongly, 3 "
                                  "a release was refused, 4 waiting",
                                  "  covey update\n  covey update --json --state /var/lib/covey\n"
-                                 "  covey update --retry 1.2.0",
+                                 "  covey update --retry 1.2.0\n  covey update --pause",
                                  options,
                                  0,
                                  0};
@@ -163,7 +249,12 @@ int covey_cmd_update(int argc, char **argv) {
                 p.stop_after);
         return APP_EXIT_USAGE;
     }
-    status = update_all(&context, &p);
+    if (p.pause && p.resume) {
+        fprintf(stderr, "covey update: --pause and --resume exclude each other\n");
+        return APP_EXIT_USAGE;
+    }
+    status = p.pause || p.resume ? pause_updates(&context, &p) : update_all(&context, &p);
+    interruptible = NULL;
     app_close(&context);
     return status;
 }
@@ -320,6 +411,7 @@ static void print_status(app_context *context, const covey_agent_summary *s) {
                                    ? s->control_plane
                                    : "none; covey enroll makes this device known to one");
     print_users_word(context, s);
+    if (s->paused) printf("paused      updates wait; covey update --resume lets them go on\n");
     if (s->problem[0]) printf("problem     %s\n", s->problem);
     print_trust(s);
     print_refused(s);

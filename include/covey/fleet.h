@@ -30,9 +30,13 @@ typedef struct covey_fleet_server_options {
     /* A plain key file, owner-only, that signs snapshot and timestamp (covey_fleet_keys_make makes
      * one). NULL: the metadata that is served cannot change, and expires. */
     const char *online_key_file;
+    /* Where devices find the same blobs too, absolute addresses to which sha256/HEX is added; at
+     * most 8. Devices ask them before blobs_url. Borrowed for the call. */
+    const char *const *mirrors;
+    size_t mirror_count;
 } covey_fleet_server_options;
 #define COVEY_FLEET_SERVER_OPTIONS_INIT                                                            \
-    { sizeof(covey_fleet_server_options), NULL, NULL, 900000, 2, NULL, NULL }
+    { sizeof(covey_fleet_server_options), NULL, NULL, 900000, 2, NULL, NULL, NULL, 0 }
 
 /* Opens the data folder and serves until closed. At first start it writes `admin.token` there,
  * readable by its owner alone. The requests are answered on threads of its own; every function here

@@ -38,6 +38,15 @@ static bool request_id_valid(const char *id) {
     return size >= 32 && size <= 64 && strspn(id, "0123456789abcdefABCDEF") == size;
 }
 
+/* Named anew in each answer, so that one which is gone is forgotten at the next check-in. */
+static void write_mirrors(const covey_fleet_server *server, covey__json_writer *w) {
+    if (server->mirror_count == 0) return;
+    covey__json_name(w, "mirrors");
+    covey__json_begin_array(w);
+    for (size_t i = 0; i < server->mirror_count; i++) covey__json_put_string(w, server->mirrors[i]);
+    covey__json_end_array(w);
+}
+
 static void answer_enrolled(covey__exchange *x, const covey__enrollment *e, const char *token) {
     covey_fleet_server *server = x->server;
     covey__json_writer w;
@@ -46,6 +55,7 @@ static void answer_enrolled(covey__exchange *x, const covey__enrollment *e, cons
     covey__json_member_string(&w, "device_id", e->device_id);
     covey__json_member_string(&w, "device_token", token);
     covey__json_member_string(&w, "blobs_url", server->blobs_url);
+    write_mirrors(server, &w);
     covey__json_member_string(&w, "metadata_url", "/v1/metadata");
     covey__json_member_string(&w, "targets_url", "/v1/targets");
     covey__metadata_write_versions(x, &w);
@@ -248,6 +258,7 @@ int covey__api_checkin(covey__exchange *x) {
     covey__json_writer_init(&w, &x->answer, false);
     covey__json_begin_object(&w);
     covey__json_member_i64(&w, "poll_ms", server->poll_ms);
+    write_mirrors(server, &w);
     covey__metadata_write_versions(x, &w);
     covey__json_name(&w, "target");
     (void)pthread_rwlock_rdlock(&server->facts_lock);

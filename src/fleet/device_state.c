@@ -155,6 +155,9 @@ covey_status covey__device_state_read(const covey__json *root, covey__buffer *ou
     copy_number(&w, device, "storage_available_bytes");
     copy_text(&w, root, "app_version", 64);
     copy_text(&w, root, "library_version", 64);
+    const covey__json *paused = covey__json_get(root, "paused");
+    if (paused != NULL && paused->kind == COVEY__JSON_BOOL && paused->boolean)
+        covey__json_member_bool(&w, "paused", true);
     status = copy_slots(&w, root, state, error);
     if (status != COVEY_OK) return status;
     covey__json_end_object(&w);

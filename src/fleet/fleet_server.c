@@ -259,6 +259,11 @@ static covey_status copy_options(covey_fleet_server *server,
     server->token_file = covey__path_join(env, options->data_dir, "admin.token");
     server->blobs_url =
         covey__strdup(env, options->blobs_url != NULL ? options->blobs_url : "/v1/blobs");
+    for (size_t i = 0; i < options->mirror_count; i++) {
+        server->mirrors[i] = covey__strdup(env, options->mirrors[i]);
+        if (server->mirrors[i] == NULL) return covey__no_memory(error, "server", 0);
+        server->mirror_count++;
+    }
     server->seen = covey__calloc(env, COVEY__SEEN_MAX, sizeof(*server->seen));
     if (server->data_dir == NULL || server->token_file == NULL || server->blobs_url == NULL ||
         server->seen == NULL) {
@@ -295,6 +300,17 @@ covey_status covey_fleet_server_open(covey_runtime *runtime,
                            "blobs-url: expected an address such as https://cdn.example/v1/blobs, "
                            "or a path here such as /v1/blobs, found \"%.100s\"",
                            full.blobs_url);
+    }
+    if (full.mirror_count > COVEY__MIRROR_COUNT_MAX) {
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "mirror: at most %d are named",
+                           COVEY__MIRROR_COUNT_MAX);
+    }
+    for (size_t i = 0; i < full.mirror_count; i++) {
+        if (full.mirrors[i][0] != '/' && blobs_url_valid(full.mirrors[i])) continue;
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                           "mirror: expected an address such as https://cdn.example/v1/blobs, "
+                           "found \"%.100s\"",
+                           full.mirrors[i]);
     }
     const covey__env *env = covey__runtime_env(runtime);
     covey_fleet_server *s = covey__calloc(env, 1, sizeof(*s));
@@ -384,6 +400,7 @@ void covey_fleet_server_close(covey_fleet_server *server) {
     covey__free(env, server->seen);
     covey__free(env, server->url);
     covey__free(env, server->blobs_url);
+    for (size_t i = 0; i < server->mirror_count; i++) covey__free(env, server->mirrors[i]);
     covey__free(env, server->token_file);
     covey__free(env, server->data_dir);
     (void)pthread_cond_destroy(&server->drained);

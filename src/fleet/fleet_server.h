@@ -43,12 +43,16 @@ typedef enum covey__line_phase {
     COVEY__LINE_PHASES
 } covey__line_phase;
 
+#define COVEY__MIRROR_COUNT_MAX 8 /* a device takes no more */
+
 struct covey_fleet_server {
     const covey__env *env;
     covey__store *store;
     covey__blobs blobs;
     covey__metadata_house house;
     char *data_dir, *token_file, *blobs_url, *url;
+    char *mirrors[COVEY__MIRROR_COUNT_MAX]; /* where devices find blobs too */
+    size_t mirror_count;
     int lock; /* of the data folder; -1 when not held */
     int64_t poll_ms;
     uint8_t admin_hash[32];
