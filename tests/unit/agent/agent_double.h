@@ -44,6 +44,11 @@ static inline covey_status double_blob_answer(control_double *c, const covey_htt
     const char *hex = strrchr(request->url, '/') + 1;
     c->blob_requests++;
     if (request->range_first) c->range_requests++;
+    if (c->on_blob) c->on_blob(c);
+    bool bad = c->bad_host && strstr(request->url, c->bad_host);
+    if (bad) c->bad_host_requests++;
+    if (bad && c->bad_host_status)
+        return double_send(response, c->bad_host_status, "{}", sink, user);
     if (c->page) return double_send(response, 200, c->page, sink, user);
     if (c->blob_status) return double_send(response, c->blob_status, "{}", sink, user);
     assert_true(covey__unhex(hex, strlen(hex), digest, 32));
@@ -54,7 +59,7 @@ static inline covey_status double_blob_answer(control_double *c, const covey_htt
         size_t size = blob->size - (size_t)first;
         uint8_t *copy = malloc(size + 1);
         memcpy(copy, (const uint8_t *)blob->data + first, size);
-        if (c->spoil_at_request == c->blob_requests) copy[size / 2] ^= 1;
+        if (bad || c->spoil_at_request == c->blob_requests) copy[size / 2] ^= 1;
         bool cut = c->cut_at_request == c->blob_requests;
         if (cut) size /= 2;
         response->status = first ? 206 : 200;
@@ -125,8 +130,9 @@ static inline covey_status double_fetch(void *user, const covey_http_request *re
         response->retry_after_ms = c->retry_after_ms;
         if (c->checkin_status)
             return double_send(response, c->checkin_status, "{}", sink, sink_user);
-        snprintf(text, sizeof text, "{\"poll_ms\":%lld,\"metadata\":%s,\"target\":%s}",
-                 c->poll_ms ? (long long)c->poll_ms : 60000LL, metadata,
+        snprintf(text, sizeof text, "{\"poll_ms\":%lld,%s%s%s\"metadata\":%s,\"target\":%s}",
+                 c->poll_ms ? (long long)c->poll_ms : 60000LL, c->mirrors ? "\"mirrors\":" : "",
+                 c->mirrors ? c->mirrors : "", c->mirrors ? "," : "", metadata,
                  c->target[0] ? c->target : "null");
         return double_send(response, 200, text, sink, sink_user);
     }

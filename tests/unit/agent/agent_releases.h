@@ -37,7 +37,7 @@ typedef struct control_double {
     char last_checkin[65536], last_enrollment[4096];
     char wrapped[200]; /* any content key for this device, in hex; "": none was wrapped */
     /* counters */
-    int checkins, blob_requests, range_requests, key_requests;
+    int checkins, blob_requests, range_requests, key_requests, bad_host_requests;
     uint64_t blob_bytes;
     /* misbehaviour */
     bool offline;
@@ -46,7 +46,11 @@ typedef struct control_double {
     bool ignore_range;    /* 200 with the whole */
     int spoil_at_request; /* the Nth blob has a wrong byte */
     const char *page;     /* 200 with this for blobs, as a sign-in page does */
-    int checkin_status;   /* answer this to check-ins; 0: as it should be */
+    const char *mirrors;  /* of the answers to check-ins, a JSON list; NULL: none are named */
+    const char *bad_host; /* part of an address: blobs from there have a wrong byte, or ... */
+    int bad_host_status;  /* ... are answered with this */
+    void (*on_blob)(struct control_double *c); /* at each blob request; may be NULL */
+    int checkin_status;                        /* answer this to check-ins; 0: as it should be */
     uint32_t retry_after_ms;
     int64_t poll_ms;          /* 0: a minute */
     bool rootless;            /* enrollment names no metadata */
