@@ -21,7 +21,6 @@
 
 #define TOLD_MAX       256 /* answers that wait to be told to the agent; more are counted as lost */
 #define STEP_BUDGET_MS 50
-#define OTHERS_MAX     25 /* percent of the machine: more, and times are not compared */
 #define HOT_PERCENT    80
 
 typedef enum order {
@@ -53,6 +52,7 @@ struct app_updater {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     atomic_bool stop, disturbed;
+    atomic_int others_percent;
     /* under the mutex */
     told answers[TOLD_MAX];
     size_t answer_count;
@@ -255,6 +255,7 @@ void app_updater_answered(void *user, const covey_server_answer *answer) {
         next->answer.first_token_us = answer->first_token_us;
         next->answer.decode_us = answer->decode_us;
         next->answer.at_once = answer->at_once;
+        next->answer.others_percent = atomic_load(&u->others_percent);
         next->answer.disturbed = answer->beside > 0 || atomic_load(&u->disturbed);
         snprintf(next->digest, sizeof next->digest, "%s", answer->digest);
         snprintf(next->why, sizeof next->why, "%s", answer->message);
@@ -280,8 +281,8 @@ static void look_around(app_updater *u, bool working) {
     covey_device_facts facts = COVEY_DEVICE_FACTS_INIT;
     bool hot = !covey_device_read(u->options.context->runtime, NULL, &facts, NULL) &&
                facts.thermal_percent > HOT_PERCENT;
-    bool busy = app_load_of_others(&u->load) > OTHERS_MAX;
-    atomic_store(&u->disturbed, hot || busy || working);
+    atomic_store(&u->others_percent, app_load_of_others(&u->load));
+    atomic_store(&u->disturbed, hot || working);
 }
 
 /* ---- The thread -------------------------------------------------------------------------------

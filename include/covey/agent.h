@@ -150,11 +150,12 @@ typedef struct covey_agent_answer {
     int64_t first_token_us; /* from the request on */
     int64_t decode_us;      /* after it */
     int32_t at_once;        /* answers computed at that time, this one included */
-    bool disturbed; /* computed beside another ensemble's, on a hot device or beside other busy
-                     * programs: it counts, but its times are not compared */
+    int32_t others_percent; /* of the machine's processor time that other programs took then */
+    bool disturbed; /* computed beside another ensemble's or on a hot device: it counts, but its
+                     * times are not compared */
 } covey_agent_answer;
 #define COVEY_AGENT_ANSWER_INIT                                                                    \
-    { sizeof(covey_agent_answer), NULL, COVEY_OK, 0, 0, 0, 0, 1, false }
+    { sizeof(covey_agent_answer), NULL, COVEY_OK, 0, 0, 0, 0, 1, 0, false }
 
 /* Tells of answers; the next step makes what is to be made of them. With `tells_answers`, a trial
  * stays after so many good answers or so long a time as the policy says (docs/formats/policy.md,

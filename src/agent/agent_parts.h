@@ -146,8 +146,8 @@ struct covey_agent {
     covey__gauge gauge;
     covey__pace pace; /* COVEY__PACE_SLOW once a trial is */
     char pace_message[256];
-    int32_t slower_max_percent;        /* by the policy when it was last read */
-    covey__speed speeds[COVEY__LOADS]; /* of what serves; stored now and then */
+    int32_t slower_max_percent, busy_max_percent; /* by the policy when it was last read */
+    covey__speed speeds[COVEY__LOADS];            /* of what serves; stored now and then */
     bool speeds_changed;
     int64_t speeds_saved_us;
 };

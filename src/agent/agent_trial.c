@@ -57,6 +57,7 @@ void covey__trial_serves(covey_agent *agent, const char *digest) {
     agent->trial_since_us = covey__monotonic_us();
     covey__trial_policy(agent, &policy);
     agent->slower_max_percent = policy.trial_slower_max_percent;
+    agent->busy_max_percent = policy.trial_busy_max_percent;
 }
 
 void covey__trial_policy(const covey_agent *agent, covey__policy *policy) {
@@ -66,6 +67,7 @@ void covey__trial_policy(const covey_agent *agent, covey__policy *policy) {
     policy->trial_answers = theirs.trial_answers;
     policy->trial_time_ms = theirs.trial_time_ms;
     policy->trial_slower_max_percent = theirs.trial_slower_max_percent;
+    policy->trial_busy_max_percent = theirs.trial_busy_max_percent;
 }
 
 /* Whether the ensemble is to blame. What may be the caller's, the client's or the memory's is not.
@@ -102,7 +104,8 @@ void covey_agent_answered(covey_agent *agent, const covey_agent_answer *answers,
             covey__agent_say(agent->told_why, sizeof agent->told_why, "%s", why ? why : "");
         } else if (answer.status == COVEY_OK) {
             agent->told_good++;
-            if (!answer.disturbed) measure(agent, &answer);
+            if (!answer.disturbed && answer.others_percent <= agent->busy_max_percent)
+                measure(agent, &answer);
         }
         if (!agent->told_since_us) agent->told_since_us = covey__monotonic_us();
     }
@@ -183,6 +186,7 @@ static covey_status trial_step(covey_agent *agent, bool *acted, covey_error *err
     covey__policy policy;
     covey__trial_policy(agent, &policy);
     agent->slower_max_percent = policy.trial_slower_max_percent;
+    agent->busy_max_percent = policy.trial_busy_max_percent;
     if (agent->pace == COVEY__PACE_SLOW) {
         covey__agent_event_in event = {.kind = COVEY__EVENT_TRIAL_SLOW,
                                        .message = agent->pace_message};

@@ -182,6 +182,7 @@ static void activate(covey__agent_state *state, const covey__agent_event_in *eve
     state->stopped[0] = 0;
     end_update(state, actions);
     actions->current_changed = true;
+    state->next_checkin_ms = 0; /* so that the server does not believe otherwise for long */
 }
 
 static void on_refused(covey__agent_state *state, const covey__agent_event_in *event,
@@ -271,7 +272,8 @@ static void return_to_previous(covey__agent_state *state, const covey__agent_eve
         state->current = state->previous;
     memset(&state->previous, 0, sizeof state->previous);
     actions->current_changed = true;
-    actions->clean = true; /* and what was left goes too */
+    state->next_checkin_ms = 0; /* so that the server does not believe otherwise for long */
+    actions->clean = true;      /* and what was left goes too */
 }
 
 static bool on_current_good(covey__agent_state *state, const covey__agent_event_in *event) {

@@ -26,6 +26,7 @@ void covey__policy_init(covey__policy *policy) {
         .trial_answers = 32,
         .trial_time_ms = 10 * 60 * 1000,
         .trial_slower_max_percent = 200,
+        .trial_busy_max_percent = 25,
         .features_all = true,
         .consent_ask = true,
         .degrade_to = COVEY__DEGRADE_BUILTIN,
@@ -238,8 +239,10 @@ static covey_status parse_drain(const covey__json *section, covey__policy *polic
 
 static covey_status parse_trial(const covey__json *section, covey__policy *policy,
                                 covey_error *error) {
-    static const char *const names[] = {"answers", "time_ms", "slower_max_percent", NULL};
+    static const char *const names[] = {"answers", "time_ms", "slower_max_percent",
+                                        "busy_max_percent", NULL};
     int64_t answers = policy->trial_answers, slower = policy->trial_slower_max_percent;
+    int64_t busy = policy->trial_busy_max_percent;
     covey_status status = covey__json_only(section, "trial", names, error);
     if (status == COVEY_OK)
         status = optional_i64(section, "answers", "trial.answers", 1000000, &answers, error);
@@ -249,6 +252,10 @@ static covey_status parse_trial(const covey__json *section, covey__policy *polic
     if (status == COVEY_OK)
         status = optional_i64(section, "slower_max_percent", "trial.slower_max_percent", 100000,
                               &slower, error);
+    if (status == COVEY_OK)
+        status =
+            optional_i64(section, "busy_max_percent", "trial.busy_max_percent", 100, &busy, error);
+    policy->trial_busy_max_percent = (int32_t)busy;
     policy->trial_answers = (int32_t)answers;
     policy->trial_slower_max_percent = (int32_t)slower;
     policy->has_trial = true;
@@ -377,6 +384,7 @@ covey_status covey__policy_write(const covey__policy *policy, covey__buffer *out
         covey__json_member_i64(&writer, "answers", policy->trial_answers);
         covey__json_member_i64(&writer, "time_ms", policy->trial_time_ms);
         covey__json_member_i64(&writer, "slower_max_percent", policy->trial_slower_max_percent);
+        covey__json_member_i64(&writer, "busy_max_percent", policy->trial_busy_max_percent);
         covey__json_end_object(&writer);
     }
     write_features(policy, &writer);

@@ -44,7 +44,9 @@ typedef struct covey__policy {
     int64_t trial_time_ms;            /* or so long a time; default 10 minutes */
     int32_t trial_slower_max_percent; /* of the time that the previous one took; 0: not held
                                          against it; default 200 */
-    bool has_trial;                   /* the section is there */
+    int32_t trial_busy_max_percent; /* of the machine that other programs take: above it, times are
+                                       not compared; default 25 */
+    bool has_trial;                 /* the section is there */
     /* The user's alone. */
     bool features_all; /* false: the user opted out of the model; default true */
     char features_off[COVEY__POLICY_FEATURES_MAX][COVEY__FEATURE_SIZE];
