@@ -87,9 +87,10 @@ static void any_step_that_fails_leaves_old_or_new(void **state) {
         assert_int_equal(left, 0);
         char found = which(path);
         if (status == COVEY_OK) {
-            assert_true(test.point_calls < n);
             assert_int_equal(found, 'n');
-            break;
+            if (test.point_calls < n) break;
+            assert_true(n > 9); /* the folder's sync, which is tried twice */
+            continue;
         }
         assert_int_equal(status, COVEY_ERROR_IO);
         /* what fails after the rename is the folder's sync: the new bytes are there */
