@@ -98,6 +98,11 @@ static void refuses_what_is_no_key(void **state) {
     assert_int_equal(covey__key_read(&f->test.env, f->path, &read, &error), COVEY_ERROR_NOT_FOUND);
 }
 
+static int fail_folder_syncs(void *user, const char *point, const char *subject) {
+    (void)subject;
+    return strcmp(point, "fsync") == 0 && ++*(int *)user > 1 ? EIO : 0;
+}
+
 static void a_failed_write_leaves_nothing(void **state) {
     fixture *f = *state;
     static const char *const points[] = {"open", "write", "fsync"};
@@ -109,13 +114,14 @@ static void a_failed_write_leaves_nothing(void **state) {
         assert_int_not_equal(covey__key_write(&f->test.env, f->path, &f->key, &error), COVEY_OK);
         assert_int_equal(access(f->path, F_OK), -1);
     }
-    f->test.point = "fsync"; /* the folder's */
-    f->test.point_calls = 0;
-    f->test.point_fails = 2;
     covey_error error = {0};
-    assert_int_not_equal(covey__key_write(&f->test.env, f->path, &f->key, &error), COVEY_OK);
+    covey__env env = f->test.env;
+    int syncs = 0;
+    env.fault = fail_folder_syncs;
+    env.fault_user = &syncs;
+    assert_int_not_equal(covey__key_write(&env, f->path, &f->key, &error), COVEY_OK);
     assert_int_equal(access(f->path, F_OK), -1);
-    f->test.point_fails = 0;
+    assert_true(syncs > 1);
 }
 
 static void a_pipe_is_not_waited_for(void **state) {
