@@ -4,6 +4,7 @@
 
 #include "trust/key_file.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
