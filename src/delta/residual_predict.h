@@ -99,7 +99,7 @@ static inline void residual_codebook(const int8_t *old, float k, int count, uint
             size = fabsf(rest) /
                    fabsf((float)covey__iq4_values[side] - (float)covey__iq4_values[best]);
         float scaled = size * 28.0f;
-        int32_t near = size < 0.015625f ? 0 : (int32_t)scaled + 1;
+        int32_t near = scaled < 0.4375f ? 0 : (int32_t)scaled + 1; /* 28 / 64, as below */
         nears[q] = (uint8_t)near;
         nearest[q] = (int16_t)best;
         belows[q] = (int16_t)(rest < 0.0f ? -1 : 0);
