@@ -18,6 +18,7 @@ typedef struct covey__lanes {
     covey__lane_words a, b; /* lanes 0-7 and 16-23; 8-15 and 24-31 */
     const uint8_t *at, *end;
     bool over;
+    uint32_t some;
 } covey__lanes;
 
 /* The ends of sixteen lanes in the order of a or b. */
@@ -41,8 +42,11 @@ static inline covey__lane_words covey__lanes_split(const uint32_t *state) {
 
 static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder) {
     covey__lanes lanes = {covey__lanes_split(decoder->state),
-                          covey__lanes_split(decoder->state + 8), decoder->at, decoder->end,
-                          decoder->over};
+                          covey__lanes_split(decoder->state + 8),
+                          decoder->at,
+                          decoder->end,
+                          decoder->over,
+                          0};
     return lanes;
 }
 
@@ -71,10 +75,10 @@ static inline __m256i covey__lanes_active(uint32_t mask, __m256i bits) {
     return _mm256_cmpeq_epi16(_mm256_and_si256(words, bits), bits);
 }
 
-/* A slot's distance from its symbol's start, the symbol's width, the symbol, and `last`, which is
- * negative where that is not 3. */
+/* A slot's distance from its symbol's start, the symbol's width, the symbol, and `first` and
+ * `last`, which are negative where that is 0 and where it is not 3. */
 typedef struct covey__lane_found {
-    __m256i d, f, symbol, last;
+    __m256i d, f, symbol, first, last;
 } covey__lane_found;
 
 static inline covey__lane_found covey__lanes_find(__m256i low, covey__lane_ends ends) {
@@ -89,6 +93,7 @@ static inline covey__lane_found covey__lanes_find(__m256i low, covey__lane_ends 
     found.d = _mm256_min_epu16(_mm256_min_epu16(slot, t0), _mm256_min_epu16(t1, t2));
     found.f = _mm256_sub_epi16(found.d, most);
     found.symbol = _mm256_add_epi16(_mm256_set1_epi16(3), less);
+    found.first = t0;
     found.last = t2;
     return found;
 }
@@ -140,6 +145,11 @@ static inline void covey__lanes_refill(covey__lanes *lanes, __m256i a, __m256i b
     }
 }
 
+/* The lanes whose word is not negative. */
+static inline uint32_t covey__lanes_reached(__m256i a, __m256i b) {
+    return ~(uint32_t)_mm256_movemask_epi8(_mm256_packs_epi16(a, b)); /* packing keeps the sign */
+}
+
 static inline uint32_t covey__lanes_decode(covey__lanes *lanes, covey__lane_ends a,
                                            covey__lane_ends b, uint32_t mask,
                                            uint8_t symbol[COVEY__LANES]) {
@@ -164,8 +174,8 @@ static inline uint32_t covey__lanes_decode(covey__lanes *lanes, covey__lane_ends
     lanes->b = y;
     covey__lanes_refill(lanes, first_empty, second_empty);
     _mm256_storeu_si256((__m256i *)symbol, symbols);
-    __m256i before = _mm256_packs_epi16(first.last, second.last); /* keeps the sign */
-    return mask & ~(uint32_t)_mm256_movemask_epi8(before);
+    lanes->some = mask & covey__lanes_reached(first.first, second.first);
+    return mask & covey__lanes_reached(first.last, second.last);
 }
 
 /* The tables of two lanes, of two others in the upper half. */

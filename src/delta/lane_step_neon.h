@@ -20,6 +20,7 @@ typedef struct covey__lanes {
     covey__lane_words a, b, c, d; /* of lanes 0-7, 8-15, 16-23, 24-31 */
     const uint8_t *at, *end;
     bool over;
+    uint32_t some;
 } covey__lanes;
 
 /* The ends of eight lanes. */
@@ -46,7 +47,8 @@ static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder)
                           covey__lanes_split(decoder->state + 24),
                           decoder->at,
                           decoder->end,
-                          decoder->over};
+                          decoder->over,
+                          0};
     return lanes;
 }
 
@@ -60,10 +62,15 @@ static inline void covey__lanes_store(const covey__lanes *lanes, covey__lane_dec
     decoder->over = lanes->over;
 }
 
+typedef struct covey__lane_masks {
+    uint32_t some, more;
+} covey__lane_masks;
+
 /* Eight lanes go on, and those of the eight bits of `mask` take words where they want one. Writes
- * the symbols, and returns the mask of lanes with symbol 3. */
-static inline uint32_t covey__lanes_eight(covey__lane_words *x, covey__lane_ends ends,
-                                          uint32_t mask, const uint8_t **at, uint8_t *symbol) {
+ * the symbols, and returns the masks of lanes with another symbol than 0, and with 3. */
+static inline covey__lane_masks covey__lanes_eight(covey__lane_words *x, covey__lane_ends ends,
+                                                   uint32_t mask, const uint8_t **at,
+                                                   uint8_t *symbol) {
     static const uint16_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     const uint16x8_t bit = vld1q_u16(bits), top = vdupq_n_u16(0x8000), zero = vdupq_n_u16(0);
     uint16x8_t active = vtstq_u16(vdupq_n_u16((uint16_t)mask), bit);
@@ -89,27 +96,31 @@ static inline uint32_t covey__lanes_eight(covey__lane_words *x, covey__lane_ends
     x->low = vbslq_u16(empty, vreinterpretq_u16_u8(words), low);
     x->high = vbslq_u16(empty, low, high);
 
-    uint16x8_t last = vandq_u16(vcltq_u16(t2, top), active);
+    uint16x8_t bits_here = vandq_u16(active, bit);
+    covey__lane_masks masks = {vaddvq_u16(vandq_u16(vcltq_u16(t0, top), bits_here)),
+                               vaddvq_u16(vandq_u16(vcltq_u16(t2, top), bits_here))};
     uint16x8_t found = vaddq_u16(vcltq_u16(t0, top), vcltq_u16(t1, top)); /* less the symbol */
     found = vsubq_u16(zero, vaddq_u16(found, vcltq_u16(t2, top)));
     vst1_u8(symbol, vmovn_u16(vandq_u16(found, active)));
-    return vaddvq_u16(vandq_u16(last, bit));
+    return masks;
 }
 
 /* Takes the step, whose ends are those of lanes 0-7, 8-15, 16-23, 24-31. */
 static inline uint32_t covey__lanes_decode(covey__lanes *lanes, const covey__lane_ends ends[4],
                                            uint32_t mask, uint8_t symbol[COVEY__LANES]) {
     const uint8_t *at = lanes->at;
-    uint32_t more = covey__lanes_eight(&lanes->a, ends[0], mask & 255, &at, symbol);
-    more |= covey__lanes_eight(&lanes->b, ends[1], mask >> 8 & 255, &at, symbol + 8) << 8;
-    more |= covey__lanes_eight(&lanes->c, ends[2], mask >> 16 & 255, &at, symbol + 16) << 16;
-    more |= covey__lanes_eight(&lanes->d, ends[3], mask >> 24, &at, symbol + 24) << 24;
+    covey__lane_masks a = covey__lanes_eight(&lanes->a, ends[0], mask & 255, &at, symbol);
+    covey__lane_masks b = covey__lanes_eight(&lanes->b, ends[1], mask >> 8 & 255, &at, symbol + 8);
+    covey__lane_masks c =
+        covey__lanes_eight(&lanes->c, ends[2], mask >> 16 & 255, &at, symbol + 16);
+    covey__lane_masks d = covey__lanes_eight(&lanes->d, ends[3], mask >> 24, &at, symbol + 24);
+    lanes->some = a.some | b.some << 8 | c.some << 16 | d.some << 24;
     lanes->at = at;
     if (__builtin_expect(at > lanes->end, 0)) {
         lanes->at = lanes->end;
         lanes->over = true;
     }
-    return more;
+    return a.more | b.more << 8 | c.more << 16 | d.more << 24;
 }
 
 /* The tables of lanes j and j + 4 of the eight that `context` begins with. */

@@ -9,9 +9,9 @@
  *     covey__lanes_store(&lanes, decoder);               ... to here
  *
  * A step gives the symbols of the active lanes, 0 for the others, and returns the mask of the
- * active lanes whose symbol is 3. There are three, which differ in where a lane's table is:
- *   step       tables[context[i]], any table for any lane
- *   step_row   column[i] of a row of sixteen, one row for lanes 0 to 15 and one for 16 to 31;
+ * active lanes whose symbol is 3; `some` is then the mask of those whose symbol is not 0. There are
+ * three, which differ in where a lane's table is: step       tables[context[i]], any table for any
+ * lane step_row   column[i] of a row of sixteen, one row for lanes 0 to 15 and one for 16 to 31;
  * looked up within registers, so several times as fast step_pair  one table for lanes 0 to 15 and
  * one for 16 to 31 Contexts and columns (0 to 15) must be in range for the lanes that are not
  * active too. Tables are covey__lane_table_make's. */
@@ -26,6 +26,7 @@ typedef struct covey__lanes {
     uint32_t state[COVEY__LANES];
     const uint8_t *at, *end;
     bool over;
+    uint32_t some;
 } covey__lanes;
 
 static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder) {
@@ -34,6 +35,7 @@ static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder)
     lanes.at = decoder->at;
     lanes.end = decoder->end;
     lanes.over = decoder->over;
+    lanes.some = 0;
     return lanes;
 }
 
@@ -70,10 +72,11 @@ static inline void covey__lanes_bound(covey__lanes *lanes) {
 #define COVEY__LANES_ONE(END)                                                                      \
     uint32_t found = covey__lane_decode(&lanes->state[i], &at, END(0), END(1), END(2));            \
     symbol[i] = (uint8_t)found;                                                                    \
+    some |= (uint32_t)(found != 0) << i;                                                           \
     more |= (uint32_t)(found == 3) << i
 
 #define COVEY__LANES_EACH(END)                                                                     \
-    uint32_t more = 0;                                                                             \
+    uint32_t more = 0, some = 0;                                                                   \
     const uint8_t *at = lanes->at;                                                                 \
     if (mask == UINT32_MAX) {                                                                      \
         for (int i = 0; i < COVEY__LANES; i++) {                                                   \
@@ -86,6 +89,7 @@ static inline void covey__lanes_bound(covey__lanes *lanes) {
             COVEY__LANES_ONE(END);                                                                 \
         }                                                                                          \
     }                                                                                              \
+    lanes->some = some;                                                                            \
     lanes->at = at;                                                                                \
     covey__lanes_bound(lanes);                                                                     \
     return more

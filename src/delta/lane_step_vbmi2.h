@@ -21,6 +21,7 @@ typedef struct covey__lanes {
     __m512i slot; /* low without its top bit: ready for the next step at once */
     const uint8_t *at, *end;
     bool over;
+    uint32_t some;
 } covey__lanes;
 
 static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder) {
@@ -35,7 +36,8 @@ static inline covey__lanes covey__lanes_load(const covey__lane_decoder *decoder)
         _mm512_and_si512(low, _mm512_set1_epi16(0x7fff)),
         decoder->at,
         decoder->end,
-        decoder->over};
+        decoder->over,
+        0};
     return lanes;
 }
 
@@ -93,6 +95,7 @@ static inline uint32_t covey__lanes_decode(covey__lanes *lanes, __m512i e0, __m5
     less = _mm512_add_epi16(less, _mm512_srai_epi16(t2, 15));
     __m512i symbols = _mm512_add_epi16(_mm512_set1_epi16(3), less);
     _mm256_storeu_si256((__m256i *)symbol, _mm512_maskz_cvtepi16_epi8(mask, symbols));
+    lanes->some = mask & ~_mm512_movepi16_mask(t0);
     return mask & ~_mm512_movepi16_mask(t2);
 }
 

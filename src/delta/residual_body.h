@@ -87,38 +87,61 @@ static void RESIDUAL_NAME(scales)(covey__lane_decoder *decoder,
     covey__lanes_store(&lanes, decoder);
 }
 
+/* The residuals of a group whose first symbols may be 3, and the sums of |r| in its halves. */
+static covey__lanes far_group(covey__lanes lanes, const covey__lane_table *tables,
+                              const uint32_t level[2], int32_t subs, uint32_t more,
+                              const uint8_t symbol[32], const int16_t below[32],
+                              int16_t residual[32], uint32_t moved[2]) {
+    int32_t z[32];
+    residual_levels levels = {.by_half = true};
+    levels.level[0] = (uint8_t)level[0];
+    levels.level[31] = (uint8_t)level[1];
+    for (int i = 0; i < 32; i++) z[i] = symbol[i];
+    decode_more(&lanes, tables, &levels, more, z);
+    for (int i = 0; i < 32; i++) residual[i] = (int16_t)residual_of(z[i], below[i]);
+    residual_moved(residual, subs, moved);
+    return lanes;
+}
+
+/* Each group waits for the estimate that the one before it left. So the way from a step's symbols
+ * to the next tables is kept short: where all are below 3, |r| is 1 where a symbol is not 0, and
+ * the sums are counts of bits. */
 static void RESIDUAL_NAME(codes)(covey__lane_decoder *decoder, const covey__residual_tables *tables,
                                  covey__code_run *run) {
     covey__lanes lanes = covey__lanes_load(decoder);
     const covey__lane_table *own = tables->tables + run->base;
     const covey__lane_row *rows = tables->rows + run->base / 16;
-    residual_guess guess;
+    const covey__code_run copy = *run;
+    residual_guess guesses[2];
     uint8_t symbol[32];
     int16_t residual[32];
-    for (size_t g = 0; g < run->groups; g++) {
-        uint32_t level[2] = {0, 0};
-        residual_guess_group(run, g, level, &guess);
-        uint32_t more = covey__lanes_step_row(&lanes, rows + level[0], rows + level[1], guess.near,
+    float est = *run->est;
+    for (size_t ahead = 0; ahead <= copy.groups; ahead++) {
+        if (ahead < copy.groups) residual_guess_group(&copy, ahead, &guesses[ahead & 1]);
+        if (ahead == 0) continue;
+        size_t g = ahead - 1;
+        uint32_t level[2], moved[2];
+        const residual_guess *guess = &guesses[g & 1];
+        residual_levels_group(&copy, g, est, level);
+        uint32_t more = covey__lanes_step_row(&lanes, rows + level[0], rows + level[1], guess->near,
                                               UINT32_MAX, symbol);
         if (!more) {
+            moved[0] = (uint32_t)__builtin_popcount(lanes.some & 0xffff);
+            moved[1] = (uint32_t)__builtin_popcount(lanes.some >> 16);
             for (int i = 0; i < 32; i++) { /* 0, 1, 2 are 0, g, -g */
                 int16_t s = symbol[i];
                 int16_t r = (int16_t)((s & 1) - (s >> 1));
-                residual[i] = (int16_t)((r ^ guess.below[i]) - guess.below[i]);
+                residual[i] = (int16_t)((r ^ guess->below[i]) - guess->below[i]);
             }
         } else {
-            int32_t z[32];
-            residual_levels levels = {.by_half = true};
-            levels.level[0] = (uint8_t)level[0];
-            levels.level[31] = (uint8_t)level[1];
-            for (int i = 0; i < 32; i++) z[i] = symbol[i];
-            decode_more(&lanes, own, &levels, more, z);
-            for (int i = 0; i < 32; i++) residual[i] = (int16_t)residual_of(z[i], guess.below[i]);
+            lanes = far_group(lanes, own, level, copy.subs, more, symbol, guess->below, residual,
+                              moved);
         }
         for (int i = 0; i < 32; i++)
-            run->fresh[g * 32 + (size_t)i] = (int8_t)(guess.prediction[i] + residual[i]);
-        residual_learn_group(run, g, residual);
+            copy.fresh[g * 32 + (size_t)i] = (int8_t)(guess->prediction[i] + residual[i]);
+        est = residual_learn_group(&copy, g, est, moved[0], moved[1]);
     }
+    *run->est = est;
     covey__lanes_store(&lanes, decoder);
 }
 

@@ -111,13 +111,20 @@ static inline void residual_codebook(const int8_t *old, float k, int count, uint
     }
 }
 
-/* Guesses of group `g`; level[] gets A of its sub-blocks. */
-static inline void residual_guess_group(const covey__code_run *run, size_t g, uint32_t level[2],
+/* A of the lower and of the upper half of group `g`. */
+static inline void residual_levels_group(const covey__code_run *run, size_t g, float est,
+                                         uint32_t level[2]) {
+    const float *step = run->step + g * (size_t)run->subs;
+    level[0] = level[1] = residual_level(est, step[0]);
+    if (run->subs == 2) level[1] = residual_level(est, step[1]);
+}
+
+/* Guesses of group `g`: nothing of it waits for what was decoded before. */
+static inline void residual_guess_group(const covey__code_run *run, size_t g,
                                         residual_guess *guess) {
     int count = run->subs == 2 ? 16 : 32;
     for (int s = 0; s < run->subs; s++) {
         size_t at = g * (size_t)run->subs + (size_t)s, lane = (size_t)s * 16;
-        level[s] = residual_level(*run->est, run->step[at]);
         if (run->has_codebook)
             residual_codebook(run->old + g * 32 + lane, run->k[at], count, guess->near + lane,
                               guess->prediction + lane, guess->below + lane);
@@ -130,24 +137,34 @@ static inline void residual_guess_group(const covey__code_run *run, size_t g, ui
                             run->k[at], run->b[at], run->h ? run->h[at] : 0.0f, run->low, run->high,
                             16, guess->near + lane, guess->prediction + lane, guess->below + lane);
     }
-    if (run->subs == 1) level[1] = level[0];
 }
 
-/* What a group moved: the sum over its sub-blocks of |r| and step. */
-static inline void residual_learn_group(const covey__code_run *run, size_t g,
-                                        const int16_t residual[32]) {
-    float seen = 0.0f;
-    int count = run->subs == 2 ? 16 : 32;
-    for (int s = 0; s < run->subs; s++) {
+/* Sums of |r| over a group's sub-blocks. */
+static inline void residual_moved(const int16_t residual[32], int32_t subs, uint32_t moved[2]) {
+    int count = subs == 2 ? 16 : 32;
+    moved[1] = 0;
+    for (int s = 0; s < subs; s++) {
         int32_t sum = 0;
         for (int i = 0; i < count; i++) {
             int16_t r = residual[s * 16 + i];
             sum += r < 0 ? -r : r;
         }
-        float part = (float)sum * run->step[g * (size_t)run->subs + (size_t)s];
+        moved[s] = (uint32_t)sum;
+    }
+}
+
+/* The estimate after group `g`, for the sums of |r| in its halves, whichever part of them is in
+ * which where it has one sub-block. */
+static inline float residual_learn_group(const covey__code_run *run, size_t g, float est,
+                                         uint32_t low, uint32_t high) {
+    const float *step = run->step + g * (size_t)run->subs;
+    float seen = (float)(int32_t)(run->subs == 2 ? low : low + high) * step[0];
+    if (run->subs == 2) {
+        float part = (float)(int32_t)high * step[1];
         seen = seen + part;
     }
-    residual_learn(run->est, seen);
+    residual_learn(&est, seen);
+    return est;
 }
 
 #endif

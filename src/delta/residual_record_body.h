@@ -89,19 +89,21 @@ static void RESIDUAL_NAME(record_scales)(covey__lane_encoder *encoder, covey__sc
 static void RESIDUAL_NAME(record_codes)(covey__lane_encoder *encoder, covey__code_run *run) {
     residual_guess guess;
     for (size_t g = 0; g < run->groups; g++) {
-        uint32_t level[2] = {0, 0};
+        uint32_t level[2], moved[2];
         uint8_t levels[32];
         int16_t residual[32];
         int32_t z[32];
-        residual_guess_group(run, g, level, &guess);
+        residual_levels_group(run, g, *run->est, level);
+        residual_guess_group(run, g, &guess);
         memset(levels, (int)level[0], 16);
         memset(levels + 16, (int)level[1], 16);
         for (int i = 0; i < 32; i++) {
             residual[i] = (int16_t)(run->fresh[g * 32 + (size_t)i] - guess.prediction[i]);
             z[i] = z_of(residual[i], guess.below[i]);
         }
+        residual_moved(residual, run->subs, moved);
         record_z(encoder, run->base, guess.near, levels, UINT32_MAX, z);
-        residual_learn_group(run, g, residual);
+        *run->est = residual_learn_group(run, g, *run->est, moved[0], moved[1]);
     }
 }
 
