@@ -296,6 +296,7 @@ void covey_agent_close(covey_agent *agent) {
     const covey__env *env = agent->env;
     close_trial(agent);
     covey__fetching_free(agent);
+    covey__agent_blobs_free(agent);
     covey__survey_free(agent);
     covey_ensemble_close(agent->builtin);
     covey__free(env, agent->state_dir);

@@ -40,13 +40,13 @@ static covey_status lock_temporary(const covey__env *env, int descriptor, const 
 #define fchmod(fd, m) ((void)(fd), 0)
 #endif
 
-/* A temporary that was there already may have another mode, another owner, or another name. */
+/* A temporary that was there already may have another mode or another owner. */
 static covey_status make_private(const covey__env *env, int descriptor, const struct stat *opened,
                                  const char *path, covey_error *error) {
     char shown[240];
-    if (!S_ISREG(opened->st_mode) || opened->st_uid != geteuid() || opened->st_nlink > 1)
+    if (!S_ISREG(opened->st_mode) || opened->st_uid != geteuid())
         return covey__fail(error, COVEY_ERROR_DENIED,
-                           "%s: expected a plain file of one's own with one name; remove it",
+                           "%s: expected a plain file of one's own; remove it",
                            covey__printable(path, strlen(path), shown, sizeof shown));
     if ((opened->st_mode & 0777) == 0600) return COVEY_OK;
     int code = covey__fault(env, "chmod", path);
@@ -74,7 +74,11 @@ static covey_status try_begin(covey__replacement *replacement, bool wait, bool *
     if (code == 0 && lstat(temporary, &named) != 0) code = errno;
     if (code != 0 && code != ENOENT) return covey__fail_path(error, code, "stat", temporary);
     *same = code == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
-    return COVEY_OK;
+    if (!*same || opened.st_nlink < 2) return COVEY_OK;
+    /* A second name of another file: of what it was renamed to, where a crash tore the rename. That
+     * file is not to be written to. The name goes, and a new file takes it. */
+    *same = false;
+    return covey__file_remove(env, temporary, error);
 }
 
 static void close_all(covey__replacement *replacement) {
