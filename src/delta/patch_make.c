@@ -49,7 +49,9 @@ static covey__stream_part stream_part(const maker *m, const covey__plan_part *pa
     covey__stream_part out = {.type = m->plan.matches.items[part->match].type,
                               .old = m->old.data + part->old_offset,
                               .fresh = m->fresh.data + part->new_offset,
-                              .size = (size_t)part->size};
+                              .size = (size_t)part->size,
+                              .first_row = part->first_row};
+    if (part->factor != COVEY__PATCH_NO_FACTOR) out.factor = &m->plan.factors[part->factor].factor;
     memcpy(out.starts, part->starts, sizeof out.starts);
     return out;
 }
@@ -88,6 +90,12 @@ static covey_status count_parts(maker *m) {
 static covey_status fit_tables(maker *m) {
     covey__patch_table table;
     if (m->plan.coded_bytes == 0) return COVEY_OK;
+    for (size_t i = 0; i < m->plan.factor_count; i++) {
+        const covey__tensor_factor *f = &m->plan.factors[i].factor;
+        covey__patch_factor stored = {
+            .columns = f->columns, .rank = f->rank, .scale = f->scale, .v = f->v};
+        covey__patch_writer_factor(&m->writer, &stored);
+    }
     covey_status status = covey__stream_writer_new(m->env, &m->stream, m->error);
     if (status == COVEY_OK) status = count_parts(m);
     if (status != COVEY_OK) return status;
@@ -239,6 +247,10 @@ static void put_part(maker *m, const covey__plan_part *planned, uint32_t stored)
                               .coded = stored,
                               .starts = planned->starts,
                               .factor = COVEY__PATCH_NO_FACTOR};
+    if (planned->kind == COVEY__PATCH_TENSOR) {
+        part.factor = planned->factor;
+        part.first_row = planned->first_row;
+    }
     if (planned->kind == COVEY__PATCH_COPY) part.old_digest = new_digest;
     if (planned->old_size == 0) part.old_digest = none;
     covey__patch_writer_part(&m->writer, &part);

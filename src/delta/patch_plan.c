@@ -12,6 +12,7 @@
 #define LARGE_FILE   (64u << 20)
 #define SLIVER_BYTES (128u << 10) /* a frame is not filled with less of a larger part */
 #define COPIES_MAX   (64u << 20)  /* bytes of copies in a frame: what a break may cost */
+#define FACTORS_MAX  (16u << 20)  /* bytes of all factors: tensors beyond get none */
 
 typedef struct planner {
     covey__patch_plan *plan;
@@ -95,15 +96,45 @@ static covey_status plan_copy(planner *p, const covey__match *match, covey__plan
     return status;
 }
 
+/* A low-rank prediction for the match, where there is one that pays: the part's factor is set. */
+static covey_status find_factor(planner *p, const covey__match *match, covey__plan_part *part) {
+    covey__patch_plan *plan = p->plan;
+    uint64_t row = covey__stream_row_bytes(match->type, match->columns);
+    if (row == 0 || row > p->part_max || match->size % row != 0) return COVEY_OK;
+    if (plan->factor_bytes >= FACTORS_MAX) return COVEY_OK;
+    if (plan->factor_count == plan->factor_capacity) {
+        size_t capacity = plan->factor_capacity == 0 ? 16 : plan->factor_capacity * 2;
+        covey__factor *more = covey__resize(plan->env, plan->factors, capacity * sizeof *more);
+        if (more == NULL) return covey__no_memory(p->error, "factors", capacity * sizeof *more);
+        plan->factors = more;
+        plan->factor_capacity = capacity;
+    }
+    covey__factor *factor = &plan->factors[plan->factor_count];
+    covey_status status = covey__factor_find(plan->env, match->type, p->old + match->old_offset,
+                                             p->fresh + match->new_offset, (size_t)match->size,
+                                             match->columns, factor, p->error);
+    if (status != COVEY_OK) return status;
+    if (factor->factor.rank == 0) {
+        covey__factor_free(plan->env, factor);
+        return COVEY_OK;
+    }
+    plan->factor_bytes += (size_t)((match->columns + match->size / row) * factor->factor.rank);
+    part->factor = (uint32_t)plan->factor_count++;
+    return COVEY_OK;
+}
+
 static covey_status plan_tensor(planner *p, const covey__match *match, covey__plan_part *part) {
-    uint64_t unit = covey__stream_block_bytes(match->type);
+    uint64_t unit = covey__stream_block_bytes(match->type), row = 1;
     if (memcmp(p->old + match->old_offset, p->fresh + match->new_offset, (size_t)match->size) ==
         0) {
         part->kind = COVEY__PATCH_COPY;
         return plan_copy(p, match, part);
     }
-    covey_status status = COVEY_OK;
+    covey_status status = find_factor(p, match, part);
+    if (part->factor != COVEY__PATCH_NO_FACTOR)
+        unit = row = covey__stream_row_bytes(match->type, match->columns);
     for (uint64_t at = 0; status == COVEY_OK && at < match->size; at += part->size) {
+        part->first_row = part->factor == COVEY__PATCH_NO_FACTOR ? 0 : (uint32_t)(at / row);
         part->new_offset = match->new_offset + at;
         part->size = next_size(p, match->size - at, unit == 0 ? 1 : unit);
         part->old_offset = match->old_offset + at;
@@ -128,7 +159,8 @@ covey_status covey__patch_plan_make(const covey__env *env, const covey__match_fi
     covey_status status = covey__patch_match(env, old, fresh, &plan->matches, error);
     for (size_t i = 0; status == COVEY_OK && i < plan->matches.count; i++) {
         const covey__match *match = &plan->matches.items[i];
-        covey__plan_part part = {.match = (uint32_t)i, .first = true};
+        covey__plan_part part = {
+            .match = (uint32_t)i, .first = true, .factor = COVEY__PATCH_NO_FACTOR};
         part.kind = match->kind == COVEY__MATCH_COPY ? COVEY__PATCH_COPY : COVEY__PATCH_COMPRESSED;
         if (match->kind == COVEY__MATCH_TENSOR)
             status = plan_tensor(&p, match, &part);
@@ -145,6 +177,11 @@ covey_status covey__patch_plan_make(const covey__env *env, const covey__match_fi
 void covey__patch_plan_free(covey__patch_plan *plan) {
     if (plan->env == NULL) return;
     if (plan->matches.env != NULL) covey__match_list_free(&plan->matches);
+    for (size_t i = 0; i < plan->factor_count; i++)
+        covey__factor_free(plan->env, &plan->factors[i]);
+    covey__free(plan->env, plan->factors);
+    plan->factors = NULL;
+    plan->factor_count = plan->factor_capacity = 0;
     covey__free(plan->env, plan->parts);
     plan->parts = NULL;
     plan->count = plan->capacity = 0;

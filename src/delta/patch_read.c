@@ -113,9 +113,10 @@ static covey_status read_factors(covey__patch_head *head, fields *f, covey_error
         factor->columns = covey__patch_u32(fixed);
         factor->rank = fixed[4];
         factor->scale = covey__patch_f32(fixed + 5);
-        if (factor->columns == 0 || factor->rank == 0 || !isfinite(factor->scale))
+        if (factor->columns == 0 || factor->rank == 0 || factor->rank > COVEY__FACTOR_RANK_MAX ||
+            !isfinite(factor->scale))
             return covey__fail(error, COVEY_ERROR_FORMAT,
-                               "factor %" PRIu32 ": no columns, no rank, or no finite scale", i);
+                               "factor %" PRIu32 ": columns, rank or scale cannot be", i);
         uint64_t bytes = (uint64_t)factor->columns * factor->rank;
         if (bytes > COVEY__PATCH_DIRECTORY_MAX) return short_list(error, "factor", i);
         /* signed bytes where they stand */

@@ -124,7 +124,9 @@ static covey__tensor_part encode_part(const covey__stream_part *part) {
     covey__tensor_part coded = {.type = part->type,
                                 .old = part->old,
                                 .fresh = (uint8_t *)(uintptr_t)part->fresh,
-                                .size = part->size};
+                                .size = part->size,
+                                .factor = part->factor,
+                                .first_row = part->first_row};
     memcpy(coded.starts, part->starts, sizeof coded.starts);
     return coded;
 }

@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "delta/patch_head.h"
+#include "delta/patch_tensor.h"
 
 #define COVEY__STREAM_PAST 64 /* bytes behind a stream that must be readable, of any value */
 
@@ -43,6 +44,8 @@ typedef struct covey__stream_part {
     const uint8_t *old, *fresh;
     size_t size; /* a whole number of blocks */
     uint8_t starts[COVEY__PATCH_STREAMS];
+    const covey__tensor_factor *factor; /* NULL: none */
+    uint32_t first_row;
 } covey__stream_part;
 
 covey_status covey__stream_writer_new(const covey__env *env, covey__stream_writer **writer,
