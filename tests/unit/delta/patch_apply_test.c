@@ -266,7 +266,7 @@ static void flipped_bits(void **state) {
     memcpy(bad.data, pair.patch.data, bad.size);
     for (int i = 0; i < 300; i++) {
         /* all bits of the fixed bytes, thinly, then the directory, then anywhere */
-        size_t at = i < 208   ? (size_t)i / 2
+        size_t at = i < 104   ? (size_t)i
                     : i < 220 ? 104 + (size_t)(test_random(&seed) % (pair_stats.head_size - 104))
                               : (size_t)(test_random(&seed) % bad.size);
         uint8_t bit = (uint8_t)(1u << (test_random(&seed) % 8));
