@@ -82,6 +82,7 @@ typedef struct covey__lane_run {
     const uint8_t *columns;
     const uint32_t *masks;
     uint8_t *symbols;
+    uint32_t *found; /* two a step: lanes with another symbol than 0, and with 3; or NULL */
     size_t steps;
 } covey__lane_run;
 typedef void (*covey__lane_run_fn)(covey__lane_decoder *decoder, const covey__lane_run *run);

@@ -19,7 +19,7 @@ typedef struct material {
     covey__lane_row *rows;
     uint16_t contexts[STEPS * 32], row[STEPS * 2];
     uint8_t columns[STEPS * 32], symbols[STEPS * 32], decoded[STEPS * 32];
-    uint32_t masks[STEPS];
+    uint32_t masks[STEPS], found[STEPS * 2];
     size_t steps;
     form form;
 } material;
@@ -126,6 +126,7 @@ static covey_status decode(material *m, covey__lane_run_fn run, const char *data
                                .columns = m->columns,
                                .masks = m->masks,
                                .symbols = m->decoded,
+                               .found = m->found,
                                .steps = m->steps};
         run(decoder, &job);
         status = covey__lane_decoder_finish(decoder, &error);
@@ -137,7 +138,11 @@ static covey_status decode(material *m, covey__lane_run_fn run, const char *data
 static bool symbols_match(const material *m) {
     for (size_t k = 0; k < 32 * m->steps; k++) {
         bool active = m->masks[k / 32] >> k % 32 & 1;
-        if (m->decoded[k] != (active ? m->symbols[k] : 0)) return false;
+        uint8_t symbol = active ? m->symbols[k] : 0;
+        const uint32_t *found = &m->found[k / 32 * 2];
+        if (m->decoded[k] != symbol) return false;
+        if ((found[0] >> k % 32 & 1) != (symbol != 0)) return false;
+        if ((found[1] >> k % 32 & 1) != (symbol == 3)) return false;
     }
     return true;
 }
