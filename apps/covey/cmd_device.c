@@ -138,7 +138,7 @@ static int conclude(const progress *p, const covey_agent_outcome *outcome, bool 
         status = APP_EXIT_REFUSED;
     else if (outcome->state == COVEY_AGENT_UNENROLLED)
         status = APP_EXIT_FAILED;
-    else if (outcome->state == COVEY_AGENT_WAITING || held || (*problem && !p->stop))
+    else if (outcome->state == COVEY_AGENT_WAITING || (held && !changed) || (*problem && !p->stop))
         status = APP_EXIT_WAITING;
     if (p->json) return status;
     if (app_interrupted())
