@@ -10,6 +10,8 @@
  */
 #include "transport/transport_lines.h"
 
+#include <strings.h>
+
 #include "base/error.h"
 #include "transport/transport_exchange.h"
 
@@ -86,8 +88,10 @@ covey_status covey__lines_begin(covey_http_lines *lines, const covey_http_reques
         .handle = handle, .response = response, .sink = sink, .sink_user = sink_user};
     covey_status status = covey__curl_prepare(&one->x, request, error);
     (void)curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    /* Rather waits for a connection that takes several than opens one for each. */
-    (void)curl_easy_setopt(handle, CURLOPT_PIPEWAIT, 1L);
+    /* With TLS, rather waits until a connection says whether it takes several than opens one for
+     * each; without, none does. */
+    bool secure = status == COVEY_OK && strncasecmp(request->url, "https:", 6) == 0;
+    (void)curl_easy_setopt(handle, CURLOPT_PIPEWAIT, secure ? 1L : 0L);
     (void)curl_easy_setopt(handle, CURLOPT_PRIVATE, one);
     if (status == COVEY_OK && curl_multi_add_handle(lines->multi, handle) != CURLM_OK)
         status = covey__no_memory(error, "transport: exchange", sizeof(*one));
