@@ -1,7 +1,7 @@
 /* Downloads against mirrors that do everything wrong: what is handed on is right all the same, or
  * the failure says what it was. Each case runs with exchanges that block and with several under
  * way. */
-#include "download_double.h"
+#include "download_caller.h"
 
 #include "base/file.h"
 

@@ -248,7 +248,7 @@ static void test_swapped_chunks(void **unused) {
     double_ensemble(&c, "v120", "1.2.0", MODEL_BYTES, 12, NULL);
     double_publish(&c, "v120", "1.2.0");
     c.spoil_at_request = c.blob_requests + 4; /* release, manifest and indexes come first */
-    double_steps(&c, agent, 100); /* asked for once more, and told of */
+    double_steps(&c, agent, 100);             /* asked for once more, and told of */
     assert_int_equal(agent->state.refused_count, 0);
     assert_true(double_reported(&c, "other bytes than its name says"));
     assert_true(double_reported(&c, "http://fleet.test/v1/blobs"));
