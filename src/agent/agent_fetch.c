@@ -8,6 +8,7 @@
  * metered ends the fetch, and says so. */
 #include "agent/agent_blobs.h"
 #include "agent/agent_files.h"
+#include "agent/agent_ways.h"
 
 #include "base/error.h"
 #include "base/file_space.h"
@@ -343,6 +344,9 @@ covey_status covey__agent_fetch(covey_agent *agent, int64_t deadline_us, bool *d
     bool again = false;
     if (!status && !fetching->reserved) status = covey__space_reserve(agent, &again, error);
     if (!status && again) return COVEY_OK; /* planned once more, without what was given up */
+    bool patched = false;
+    if (!status) status = covey__patches_step(agent, deadline_us, &patched, error);
+    if (!status && !patched) return COVEY_OK;
     if (!status && !fetching->files) status = list_files(agent, error);
     if (!status)
         status = covey__files_fetch(agent, fetching->files, fetching->file_count, &fetching->file,

@@ -44,6 +44,8 @@ typedef struct covey__fetching {
     uint64_t bytes_done, bytes_total; /* fetched over the network */
     uint64_t bytes_kept;              /* of them, what an interrupted fetch had brought */
     uint64_t bytes_local;             /* taken from files here */
+    uint64_t bytes_counted;           /* of bytes_done, those in update.spent_bytes */
+    struct covey__ways *ways;         /* agent_ways.h */
     int64_t started_us;
     uint64_t room_bytes; /* on the disk, beyond the components: what their ways need meanwhile */
     bool reserved;       /* there is room for all of it (agent_space.c) */

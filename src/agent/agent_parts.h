@@ -15,6 +15,8 @@
  *   agent_space.c     room for it, and what is given up for that
  *   agent_survey.c    what of it is lacking an index; agent_sources.c lists it, agent_aside.c
  *                     keeps downloads that ended early
+ *   agent_ways.c      by which way each component comes, and the rollout's budget
+ *   agent_patch.c     patches into files
  *   agent_fetch.c     files chunk by chunk, from files here or the network
  *   agent_blobs.c     the download engine (agent_download.h) with this device's mirrors and rate
  *   agent_stage.c     verify, stage, probe, activate, clean
@@ -41,7 +43,9 @@
  *   steering.json      statements of the publisher
  *   ensembles/DIGEST/  a whole ensemble, verified, with DIGEST.seal and DIGEST.index/N beside it
  *   update/            the update at hand: release.json, DIGEST/ with files
- *                      that grow, DIGEST.index/N, partial.HEX: the begin of a blob
+ *                      that grow, DIGEST.index/N, partial.HEX: the begin of a blob;
+ *                      patches.json, N.S.patch and N.S.head of patches that are applied, between:
+ *                      what lies between two of them
  *   partial/           the same of downloads that were set aside
  *   cache/             indexes of the built-in ensemble; may be deleted at any time */
 #ifndef COVEY_AGENT_AGENT_PARTS_H
@@ -210,6 +214,10 @@ covey_status covey__agent_get_blob(covey_agent *agent, const uint8_t sha256[32],
 covey_status covey__agent_is_paused(const covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 
 /* ---- agent_plan.c */
+/* The blob from `path`, or from the network when it is absent there or not what it should be. */
+covey_status covey__agent_stored_blob(covey_agent *agent, const char *path,
+                                      const uint8_t sha256[32], uint64_t size, covey__buffer *out,
+                                      covey_error *error) COVEY_MUST_USE;
 /* Reads release, manifest and indexes from the update folder, fetching what is missing, checks all
  * of it, looks through the files here until the deadline (monotonic; not *done then: to be called
  * again), and plans. */

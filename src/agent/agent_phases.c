@@ -2,6 +2,7 @@
  * came of it. What a failure means for the release is decided here: only what was signed and can
  * never be right on this device ends it for ever. */
 #include "agent/agent_files.h"
+#include "agent/agent_ways.h"
 
 #include "base/error.h"
 
@@ -128,15 +129,25 @@ static void tell_outcome(covey_agent *agent, covey__phase phase, const char *rel
     }
     const covey_agent_event_kind kind = COVEY_AGENT_EVENT_DONE;
     if (phase == COVEY__PHASE_PLAN)
-        covey__agent_tell(agent, kind, name, release, 0, fetching->bytes_total,
-                          "%" PRIu64 " bytes to fetch", fetching->bytes_total);
+        covey__agent_tell(agent, kind, name, release, 0, fetching->bytes_total, "%s", why);
     else if (phase == COVEY__PHASE_FETCH)
-        covey__agent_tell(agent, kind, name, release, done, fetching->bytes_total,
-                          "%" PRIu64 " bytes fetched, %" PRIu64 " were here", done,
-                          fetching->bytes_local);
+        covey__agent_tell(agent, kind, name, release, done, fetching->bytes_total, "%s", why);
     else
         covey__agent_tell(agent, kind, name, release, 0, 0, "done in %" PRId64 " ms",
                           event->elapsed_ms);
+}
+
+/* What a plan is to cost, and what a fetch did, in the event's words. */
+static void say_bytes(covey_agent *agent, covey__phase phase, covey__agent_event_in *event,
+                      char words[160]) {
+    if (phase == COVEY__PHASE_PLAN) {
+        covey__ways_estimate(agent, words);
+        covey__ways_tell(agent);
+        event->message = words;
+    } else if (phase == COVEY__PHASE_FETCH) {
+        covey__ways_words(agent, words);
+        event->message = event->how = words;
+    }
 }
 
 covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey_error *error) {
@@ -144,7 +155,7 @@ covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey
     covey__agent_event_in event = {.kind = COVEY__EVENT_DONE};
     covey__agent_actions actions;
     covey_error why = {0};
-    char release[132], proof[128], platform[COVEY__PLATFORM_SIZE];
+    char release[132], proof[128], platform[COVEY__PLATFORM_SIZE], words[160];
     bool done = false;
     agent->retry_after_ms = 0;
     int64_t start_us = covey__monotonic_us();
@@ -154,10 +165,13 @@ covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey
     covey_status status = covey__agent_is_paused(agent, &why);
     if (!status) status = run_phase(agent, deadline_us, &done, &event, proof, &why);
     agent->deadline_us = 0;
-    if (!status && !done) return COVEY_OK;
+    if (!status && !done)
+        return phase == COVEY__PHASE_FETCH ? covey__ways_store(agent, error) : COVEY_OK;
     /* Nothing failed: the time was over, or another thread wants the step to end. */
     if (status == COVEY_ERROR_CANCELLED && (agent->out_of_time || atomic_load(&agent->interrupted)))
         return COVEY_OK;
+    if (!status) say_bytes(agent, phase, &event, words);
+    if (phase == COVEY__PHASE_FETCH) covey__ways_count(agent);
     if (phase != COVEY__PHASE_FETCH) event.elapsed_ms = (covey__monotonic_us() - start_us) / 1000;
     if (status) {
         event.kind = meaning(agent, status, &why);

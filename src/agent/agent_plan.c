@@ -4,6 +4,7 @@
  * is needed: chunks of installed ensembles, whatever file they moved to. */
 #include "agent/agent_blobs.h"
 #include "agent/agent_files.h"
+#include "agent/agent_ways.h"
 
 #include "base/error.h"
 #include "base/sha256.h"
@@ -16,9 +17,9 @@
 /* ---- Small files of the update ----------------------------------------------------------------
  */
 
-/* The blob from `path`, or from the network when it is absent or not what it should be. */
-static covey_status stored_blob(covey_agent *agent, const char *path, const uint8_t sha256[32],
-                                uint64_t size, covey__buffer *out, covey_error *error) {
+covey_status covey__agent_stored_blob(covey_agent *agent, const char *path,
+                                      const uint8_t sha256[32], uint64_t size, covey__buffer *out,
+                                      covey_error *error) {
     uint8_t digest[32];
     if (!covey__file_read(agent->env, path, out, NULL)) {
         covey__sha256_of(out->data ? out->data : "", out->size, digest);
@@ -44,7 +45,8 @@ static covey_status read_release(covey_agent *agent, covey_error *error) {
     if (!status && !covey__unhex(update->release_digest, 64, digest, 32))
         status = covey__fail(error, COVEY_ERROR_FORMAT, "the release's digest is malformed");
     if (!status)
-        status = stored_blob(agent, path, digest, (uint64_t)update->release_size, &text, error);
+        status = covey__agent_stored_blob(agent, path, digest, (uint64_t)update->release_size,
+                                          &text, error);
     if (!status)
         status = covey__release_parse(agent->env, text.data, text.size, &fetching->release, error);
     if (!status && (strcmp(fetching->release->name, update->name) ||
@@ -96,8 +98,8 @@ static covey_status read_manifest(covey_agent *agent, covey_error *error) {
     covey_status status = folder && path ? covey__folder_make(agent->env, folder, error)
                                          : covey__no_memory(error, "a path", 0);
     if (!status)
-        status = stored_blob(agent, path, fetching->variant->manifest_sha256,
-                             fetching->variant->manifest_size, &text, error);
+        status = covey__agent_stored_blob(agent, path, fetching->variant->manifest_sha256,
+                                          fetching->variant->manifest_size, &text, error);
     if (!status)
         status =
             covey__manifest_parse(agent->env, text.data, text.size, &fetching->manifest, error);
@@ -140,8 +142,8 @@ static covey_status read_indexes(covey_agent *agent, covey_error *error) {
         if (!path) status = covey__no_memory(error, "a path", 0);
         covey__buffer_clear(&bytes);
         if (!status)
-            status = stored_blob(agent, path, component->index_sha256, component->index_size,
-                                 &bytes, error);
+            status = covey__agent_stored_blob(agent, path, component->index_sha256,
+                                              component->index_size, &bytes, error);
         if (!status)
             status = covey__chunk_index_parse(agent->env, bytes.data, bytes.size,
                                               &fetching->indexes[i], error);
@@ -161,6 +163,7 @@ static covey_status read_indexes(covey_agent *agent, covey_error *error) {
 void covey__fetching_free(covey_agent *agent) {
     covey__fetching *fetching = &agent->fetching;
     size_t count = fetching->manifest ? fetching->manifest->component_count : 0;
+    covey__ways_free(agent);
     if (fetching->files) covey__files_close(agent, fetching->files, fetching->file_count);
     covey__free(agent->env, fetching->files);
     for (size_t i = 0; i < count; i++) {
@@ -216,8 +219,9 @@ covey_status covey__agent_plan(covey_agent *agent, int64_t deadline_us, bool *do
     for (size_t i = 0; !status && i < fetching->manifest->component_count; i++) {
         status = covey__chunk_plan_make(agent->env, fetching->indexes[i], fetching->sources,
                                         fetching->source_count, &fetching->plans[i], error);
-        if (!status) fetching->bytes_total += fetching->plans[i]->fetch_bytes;
     }
+    if (!status) status = covey__ways_plan(agent, error);
+    fetching->room_bytes = covey__ways_room(agent);
     if (status) {
         covey__fetching_free(agent);
         return covey__prefix(error, status, "plan");
@@ -258,6 +262,7 @@ covey_status covey__agent_may_fetch(covey_agent *agent, covey_error *error) {
     covey__policy_decision decision;
     covey_device_facts facts = {.size = sizeof facts};
     covey_status status = covey__agent_policy(agent, &policy, error);
+    if (!status) status = covey__ways_budget(agent, error);
     if (!status) status = covey_device_read(agent->runtime, agent->state_dir, &facts, error);
     if (status) return status;
     covey__policy_may_fetch(&policy, &facts, agent->fetching.bytes_total, &decision);

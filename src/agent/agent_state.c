@@ -59,6 +59,19 @@ static void put_slot(covey__json_writer *json, const char *name, const covey__ag
     covey__json_end_object(json);
 }
 
+static void put_patches(covey__json_writer *json, const covey__agent_update *update) {
+    covey__json_member_i64(json, "bytes_max", update->bytes_max);
+    covey__json_member_i64(json, "spent_bytes", update->spent_bytes);
+    covey__json_member_string(json, "how", update->how);
+    covey__json_member_string(json, "patches", update->patches);
+    covey__json_member_i64(json, "patches_size", update->patches_size);
+    covey__json_name(json, "given_up");
+    covey__json_begin_array(json);
+    for (int32_t i = 0; i < update->given_up_count; i++)
+        covey__json_put_string(json, update->given_up[i]);
+    covey__json_end_array(json);
+}
+
 void covey__state_put_update(covey__json_writer *json, const covey__agent_update *update) {
     covey__json_name(json, "update");
     if (update->phase == COVEY__PHASE_NONE) {
@@ -83,6 +96,7 @@ void covey__state_put_update(covey__json_writer *json, const covey__agent_update
     covey__json_member_bool(json, "waiting_said", update->waiting_said);
     covey__json_member_i64(json, "consent", update->consent);
     covey__json_member_string(json, "signed_by", update->signed_by);
+    put_patches(json, update);
     covey__json_member_bool(json, "without_probes", update->without_probes);
     covey__json_end_object(json);
 }
@@ -326,6 +340,26 @@ static covey__phase get_phase(reader *in, const covey__json *node) {
     return phase;
 }
 
+/* Absent in a state from before there were patches. */
+static void get_patches(reader *in, const covey__json *node, covey__agent_update *update) {
+    uint8_t bytes[32];
+    if (!covey__json_get(node, "bytes_max")) return;
+    update->bytes_max = get_number(in, node, "bytes_max", INT64_MAX);
+    update->spent_bytes = get_number(in, node, "spent_bytes", INT64_MAX);
+    get_text(in, node, "how", update->how, sizeof update->how);
+    get_digest(in, node, "patches", true, update->patches);
+    update->patches_size = get_number(in, node, "patches_size", INT64_MAX);
+    const covey__json *list = get_array(in, node, "given_up", COVEY__GIVEN_UP_MAX);
+    for (const covey__json *one = list ? list->child : NULL; one; one = one->next) {
+        if (one->kind != COVEY__JSON_STRING || !covey__unhex(one->text, one->size, bytes, 32)) {
+            in->status = covey__fail(in->error, COVEY_ERROR_FORMAT, "given_up: not a digest");
+            return;
+        }
+        snprintf(update->given_up[update->given_up_count++], sizeof *update->given_up, "%s",
+                 one->text);
+    }
+}
+
 static void get_update(reader *in, const covey__json *root, covey__agent_update *update) {
     const covey__json *node = get_object(in, root, "update");
     if (!node) return;
@@ -350,6 +384,7 @@ static void get_update(reader *in, const covey__json *root, covey__agent_update 
         update->consent = (int32_t)get_number(in, node, "consent", COVEY__CONSENT_GIVEN);
     if (covey__json_get(node, "signed_by"))
         get_text(in, node, "signed_by", update->signed_by, sizeof update->signed_by);
+    get_patches(in, node, update);
     if (covey__json_get(node, "without_probes"))
         update->without_probes = get_bool(in, node, "without_probes");
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/utc.h"
+#include "bundle/patch_index.h"
 #include "bundle/fields.h"
 #include "trust/tuf_document.h"
 
@@ -425,6 +426,27 @@ static bool is_listed(covey_agent *agent, covey_tuf *tuf, const covey__agent_upd
     return false;
 }
 
+/* The release's patch index, if the metadata names one. Nothing depends on it but bytes, so what is
+ * wrong with it is no reason to doubt anything. */
+static void find_patches(covey_agent *agent, covey_tuf *tuf, const covey__agent_update *target,
+                         covey__verdict *verdict) {
+    covey_tuf_target named = COVEY_TUF_TARGET_INIT;
+    covey_error why = {0};
+    char *name =
+        covey__format(agent->env, "%s/%s/" COVEY__PATCH_INDEX_FILE, target->name, target->version);
+    covey_status status =
+        name ? covey_tuf_find(tuf, name, &named, &why) : covey__no_memory(&why, "a name", 0);
+    covey__free(agent->env, name);
+    if (!status && named.has_sha256 && named.length > 0 &&
+        named.length <= COVEY__PATCH_INDEX_BYTES_MAX) {
+        covey__hex(named.sha256, 32, verdict->patches);
+        verdict->patches_size = (int64_t)named.length;
+    } else if (status != COVEY_ERROR_NOT_FOUND) {
+        covey__log(agent->env, COVEY_LOG_WARN, "agent", "no patches: %s",
+                   status ? why.message : "the metadata names none that can be");
+    }
+}
+
 /* ---- A check-in's answer ----------------------------------------------------------------------
  */
 
@@ -489,6 +511,7 @@ static void judge_target(covey_agent *agent, covey_tuf *tuf, bool begins,
     if (!at_hand && !begins) return;
     if (is_listed(agent, tuf, target, verdict->signed_by, &known, found)) {
         event->signed_by = verdict->signed_by;
+        find_patches(agent, tuf, target, verdict);
         return;
     }
     if (at_hand && known)

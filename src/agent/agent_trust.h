@@ -46,6 +46,8 @@ typedef struct covey__verdict {
     bool take;                             /* the event may go to the machine */
     covey_error denied;                    /* what event->denied points to */
     char signed_by[COVEY__SIGNED_BY_SIZE]; /* what event->signed_by points to */
+    char patches[65]; /* SHA-256 of the release's patch index, where the metadata names one; "" */
+    int64_t patches_size;
 } covey__verdict;
 /* Holds a check-in's answer against the metadata: refreshes when that is due, takes new steering,
  * and puts what statements say of the target into `event`. Fails only where the state cannot be

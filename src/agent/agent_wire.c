@@ -197,6 +197,9 @@ static covey_status read_target(const covey__json *target, covey__agent_update *
     if (!status)
         status = covey__json_i64(release, "size", "release.size", 1, COVEY__RELEASE_BYTES_MAX,
                                  &out->release_size, error);
+    if (!status && covey__json_get(target, "bytes_max"))
+        status = covey__json_i64(target, "bytes_max", "target.bytes_max", 0, INT64_MAX,
+                                 &out->bytes_max, error);
     if (status) return status;
     if (strlen(rollout) >= sizeof out->rollout || !covey__ensemble_name_valid(name) ||
         strlen(version) >= sizeof out->version || !covey__semver_valid(version) ||
@@ -230,6 +233,8 @@ static covey_status take_checkin(covey_agent *agent, const covey__json *root, co
     }
     status = covey__trust_judge(agent, &served, &event, &verdict, error);
     if (status || !verdict.take) return status;
+    memcpy(target.patches, verdict.patches, sizeof target.patches);
+    target.patches_size = verdict.patches_size;
     return covey__agent_event(agent, &event, &actions, error);
 }
 

@@ -134,9 +134,10 @@ static void diff_current(const covey__agent_state *before, const covey__agent_st
     put_slot(entry->from, sizeof entry->from, old);
     put_slot(entry->to, sizeof entry->to, now);
     memcpy(entry->digest, now->digest, sizeof entry->digest);
-    if (installed)
+    if (installed) {
         memcpy(entry->signed_by, before->update.signed_by, sizeof entry->signed_by);
-    else
+        put(entry->why, sizeof entry->why, before->update.how);
+    } else
         put(entry->why, sizeof entry->why, killed ? after->stopped : after->last.message);
 }
 
@@ -173,6 +174,14 @@ static void diff_update(const covey__agent_state *before, const covey__agent_sta
             strcmp(before->last.id, after->last.id) && !strcmp(after->last.release, release);
         put(entry->why, sizeof entry->why,
             told ? after->last.message : "the control plane does not offer it any more");
+    }
+    if (has && now->given_up_count && is_same(old, now) &&
+        strcmp(before->last.id, after->last.id) && !strncmp(after->last.message, "fell back", 9)) {
+        covey__audit_entry *entry = add(all, "fell-back");
+        covey__release_name(entry->from, now->name, now->version);
+        memcpy(entry->to, entry->from, sizeof entry->from);
+        entry->from[0] = 0;
+        put(entry->why, sizeof entry->why, after->last.message);
     }
     if (has && (!had || !is_same(old, now))) {
         covey__audit_entry *entry = add(all, "update-begun");

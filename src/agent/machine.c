@@ -134,6 +134,26 @@ static void report_stopped(covey__agent_state *state, const covey__agent_event_i
     report_update(state, &why, "refused");
 }
 
+/* The update at hand is wanted still: what may have changed about it is the rollout, its budget,
+ * and which patches there are. A wait for the budget is over when it changed. */
+static bool renew(covey__agent_update *update, const covey__agent_update *target) {
+    bool budget = update->bytes_max != target->bytes_max;
+    bool patches = target->patches[0] && strcmp(update->patches, target->patches) != 0;
+    if (!budget && !patches && !strcmp(update->rollout, target->rollout)) return false;
+    memcpy(update->rollout, target->rollout, sizeof update->rollout);
+    update->bytes_max = target->bytes_max;
+    if (patches) {
+        memcpy(update->patches, target->patches, sizeof update->patches);
+        update->patches_size = target->patches_size;
+        update->given_up_count = 0;
+    }
+    if (budget) {
+        update->retry_at_ms = 0;
+        update->waiting_said = false;
+    }
+    return true;
+}
+
 static bool on_target(covey__agent_state *state, const covey__agent_event_in *event,
                       covey__agent_actions *actions) {
     const covey__agent_update *target = event->target;
@@ -149,11 +169,7 @@ static bool on_target(covey__agent_state *state, const covey__agent_event_in *ev
                 !strcmp(state->update.release_digest, target->release_digest) &&
                 !strcmp(state->update.name, target->name) &&
                 !strcmp(state->update.version, target->version);
-    if (wanted && same) {
-        if (!strcmp(state->update.rollout, target->rollout)) return false;
-        memcpy(state->update.rollout, target->rollout, sizeof state->update.rollout);
-        return true;
-    }
+    if (wanted && same) return renew(&state->update, target);
     bool changed = state->update.phase != COVEY__PHASE_NONE;
     if (changed && event->denied) report_stopped(state, event);
     if (changed) end_update(state, actions);
@@ -206,6 +222,7 @@ static void on_done(covey__agent_state *state, const covey__agent_event_in *even
         return;
     }
     if (update->phase == COVEY__PHASE_PROBE) update->without_probes = event->without_probes;
+    if (event->how) snprintf(update->how, sizeof update->how, "%s", event->how);
     report_update(state, event, "ok");
     update->phase = (covey__phase)(update->phase + 1);
     update->attempts = 0;
@@ -228,6 +245,22 @@ static void on_failed(covey__agent_state *state, const covey__agent_event_in *ev
         event->now_ms + (delay < COVEY__RETRY_MAX_MS ? delay : COVEY__RETRY_MAX_MS);
     /* Each failure doubles the wait; telling about the first and then every fourth is enough. */
     if (update->attempts % 4 == 1) report_update(state, event, "failed");
+}
+
+/* A patch failed, which ends nothing: what it was to make comes by another way. Each is told. */
+static void on_fell_back(covey__agent_state *state, const covey__agent_event_in *event) {
+    covey__agent_update *update = &state->update;
+    report_update(state, event, "failed");
+    if (update->given_up_count == COVEY__GIVEN_UP_MAX) {
+        memmove(update->given_up, update->given_up + 1,
+                sizeof update->given_up - sizeof *update->given_up);
+        update->given_up_count--;
+    }
+    snprintf(update->given_up[update->given_up_count++], sizeof *update->given_up, "%s",
+             event->patch);
+    update->attempts = 0;
+    update->retry_at_ms = 0;
+    update->waiting_said = false;
 }
 
 static void on_waiting(covey__agent_state *state, const covey__agent_event_in *event) {
@@ -382,6 +415,9 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
         return updating;
     case COVEY__EVENT_FAILED:
         if (updating) on_failed(state, event);
+        return updating;
+    case COVEY__EVENT_FELL_BACK:
+        if (updating) on_fell_back(state, event);
         return updating;
     case COVEY__EVENT_WAITING:
         if (updating) on_waiting(state, event);

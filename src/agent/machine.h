@@ -42,6 +42,7 @@
 #define COVEY__SIGNED_BY_SIZE    420
 #define COVEY__OPTED_OUT_SIZE    256
 #define COVEY__AGENT_MIRRORS_MAX 8
+#define COVEY__GIVEN_UP_MAX      8 /* patches of an update that failed here */
 
 enum { COVEY__CONSENT_NONE, COVEY__CONSENT_ASKED, COVEY__CONSENT_GIVEN };
 #define COVEY__CONSENT_DENIED "its user did not consent" /* how such a refusal begins */
@@ -112,6 +113,14 @@ typedef struct covey__agent_update {
     int32_t consent;      /* COVEY__CONSENT_...: where the user's consent stands */
     char signed_by[COVEY__SIGNED_BY_SIZE]; /* "ROLE KEYID, KEYID": who signed that */
     bool without_probes;                   /* it has none, as was seen when they were to run */
+    /* patches (docs/formats/patch-index.md) */
+    char patches[65]; /* the patch index's SHA-256, by the metadata; "": there is none */
+    int64_t patches_size;
+    char given_up[COVEY__GIVEN_UP_MAX][65]; /* patch files, by SHA-256, that failed here */
+    int32_t given_up_count;
+    int64_t bytes_max;   /* the rollout's budget for this device; 0: none */
+    int64_t spent_bytes; /* that came over the network for it, as far as is known */
+    char how[160];       /* what of them came by which way, once all are here */
 } covey__agent_update;
 
 typedef struct covey__agent_report {
@@ -184,6 +193,7 @@ typedef enum covey__event_kind {
     COVEY__EVENT_TARGET_NONE,     /* it wants nothing */
     COVEY__EVENT_DONE,            /* the phase at hand is complete */
     COVEY__EVENT_FAILED,          /* it is not; try again later */
+    COVEY__EVENT_FELL_BACK,       /* a patch failed: `patch` is not tried again */
     COVEY__EVENT_WAITING,         /* space, network or the user's settings hold it up */
     COVEY__EVENT_DAMAGED,         /* a fetched file changed: fetch what differs */
     COVEY__EVENT_REFUSED,         /* this device will not take the release */
@@ -208,8 +218,8 @@ typedef enum covey__event_kind {
 
 typedef struct covey__agent_event_in {
     covey__event_kind kind;
-    const covey__agent_update
-        *target; /* TARGET: rollout, name, version, release_digest, release_size */
+    const covey__agent_update *target;          /* TARGET: rollout, name, version, release_digest,
+                                                   release_size, patches,          patches_size, bytes_max */
     const char *builtin_name, *builtin_version; /* TARGET: of the built-in ensemble, or NULL */
     bool downgrade;                             /* TARGET: a statement permits this older version */
     const char *denied;            /* TARGET: why statements forbid it; NULL when they do not */
@@ -220,6 +230,8 @@ typedef struct covey__agent_event_in {
     const char *under;   /* REFUSED, CURRENT_BAD: holds for this library, system and app; or NULL */
     const char *proved;  /* CURRENT_GOOD after probes, and DONE of PROBE */
     bool without_probes; /* DONE of PROBE: there were none */
+    const char *patch;   /* FELL_BACK: SHA-256 of the patch file, in hex */
+    const char *how;     /* DONE of FETCH: by which ways the bytes came; or NULL */
     int32_t good, failed; /* TRIAL_ANSWERED: since the last such event */
     int32_t answers_min;  /* TRIAL_ANSWERED: good ones that prove it */
     bool undecided;       /* TRIAL_ANSWERED: it seemed slow; not proved before that is settled */
