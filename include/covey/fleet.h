@@ -92,6 +92,19 @@ typedef void (*covey_fleet_progress_fn)(void *user, uint64_t bytes_done, uint64_
 /* <covey/fleet_keys.h> */
 typedef struct covey_fleet_keys covey_fleet_keys;
 
+/* A patch that was made, or not. Strings are valid for the call. */
+typedef struct covey_fleet_patch {
+    size_t size;
+    const char *role, *file, *variant; /* of the component */
+    const char *from_release;          /* the version that it leads from */
+    uint64_t component_bytes;          /* of the whole component */
+    uint64_t chunk_bytes; /* what a device of that version would fetch without a patch */
+    uint64_t patch_bytes; /* to fetch with it; 0: none was made */
+    bool kept;
+    const char *why; /* "saves 81 %", or why it is not kept */
+} covey_fleet_patch;
+typedef void (*covey_fleet_patch_fn)(void *user, const covey_fleet_patch *patch);
+
 typedef struct covey_fleet_publish_options {
     size_t size;
     const covey_fleet_bundle *bundles; /* variants of one release, the preferred first */
@@ -99,11 +112,21 @@ typedef struct covey_fleet_publish_options {
     const char *release; /* "name@version" that the bundles must have; NULL: whatever they have */
     covey_fleet_progress_fn progress;
     void *progress_user;
-    covey_fleet_keys *keys;  /* the key folder (covey_fleet_keys_open); borrowed */
-    const char *export_file; /* upload, but write what is to be signed here; NULL: publish */
+    covey_fleet_keys *keys;        /* the key folder (covey_fleet_keys_open); borrowed */
+    const char *export_file;       /* upload, but write what is to be signed here; NULL: publish */
+    int32_t patch_count;           /* patches are made from so many versions before; 0: from none */
+    const char *const *patch_from; /* from these versions instead */
+    size_t patch_from_count;
+    const char *patch_folder;   /* where components of earlier versions are kept for the next time;
+                                 * NULL: a temporary folder, removed at the end */
+    covey_fleet_patch_fn patch; /* told of each; may be NULL */
+    void *patch_user;
 } covey_fleet_publish_options;
 #define COVEY_FLEET_PUBLISH_OPTIONS_INIT                                                           \
-    { sizeof(covey_fleet_publish_options), NULL, 0, NULL, NULL, NULL, NULL, NULL }
+    {                                                                                              \
+        sizeof(covey_fleet_publish_options), NULL, 0, NULL, NULL, NULL, NULL, NULL, 2, NULL, 0,    \
+            NULL, NULL, NULL                                                                       \
+    }
 
 typedef struct covey_fleet_published {
     size_t size;
@@ -111,11 +134,12 @@ typedef struct covey_fleet_published {
     char digest[65];   /* of the release document */
     uint64_t blob_count, blobs_sent;
     uint64_t bytes_total, bytes_sent;
-    bool was_known;    /* this very release had been published before */
-    bool was_exported; /* it waits for signatures */
+    bool was_known;                     /* this very release had been published before */
+    bool was_exported;                  /* it waits for signatures */
+    uint64_t patches_kept, patch_bytes; /* patches that were kept, and their bytes */
 } covey_fleet_published;
 #define COVEY_FLEET_PUBLISHED_INIT                                                                 \
-    { sizeof(covey_fleet_published), "", "", 0, 0, 0, 0, false, false }
+    { sizeof(covey_fleet_published), "", "", 0, 0, 0, 0, false, false, 0, 0 }
 
 /* Checks every byte of the bundles, uploads the blobs that the server lacks, signs the
  * product's metadata with the release in it and publishes it. May be repeated after any failure:
