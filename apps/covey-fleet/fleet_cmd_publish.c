@@ -44,13 +44,51 @@ static covey_fleet_bundle read_bundle(char *text) {
     return bundle;
 }
 
+/* What of patches was asked for, and the table of what became of them. */
+typedef struct patch_words {
+    const char *count, *folder;
+    app_texts from;
+    bool json;
+    bool headed;
+} patch_words;
+
+/* One line a patch; a machine gets its own with the result. */
+static void show_patch(void *user, const covey_fleet_patch *patch) {
+    patch_words *words = user;
+    char part[48], chunks[32], bytes[32] = "-";
+    if (words->json) return;
+    if (!words->headed)
+        printf("%-32s %-10s %14s %14s  %s\n", "patch for", "from", "by chunks", "by patch", "");
+    words->headed = true;
+    (void)snprintf(part, sizeof(part), "%s (%s)", patch->file, patch->variant);
+    (void)snprintf(chunks, sizeof(chunks), "%" PRIu64, patch->chunk_bytes);
+    if (patch->patch_bytes > 0)
+        (void)snprintf(bytes, sizeof(bytes), "%" PRIu64, patch->patch_bytes);
+    printf("%-32s %-10s %14s %14s  %s\n", part, patch->from_release, chunks, bytes, patch->why);
+}
+
+/* "2", "none"; false when it is neither. */
+static bool read_patch_count(const char *text, int32_t *count) {
+    char *end;
+    if (text == NULL) return true;
+    if (strcmp(text, "none") == 0) {
+        *count = 0;
+        return true;
+    }
+    long number = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || number < 0 || number > 16) return false;
+    *count = (int32_t)number;
+    return true;
+}
+
 static void print_result(const covey_fleet_published *p, bool json) {
     if (json) {
         printf("{\"release\":\"%s\",\"digest\":\"%s\",\"blobs\":%" PRIu64 ",\"blobs_sent\":%" PRIu64
-               ",\"bytes\":%" PRIu64 ",\"bytes_sent\":%" PRIu64
-               ",\"was_known\":%s,\"was_exported\":%s}\n",
+               ",\"bytes\":%" PRIu64 ",\"bytes_sent\":%" PRIu64 ",\"patches\":%" PRIu64
+               ",\"patch_bytes\":%" PRIu64 ",\"was_known\":%s,\"was_exported\":%s}\n",
                p->release, p->digest, p->blob_count, p->blobs_sent, p->bytes_total, p->bytes_sent,
-               p->was_known ? "true" : "false", p->was_exported ? "true" : "false");
+               p->patches_kept, p->patch_bytes, p->was_known ? "true" : "false",
+               p->was_exported ? "true" : "false");
         return;
     }
     if (p->was_exported) {
@@ -67,12 +105,13 @@ static void print_result(const covey_fleet_published *p, bool json) {
 
 typedef struct publish_words {
     const char *release, *export_file, *import_file;
+    patch_words patches;
     fleet_folder of;
     fleet_server server;
 } publish_words;
 
-static int publish(const app_positional *folders, const publish_words *words,
-                   fleet_session *session, covey_fleet_keys *keys) {
+static int publish(const app_positional *folders, publish_words *words, fleet_session *session,
+                   covey_fleet_keys *keys) {
     covey_error error = {0};
     covey_fleet_bundle bundles[32];
     covey_fleet_publish_options options = COVEY_FLEET_PUBLISH_OPTIONS_INIT;
@@ -92,6 +131,17 @@ static int publish(const app_positional *folders, const publish_words *words,
     options.export_file = words->export_file;
     options.progress = show_progress;
     options.progress_user = &line;
+    options.patch_from = words->patches.from.items;
+    options.patch_from_count = words->patches.from.count;
+    options.patch_folder = words->patches.folder;
+    options.patch = show_patch;
+    options.patch_user = &words->patches;
+    words->patches.json = words->server.json;
+    if (!read_patch_count(words->patches.count, &options.patch_count)) {
+        fprintf(stderr, "%s: --patches: expected a number up to 16, or none\n", command_name);
+        for (size_t i = 0; i < folders->count; i++) free(texts[i]);
+        return APP_EXIT_USAGE;
+    }
     covey_status status = covey_fleet_publish(session->client, &options, &published, &error);
     if (line.shown) fprintf(stderr, "\r%*s\r", 60, "");
     if (status == COVEY_OK) {
@@ -126,6 +176,12 @@ int fleet_cmd_publish(int argc, char **argv) {
                                    "upload, but write what is to be signed there", 0, 0},
                                   {"import", 'i', APP_TEXT, &words.import_file, "FILE",
                                    "publish what others signed; no bundles then", 0, 0},
+                                  {"patches", 'p', APP_TEXT, &words.patches.count, "N",
+                                   "patches from the last N versions, or none (2)", 0, 0},
+                                  {"patch-from", 0, APP_TEXTS, &words.patches.from, "VERSION",
+                                   "from this version instead; may be given several times", 0, 0},
+                                  {"patch-folder", 0, APP_TEXT, &words.patches.folder, "DIR",
+                                   "keeps files of earlier versions for the next time", 0, 0},
                                   FLEET_FOLDER_OPTIONS(words.of),
                                   FLEET_SERVER_OPTIONS(words.server),
                                   {0}};
@@ -136,7 +192,10 @@ int fleet_cmd_publish(int argc, char **argv) {
         "product's metadata with the release in it and publishes it. Several folders are variants\n"
         "of one release, the preferred first; CLASSES (tiny,small,medium,large) says which "
         "devices\n"
-        "each is for, all when left out. May be repeated after any failure: nothing is sent twice.",
+        "each is for, all when left out. May be repeated after any failure: nothing is sent "
+        "twice.\n"
+        "Patches are made from the last versions, whose files are taken from the control plane;\n"
+        "those that save less than 30 % of what chunks would take are dropped.",
         "  covey-fleet publish build/assistant-q8:medium,large build/assistant-q4:tiny,small \\\n"
         "      --keys keys --release assistant@1.1.0",
         options,

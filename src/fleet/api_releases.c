@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "bundle/patch_index.h"
 #include "fleet/release_check.h"
 #include "fleet/routes.h"
 
@@ -111,6 +112,22 @@ static int check_named(covey__exchange *x, const covey__release_checked *checked
                                target.role);
 }
 
+/* 0 when the metadata names no patch index of the release, or one whose patches are all here. */
+static int check_patches(covey__exchange *x, const covey__release_checked *release) {
+    covey_error error = {0};
+    covey__metadata_target target;
+    covey__release_checked checked;
+    char name[160];
+    (void)snprintf(name, sizeof(name), "%s/%s/" COVEY__PATCH_INDEX_FILE, release->name,
+                   release->version);
+    if (covey__metadata_find(x->server->house.metadata, name, &target, NULL) != COVEY_OK) return 0;
+    covey_status status =
+        covey__release_check_patches(x->env, &x->server->blobs, target.sha256, release->name,
+                                     release->version, &checked, &error);
+    if (status != COVEY_OK) return covey__answer_failure(x, status, &error);
+    return answer_verdict(x, &checked);
+}
+
 static int add_release(covey__exchange *x, const uint8_t digest[32]) {
     covey_error error = {0};
     covey__store *store = x->server->store;
@@ -120,6 +137,7 @@ static int add_release(covey__exchange *x, const uint8_t digest[32]) {
     if (status != COVEY_OK) return covey__answer_failure(x, status, &error);
     int answer = answer_verdict(x, &checked);
     if (answer == 0) answer = check_named(x, &checked, digest);
+    if (answer == 0) answer = check_patches(x, &checked);
     if (answer != 0) return answer;
     covey__release_row row = {.name = checked.name,
                               .version = checked.version,

@@ -2,14 +2,16 @@
  *
  * bundle/release.h checks the folders to the last byte, cuts them and hands over each blob. Blobs
  * are collected into batches; for each, the server says which it lacks, and only those are sent.
- * Then goes the release document, a blob too; then the product's role, one version up, with the
- * document among its targets; last, the release itself. Any failure can be answered by doing it all
+ * Then goes the release document, a blob too; then patches from earlier versions, and their index;
+ * then the product's role, one version up, with both documents among its targets; last, the release
+ * itself. Any failure can be answered by doing it all
  * again: what arrived is whole, and is not sent twice.
  *
  * Invariants: a private key signs in this process (or in the signer's) and never leaves it. A batch
  * holds at most BATCH_BYTES beyond one blob.
  *
- * Neighbours: client.c makes the calls; docs/api.md says what they mean.
+ * Neighbours: publish_patches.c makes patches; client.c makes the calls; docs/api.md says what they
+ * mean.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,8 +19,10 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "bundle/patch_index.h"
 #include "bundle/release.h"
 #include "fleet/client_metadata.h"
+#include "fleet/publish_patches.h"
 
 #define BATCH_COUNT  256
 #define BATCH_BYTES  (16u << 20)
@@ -36,7 +40,8 @@ typedef struct publication {
         size_t offset, size;
     } batch[BATCH_COUNT];
     size_t batch_count;
-    char target[160]; /* the release's name in the metadata */
+    char target[160];  /* the release's name in the metadata */
+    char patches[160]; /* its patch index's */
     char role[COVEY__METADATA_ROLE_SIZE];
     covey__metadata_set *served; /* what the control plane had at the beginning */
 } publication;
@@ -231,6 +236,8 @@ static covey_status prepare_keys(publication *p, covey_error *error) {
     char *at = strchr(p->result->release, '@');
     (void)snprintf(p->target, sizeof(p->target), "%.*s/%s/release.json",
                    (int)(at - p->result->release), p->result->release, at + 1);
+    (void)snprintf(p->patches, sizeof(p->patches), "%.*s/%s/" COVEY__PATCH_INDEX_FILE,
+                   (int)(at - p->result->release), p->result->release, at + 1);
     covey_status status = covey__fleet_pull(p->client, keys, &p->served, error);
     if (status == COVEY_OK) status = covey__repository_speaker(keys, p->target, p->role, error);
     if (status != COVEY_OK || p->options->export_file != NULL) return status;
@@ -252,19 +259,21 @@ static covey_status prepare_keys(publication *p, covey_error *error) {
                        p->role);
 }
 
-/* The role's next version with the release among its targets, signed and kept. */
-static covey_status sign_target(publication *p, const covey__tuf_make_target *target,
-                                covey_error *error) {
+/* The role's next version with these among its targets, signed and kept. */
+static covey_status sign_targets(publication *p, const covey__tuf_make_target *targets,
+                                 size_t count, covey_error *error) {
     covey_fleet_keys *keys = p->options->keys;
     covey__signing *signing = NULL;
-    covey__draft_change change = {.target = target};
     bool complete = false;
     covey_status status = covey__signing_new(keys->env, keys->set, &signing, error);
     if (status != COVEY_OK) return status;
     (void)snprintf(signing->purpose, sizeof(signing->purpose), "publish %s", p->result->release);
     memcpy(signing->release, p->result->digest, sizeof(signing->release));
     memcpy(signing->release_name, p->result->release, sizeof(signing->release_name));
-    status = covey__draft_targets(signing, p->role, &change, covey__now_ms(keys->env), error);
+    for (size_t i = 0; i < count && status == COVEY_OK; i++) {
+        covey__draft_change change = {.target = &targets[i]};
+        status = covey__draft_targets(signing, p->role, &change, covey__now_ms(keys->env), error);
+    }
     if (status == COVEY_OK)
         status = covey__repository_finish(keys, signing, p->options->export_file, &complete, error);
     covey__signing_free(signing);
@@ -272,32 +281,84 @@ static covey_status sign_target(publication *p, const covey__tuf_make_target *ta
     return status;
 }
 
-static covey_status publish_target(publication *p, const covey__buffer *document,
-                                   const uint8_t digest[32], covey_error *error) {
+/* The entry of a target in what holds; NULL: there is none. */
+static const covey__tuf_entry *held_entry(const publication *p, const char *target) {
+    const covey__metadata_item *item = covey__metadata_item_find(p->options->keys->set, p->role);
+    return item != NULL ? covey__tuf_entry_find(item->document, target) : NULL;
+}
+
+static covey__tuf_make_target as_target(const char *name, const covey__buffer *document) {
+    covey__tuf_make_target target = {.name = name, .length = document->size};
+    covey__sha256_of(document->data, document->size, target.sha256);
+    return target;
+}
+
+/* `patches` is empty where there are none. */
+static covey_status publish_targets(publication *p, const covey__buffer *document,
+                                    const covey__buffer *patches, covey_error *error) {
     covey_fleet_keys *keys = p->options->keys;
-    covey__tuf_make_target target = {.name = p->target, .length = document->size};
-    const covey__metadata_item *item = covey__metadata_item_find(keys->set, p->role);
-    const covey__tuf_entry *held =
-        item != NULL ? covey__tuf_entry_find(item->document, p->target) : NULL;
+    covey__tuf_make_target release = as_target(p->target, document), changed[2];
+    const covey__tuf_entry *held = held_entry(p, p->target);
+    size_t count = 0;
     covey_status status = COVEY_OK;
-    memcpy(target.sha256, digest, 32);
-    covey__hex(digest, 32, p->result->digest);
-    if (held != NULL && memcmp(held->hashes.sha256, digest, 32) != 0)
+    covey__hex(release.sha256, 32, p->result->digest);
+    if (held != NULL && memcmp(held->hashes.sha256, release.sha256, 32) != 0)
         return covey__fail(error, COVEY_ERROR_MISMATCH,
                            "conflict: %s is signed already with another document: a version is "
                            "never changed",
                            p->result->release);
-    if (held == NULL) status = sign_target(p, &target, error);
+    if (held == NULL) changed[count++] = release;
+    if (patches->size > 0) {
+        changed[count] = as_target(p->patches, patches);
+        held = held_entry(p, p->patches);
+        if (held == NULL || memcmp(held->hashes.sha256, changed[count].sha256, 32) != 0) count++;
+    }
+    if (count > 0) status = sign_targets(p, changed, count, error);
     if (status != COVEY_OK || p->result->was_exported) return status;
     status = covey__fleet_push(p->client, keys, p->served, NULL, error);
     if (status != COVEY_OK) return status;
     return covey__fleet_post_release(p->client, p->result->digest, &p->result->was_known, error);
 }
 
+/* ---- patches ------------------------------------------------------------------------------ */
+
+static void count_patch(void *user, const covey_fleet_patch *patch) {
+    publication *p = user;
+    if (patch->kept) p->result->patches_kept++;
+    if (patch->kept) p->result->patch_bytes += patch->patch_bytes;
+    if (p->options->patch != NULL) p->options->patch(p->options->patch_user, patch);
+}
+
+/* What has patches already is not given them again, unless it is said from which versions. */
+static covey_status make_patches(publication *p, const covey__buffer *document,
+                                 covey__buffer *patches, covey_error *error) {
+    covey_fleet_publish_options options = *p->options;
+    bool wanted = options.patch_from_count > 0 || options.patch_count > 0;
+    if (!wanted || (options.patch_from_count == 0 && held_entry(p, p->patches) != NULL))
+        return COVEY_OK;
+    options.patch = count_patch;
+    options.patch_user = p;
+    covey__patch_making making = {.client = p->client,
+                                  .set = p->options->keys->set,
+                                  .options = &options,
+                                  .document = document->data,
+                                  .document_size = document->size,
+                                  .blob = take_blob,
+                                  .blob_user = p};
+    covey_status status = covey__publish_patches(&making, patches, error);
+    if (status == COVEY_OK && patches->size > 0) {
+        uint8_t digest[32];
+        covey__sha256_of(patches->data, patches->size, digest);
+        status = take_blob(p, digest, patches->data, patches->size, error);
+    }
+    return status == COVEY_OK ? flush(p, error) : status;
+}
+
 static covey_status publish(publication *p, covey_error *error) {
-    covey__buffer document;
+    covey__buffer document, patches;
     uint8_t digest[32];
     covey__buffer_init(&document, p->client->env, COVEY__RELEASE_BYTES_MAX);
+    covey__buffer_init(&patches, p->client->env, COVEY__PATCH_INDEX_BYTES_MAX);
     covey_status status = look_at_bundles(p, error);
     if (status == COVEY_OK) status = prepare_keys(p, error);
     if (status == COVEY_OK) status = build(p, &document, error);
@@ -306,9 +367,11 @@ static covey_status publish(publication *p, covey_error *error) {
         status = take_blob(p, digest, document.data, document.size, error);
     }
     if (status == COVEY_OK) status = flush(p, error);
-    if (status == COVEY_OK) status = publish_target(p, &document, digest, error);
+    if (status == COVEY_OK) status = make_patches(p, &document, &patches, error);
+    if (status == COVEY_OK) status = publish_targets(p, &document, &patches, error);
     covey__metadata_set_free(p->served);
     covey__buffer_free(&document);
+    covey__buffer_free(&patches);
     return status;
 }
 

@@ -190,24 +190,12 @@ static covey_status have_old_file(maker *m, const pair *p, const char *path, cov
     return status;
 }
 
-/* Feeds the patch to the applier as a device would, and compares what comes of it. */
+/* Applies it as a device would, and looks at what comes of it. */
 static covey_status try_patch(maker *m, const pair *p, const char *old_path, const char *patch_path,
                               const char *made_path, covey_error *error) {
-    covey__patch_apply *apply = NULL;
-    covey__map map;
     uint8_t digest[32];
-    covey_status status = covey__map_path(m->env, patch_path, &map, error);
-    if (status != COVEY_OK) return status;
-    status = covey__patch_apply_open(m->env, old_path, made_path, &apply, error);
-    for (size_t at = 0; at < map.size && status == COVEY_OK;) {
-        size_t size =
-            map.size - at < COVEY__CHUNK_BYTES_MAX ? map.size - at : COVEY__CHUNK_BYTES_MAX;
-        status = covey__patch_apply_feed(apply, map.data + at, size, error);
-        at += size;
-    }
-    if (status == COVEY_OK) status = covey__patch_apply_finish(apply, error);
-    covey__patch_apply_close(apply);
-    covey__map_close(&map);
+    covey_status status =
+        covey__patch_apply_files(m->env, old_path, patch_path, made_path, NULL, error);
     if (status == COVEY_OK) status = file_digest(m->env, made_path, digest, error);
     if (status == COVEY_OK && memcmp(digest, p->new_part->sha256, 32) != 0)
         status = covey__fail(error, COVEY_ERROR_INTERNAL, "the patch makes another file");

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "bundle/patch_index.h"
 
 typedef struct walk {
     const covey__env *env;
@@ -163,6 +164,16 @@ static covey_status check_document(walk *w, const covey__buffer *document, covey
     return status;
 }
 
+/* What is missing is a verdict too, once all of it is known. */
+static void note_verdict(walk *w) {
+    char message[96];
+    if (w->checked->verdict != COVEY__RELEASE_GOOD || w->checked->missing_count == 0) return;
+    (void)snprintf(message, sizeof(message),
+                   "%" PRIu64 " blobs that the release names are not here: upload them first",
+                   w->checked->missing_count);
+    (void)judged(w, COVEY__RELEASE_MISSING_BLOBS, message);
+}
+
 covey_status covey__release_check(const covey__env *env, const covey__blobs *blobs,
                                   const uint8_t digest[32], covey__release_checked *checked,
                                   covey_error *error) {
@@ -177,13 +188,62 @@ covey_status covey__release_check(const covey__env *env, const covey__blobs *blo
         status = check_document(&w, &document, error);
         covey__buffer_free(&document);
     }
-    if (status == COVEY_OK && checked->verdict == COVEY__RELEASE_GOOD &&
-        checked->missing_count > 0) {
-        char message[96];
-        (void)snprintf(message, sizeof(message),
-                       "%" PRIu64 " blobs that the release names are not here: upload them first",
-                       checked->missing_count);
-        status = judged(&w, COVEY__RELEASE_MISSING_BLOBS, message);
+    note_verdict(&w);
+    return status;
+}
+
+/* ---- patches ------------------------------------------------------------------------------ */
+
+static covey_status check_edge(walk *w, const covey__patch_edge *edge, covey_error *error) {
+    covey__buffer bytes;
+    covey__chunk_index *index = NULL;
+    covey_error bad = {0};
+    bool found;
+    covey_status status = read_blob(w, edge->index.sha256, edge->index.size, COVEY__INDEX_BYTES_MAX,
+                                    "chunk index of a patch", &bytes, &found, error);
+    if (status != COVEY_OK || !found) return status;
+    status = covey__chunk_index_parse(w->env, bytes.data, bytes.size, &index, &bad);
+    covey__buffer_free(&bytes);
+    if (status == COVEY_OK) status = covey__patch_edge_check(edge, index, &bad);
+    if (status == COVEY_OK) {
+        status = check_chunks(w, index, error);
+    } else if (is_ours(status)) {
+        *error = bad;
+    } else {
+        status = judged(w, COVEY__RELEASE_BAD, bad.message);
     }
+    covey__chunk_index_free(index);
+    return status;
+}
+
+covey_status covey__release_check_patches(const covey__env *env, const covey__blobs *blobs,
+                                          const uint8_t digest[32], const char *name,
+                                          const char *version, covey__release_checked *checked,
+                                          covey_error *error) {
+    walk w = {env, blobs, checked};
+    covey__buffer document;
+    covey__patch_index *index = NULL;
+    covey_error bad = {0};
+    bool found;
+    memset(checked, 0, sizeof(*checked));
+    covey_status status = read_blob(&w, digest, 0, COVEY__PATCH_INDEX_BYTES_MAX, "patch index",
+                                    &document, &found, error);
+    if (status == COVEY_OK && found) {
+        status = covey__patch_index_parse(env, document.data, document.size, &index, &bad);
+        covey__buffer_free(&document);
+        if (status == COVEY_OK &&
+            (strcmp(index->name, name) != 0 || strcmp(index->version, version) != 0))
+            status = covey__fail(&bad, COVEY_ERROR_MISMATCH, "patch index: is of %s@%s",
+                                 index->name, index->version);
+        if (is_ours(status)) *error = bad;
+        if (status != COVEY_OK && !is_ours(status))
+            status = judged(&w, COVEY__RELEASE_BAD, bad.message);
+    }
+    for (size_t i = 0; status == COVEY_OK && index != NULL && i < index->edge_count; i++) {
+        if (checked->verdict != COVEY__RELEASE_GOOD) break;
+        status = check_edge(&w, &index->edges[i], error);
+    }
+    covey__patch_index_free(index);
+    note_verdict(&w);
     return status;
 }

@@ -29,4 +29,11 @@ covey_status covey__release_check(const covey__env *env, const covey__blobs *blo
                                   const uint8_t digest[32], covey__release_checked *checked,
                                   covey_error *error) COVEY_MUST_USE;
 
+/* The same for a release's patch index (docs/formats/patch-index.md), whose blob is `digest`: all
+ * that its edges name is here. `checked` gets the verdict and what is missing. */
+covey_status covey__release_check_patches(const covey__env *env, const covey__blobs *blobs,
+                                          const uint8_t digest[32], const char *name,
+                                          const char *version, covey__release_checked *checked,
+                                          covey_error *error) COVEY_MUST_USE;
+
 #endif
