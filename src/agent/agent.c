@@ -116,6 +116,7 @@ covey_status covey__agent_event(covey_agent *agent, covey__agent_event_in *event
     covey__fetching_free(agent);
     covey__agent_blobs_free(agent);
     covey__survey_free(agent);
+    covey__check_free(agent);
     covey_error ignored;
     /* Nothing is wrong with a release that is not offered any more: it may be offered again. */
     if (event->kind == COVEY__EVENT_TARGET_NONE) covey__aside_keep(agent, "");
@@ -298,6 +299,7 @@ void covey_agent_close(covey_agent *agent) {
     covey__fetching_free(agent);
     covey__agent_blobs_free(agent);
     covey__survey_free(agent);
+    covey__check_free(agent);
     covey_ensemble_close(agent->builtin);
     covey__free(env, agent->state_dir);
     covey__steering_free(agent->steering);

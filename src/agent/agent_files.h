@@ -60,4 +60,13 @@ covey_status covey__space_check(covey_agent *agent, covey_error *error) COVEY_MU
 covey_status covey__space_open(covey_agent *agent, size_t component, int *descriptor,
                                covey_error *error) COVEY_MUST_USE;
 
+/* ---- agent_check.c */
+typedef struct covey__checking covey__checking;
+/* Every byte of the update's ensemble against its manifest, in slices: below "update" or
+ * "ensembles". Goes on until the deadline (monotonic) or the end (*done). MISMATCH, and NOT_FOUND
+ * of a file, mean damage. */
+covey_status covey__check_step(covey_agent *agent, const char *where, int64_t deadline_us,
+                               bool *done, covey_error *error) COVEY_MUST_USE;
+void covey__check_free(covey_agent *agent);
+
 #endif

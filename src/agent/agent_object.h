@@ -86,8 +86,12 @@ struct covey_agent {
     covey__agent_state state;
     covey_ensemble *builtin; /* opened once, for its version and digest; may be NULL */
     covey__fetching fetching;
-    bool caches_given;            /* their room went to an update */
-    struct covey__survey *survey; /* where the look through the files here stands; or NULL */
+    bool caches_given;       /* their room went to an update */
+    char staged_checked[65]; /* digest of a staged ensemble whose bytes were just checked */
+    covey__phase timed;      /* the phase at hand since timed_us (monotonic) */
+    int64_t timed_us;
+    struct covey__checking *checking; /* where the check of the update's files stands; or NULL */
+    struct covey__survey *survey;     /* where the look through the files here stands; or NULL */
     char served_digest[65];       /* what covey_agent_current opened last in this process */
     char shown_digest[65];   /* what served when the last step ended: "" the built-in one, or OFF */
     covey__agent_slot shown; /* its name, version and variant */

@@ -19,6 +19,7 @@
  *   agent_patch.c     patches into files
  *   agent_fetch.c     files chunk by chunk, from files here or the network
  *   agent_blobs.c     the download engine (agent_download.h) with this device's mirrors and rate
+ *   agent_check.c     its bytes against their digests, in slices
  *   agent_stage.c     verify, stage, probe, activate, clean
  *   agent_slots.c     the ensemble to serve
  *   agent_trial.c     whether it proves itself; trial.c says when it is slow
@@ -236,7 +237,12 @@ covey_status covey__agent_fetch(covey_agent *agent, int64_t deadline_us, bool *d
                                 covey_error *error) COVEY_MUST_USE;
 
 /* ---- agent_stage.c */
-covey_status covey__agent_verify(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
+/* Both go on until done or until the deadline (monotonic): the bytes of gigabytes are hashed in
+ * slices. */
+covey_status covey__agent_verify(covey_agent *agent, int64_t deadline_us, bool *done,
+                                 covey_error *error) COVEY_MUST_USE;
+covey_status covey__agent_check_staged(covey_agent *agent, int64_t deadline_us, bool *done,
+                                       covey_error *error) COVEY_MUST_USE;
 covey_status covey__agent_stage(covey_agent *agent, covey_error *error) COVEY_MUST_USE;
 covey_status covey__agent_probe(covey_agent *agent, bool *without_probes,
                                 covey_error *error) COVEY_MUST_USE;

@@ -75,10 +75,19 @@ static covey_status run_phase(covey_agent *agent, int64_t deadline_us, bool *don
         event->elapsed_ms = (covey__monotonic_us() - agent->fetching.started_us) / 1000;
         return status;
     case COVEY__PHASE_VERIFY:
-        return covey__agent_verify(agent, error);
+        return covey__agent_verify(agent, deadline_us, done, error);
     case COVEY__PHASE_STAGE:
         return covey__agent_stage(agent, error);
     case COVEY__PHASE_PROBE:
+        if (strcmp(agent->staged_checked, agent->state.update.digest)) {
+            status = covey__agent_check_staged(agent, deadline_us, done, error);
+            if (status || !*done) return status;
+            memcpy(agent->staged_checked, agent->state.update.digest, 65);
+            *done = false; /* the probes may take long: in a step of their own, if need be */
+            if (covey__monotonic_us() >= deadline_us) return COVEY_OK;
+        }
+        *done = true;
+        agent->staged_checked[0] = 0; /* once */
         covey__agent_release(agent, release);
         status = covey__agent_event(agent, &start, &actions, error);
         if (status || agent->state.update.phase != COVEY__PHASE_PROBE) {
@@ -158,7 +167,8 @@ covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey
     char release[132], proof[128], platform[COVEY__PLATFORM_SIZE], words[160];
     bool done = false;
     agent->retry_after_ms = 0;
-    int64_t start_us = covey__monotonic_us();
+    if (agent->timed != phase) agent->timed_us = covey__monotonic_us();
+    agent->timed = phase; /* it may take several steps */
     covey__agent_release(agent, release);
     agent->out_of_time = false;
     agent->deadline_us = deadline_us;
@@ -172,7 +182,9 @@ covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey
         return COVEY_OK;
     if (!status) say_bytes(agent, phase, &event, words);
     if (phase == COVEY__PHASE_FETCH) covey__ways_count(agent);
-    if (phase != COVEY__PHASE_FETCH) event.elapsed_ms = (covey__monotonic_us() - start_us) / 1000;
+    if (phase != COVEY__PHASE_FETCH)
+        event.elapsed_ms = (covey__monotonic_us() - agent->timed_us) / 1000;
+    agent->timed = COVEY__PHASE_NONE;
     if (status) {
         event.kind = meaning(agent, status, &why);
         event.message = why.message;

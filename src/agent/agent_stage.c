@@ -8,20 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-covey_status covey__agent_verify(covey_agent *agent, covey_error *error) {
-    covey__manifest *manifest = NULL;
-    char *folder = covey__agent_path(agent, "update/%s", agent->state.update.digest);
-    covey_status status = folder ? COVEY_OK : covey__no_memory(error, "a path", 0);
-    if (!status) status = covey__agent_fault(agent, "agent.verify", error);
-    if (!status) status = covey__manifest_read(agent->env, folder, &manifest, error);
-    if (!status && strcmp(manifest->digest_hex, agent->state.update.digest))
-        status = covey__fail(error, COVEY_ERROR_MISMATCH, "the manifest was changed");
-    if (!status)
-        status =
-            covey__manifest_check_files(agent->env, manifest, folder, COVEY_CHECK_DIGESTS, error);
-    covey__manifest_free(manifest);
-    covey__free(agent->env, folder);
+covey_status covey__agent_verify(covey_agent *agent, int64_t deadline_us, bool *done,
+                                 covey_error *error) {
+    covey_status status = covey__agent_fault(agent, "agent.verify", error);
+    if (!status) status = covey__check_step(agent, "update", deadline_us, done, error);
     return status ? covey__prefix(error, status, "verify") : COVEY_OK;
+}
+
+covey_status covey__agent_check_staged(covey_agent *agent, int64_t deadline_us, bool *done,
+                                       covey_error *error) {
+    covey_status status = covey__agent_fault(agent, "agent.check", error);
+    return status ? status : covey__check_step(agent, "ensembles", deadline_us, done, error);
 }
 
 /* The indexes go along: they tell the next update what is here. */
@@ -167,8 +164,8 @@ void covey__agent_platform(const covey_agent *agent, char out[COVEY__PLATFORM_SI
              (int)(facts.memory_total_bytes >> 28));
 }
 
-/* Opens the staged ensemble, every byte checked, and has its probes run. MISMATCH, and NOT_FOUND of
- * a file, mean damage. */
+/* Opens the staged ensemble, of which every byte was checked, and has its probes run. MISMATCH, and
+ * NOT_FOUND of a file, mean damage. */
 covey_status covey__agent_probe(covey_agent *agent, bool *without_probes, covey_error *error) {
     covey_ensemble *ensemble = NULL;
     covey_probe_result result = COVEY_PROBE_RESULT_INIT;
@@ -176,7 +173,8 @@ covey_status covey__agent_probe(covey_agent *agent, bool *without_probes, covey_
     if (!folder) return covey__no_memory(error, "a path", 0);
     covey_status status = covey__agent_fault(agent, "agent.probe", error);
     if (!status)
-        status = covey_ensemble_open(agent->runtime, folder, COVEY_CHECK_DIGESTS, &ensemble, error);
+        status =
+            covey_ensemble_open(agent->runtime, folder, COVEY_CHECK_MANIFEST, &ensemble, error);
     /* The plan read this manifest: what breaks its format came since. */
     if (status == COVEY_ERROR_FORMAT || status == COVEY_ERROR_LIMIT) status = COVEY_ERROR_MISMATCH;
     if (!status && strcmp(covey_ensemble_digest(ensemble), agent->state.update.digest))

@@ -76,6 +76,17 @@ covey_status covey__manifest_check_files(const covey__env *env, const covey__man
                                          const char *folder, covey_check_depth depth,
                                          covey_error *error) COVEY_MUST_USE;
 
+/* The deep check in slices, for whoever works beside someone that serves: the page cache stays as
+ * it was. The manifest is borrowed until it is freed. A step goes on, at least by some MiB, until
+ * the deadline (monotonic) or the end (*done); a failure is for good. */
+typedef struct covey__files_check covey__files_check;
+covey_status covey__files_check_new(const covey__env *env, const covey__manifest *manifest,
+                                    const char *folder, covey__files_check **check,
+                                    covey_error *error) COVEY_MUST_USE;
+covey_status covey__files_check_step(covey__files_check *check, int64_t deadline_us, bool *done,
+                                     covey_error *error) COVEY_MUST_USE;
+void covey__files_check_free(covey__files_check *check); /* NULL is allowed */
+
 /* Whether a name in a manifest may become a path: "name" or "folder/name" of letters, digits, '.',
  * '_' and '-', no part starting with '.', none that Windows reserves, at most 128 bytes. */
 bool covey__component_name_valid(const char *file);

@@ -1,6 +1,7 @@
 /* A manifest against a folder: absent, shorter, longer, changed and replaced files. */
 #include "ensemble_folder.h"
 
+#include "base/sha256.h"
 #include "bundle/manifest.h"
 
 #include <sys/stat.h>
@@ -61,6 +62,50 @@ static void a_flipped_bit_anywhere_is_seen_by_the_deep_check(void **state) {
     assert_int_equal(check(f, COVEY_CHECK_DIGESTS, &error), COVEY_OK);
 }
 
+/* In slices it says the same, at every place, and can be left in the middle. */
+static void the_deep_check_goes_in_slices(void **state) {
+    fixture *f = *state;
+    covey_error error;
+    covey__files_check *slices;
+    bool done;
+    for (int flipped = 0; flipped < 2; flipped++) {
+        if (flipped) ensemble_flip(f->model, 5000);
+        assert_int_equal(
+            covey__files_check_new(&f->test.env, f->manifest, f->folder.path, &slices, &error),
+            COVEY_OK);
+        covey_status status = COVEY_OK;
+        for (done = false; !done && status == COVEY_OK;)
+            status = covey__files_check_step(slices, 0, &done, &error);
+        assert_int_equal(status, flipped ? COVEY_ERROR_MISMATCH : COVEY_OK);
+        if (flipped) assert_non_null(strstr(error.message, "component \"model\" (model.gguf)"));
+        covey__files_check_free(slices);
+    }
+    ensemble_flip(f->model, 5000);
+    /* a component of 20 MiB takes more than one step: each has 8 MiB at least */
+    char *big = calloc(20, 1 << 20);
+    assert_non_null(big);
+    test_write(f->model, big, 20 << 20);
+    covey__component *model = &f->manifest->components[0];
+    assert_string_equal(model->file, "model.gguf");
+    model->size = 20 << 20;
+    covey__sha256_of(big, 20 << 20, model->sha256);
+    free(big);
+    assert_int_equal(
+        covey__files_check_new(&f->test.env, f->manifest, f->folder.path, &slices, &error),
+        COVEY_OK);
+    int steps = 0;
+    for (done = false; !done; steps++)
+        assert_int_equal(covey__files_check_step(slices, 0, &done, &error), COVEY_OK);
+    assert_in_range(steps, 2, 3);
+    covey__files_check_free(slices);
+    assert_int_equal(
+        covey__files_check_new(&f->test.env, f->manifest, f->folder.path, &slices, &error),
+        COVEY_OK);
+    assert_int_equal(covey__files_check_step(slices, 0, &done, &error), COVEY_OK);
+    assert_false(done);
+    covey__files_check_free(slices);
+}
+
 static void another_size_is_seen_at_once(void **state) {
     fixture *f = *state;
     covey_error error;
@@ -96,6 +141,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_was_built_is_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flipped_bit_anywhere_is_seen_by_the_deep_check, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(the_deep_check_goes_in_slices, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_size_is_seen_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_absent_file_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_regular_files_count, set_up, tear_down),
