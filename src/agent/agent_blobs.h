@@ -4,6 +4,7 @@
 
 #include "agent/agent_download.h"
 #include "agent/agent_parts.h"
+#include "base/file_cache.h"
 
 /* ---- agent_blobs.c */
 /* The engine, made where there is none, with the mirrors and the rate as they are set now. Whoever
@@ -32,7 +33,8 @@ typedef struct covey__fetch_file {
     size_t next;                              /* the chunk that is looked at next */
     size_t flying[COVEY__DOWNLOAD_IN_FLIGHT]; /* chunks on their way */
     size_t flying_count;
-    bool done; /* written and synced */
+    covey__flush_window flush; /* of what was written */
+    bool done;                 /* written and synced */
 } covey__fetch_file;
 /* Brings the files to be whole, several chunks under way at once; `*at` is the file that is looked
  * at, 0 to begin with. Goes on until done or until the deadline; between calls the array stays

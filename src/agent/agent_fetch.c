@@ -11,6 +11,7 @@
 #include "agent/agent_ways.h"
 
 #include "base/error.h"
+#include "base/file_cache.h"
 #include "base/file_space.h"
 #include "base/sha256.h"
 
@@ -50,6 +51,7 @@ static covey_status open_file(covey__fetch_file *file, covey_error *error) {
 static covey_status finish_file(covey__fetch_file *file, covey_error *error) {
     const covey__env *env = file->agent->env;
     covey_status status = covey__file_sync(env, file->descriptor, file->path, error);
+    if (!status) covey__file_forget(file->descriptor, 0, 0); /* it is read once more, much later */
     /* After a failed fsync the system's memory may show bytes that never reached the disk. */
     if (status && covey__file_truncate(env, file->descriptor, file->path, 0, NULL))
         covey__log(env, COVEY_LOG_WARN, "agent", "cannot empty a file that failed to sync");
@@ -65,17 +67,42 @@ static covey_status finish_file(covey__fetch_file *file, covey_error *error) {
 static bool chunk_is_here(const covey__fetch_file *file, const covey__chunk *chunk,
                           uint8_t *content) {
     uint8_t digest[32];
-    if (covey__file_read_at(file->agent->env, file->descriptor, file->path, chunk->offset, content,
-                            chunk->size, NULL))
+    if (covey__file_read_passing(file->agent->env, file->descriptor, file->path, chunk->offset,
+                                 content, chunk->size, NULL))
         return false;
     covey__sha256_of(content, chunk->size, digest);
     return !memcmp(digest, chunk->sha256, 32);
 }
 
+static covey_status write_range(covey__fetch_file *file, uint64_t offset, const void *content,
+                                uint64_t size, covey_error *error) {
+    const covey__env *env = file->agent->env;
+    if (!size) return COVEY_OK;
+    covey_status status = covey__file_write_at(env, file->descriptor, file->path, offset, content,
+                                               (size_t)size, error);
+    if (status) return status;
+    return covey__flush_written(env, &file->flush, file->descriptor, file->path, offset, size,
+                                error);
+}
+
 static covey_status write_chunk(covey__fetch_file *file, const covey__chunk *chunk,
                                 const void *content, covey_error *error) {
-    return covey__file_write_at(file->agent->env, file->descriptor, file->path, chunk->offset,
-                                content, chunk->size, error);
+    return write_range(file, chunk->offset, content, chunk->size, error);
+}
+
+/* A chunk that stands in a file here: as far as it covers whole blocks, both files may share them.
+ */
+static covey_status write_planned(covey__fetch_file *file, const covey__chunk *chunk,
+                                  const uint8_t *content, covey_error *error) {
+    covey__fetching *fetching = &file->agent->fetching;
+    uint64_t from = chunk->offset, to = from, end = from + chunk->size;
+    covey_status status =
+        covey__chunk_plan_share(file->plan, file->next, file->descriptor, file->path,
+                                fetching->block_bytes, &from, &to, error);
+    fetching->bytes_shared += to - from;
+    if (!status) status = write_range(file, chunk->offset, content, from - chunk->offset, error);
+    if (!status) status = write_range(file, to, content + (to - chunk->offset), end - to, error);
+    return status;
 }
 
 /* Also where the same content stands again: it is fetched once. */
@@ -127,7 +154,7 @@ static covey_status next_chunk(covey__fetch_file *file, covey__download *downloa
         if (!planned) agent->fetching.bytes_kept += chunk->stored_size;
     } else if (planned && !covey__chunk_plan_read(file->plan, file->next, content, NULL)) {
         agent->fetching.bytes_local += chunk->size;
-        status = write_chunk(file, chunk, content, error);
+        status = write_planned(file, chunk, content, error);
     } else {
         *full = !covey__download_room(download) || covey__download_has(download, chunk->blob) ||
                 file->flying_count == COVEY__DOWNLOAD_IN_FLIGHT;

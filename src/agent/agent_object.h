@@ -48,6 +48,8 @@ typedef struct covey__fetching {
     struct covey__ways *ways;         /* agent_ways.h */
     int64_t started_us;
     uint64_t room_bytes; /* on the disk, beyond the components: what their ways need meanwhile */
+    uint32_t block_bytes;  /* of the file system */
+    uint64_t bytes_shared; /* taken from files here without a copy */
     bool reserved;       /* there is room for all of it (agent_space.c) */
     bool unpromised;     /* but the file system keeps none */
 } covey__fetching;

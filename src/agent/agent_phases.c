@@ -5,6 +5,7 @@
 #include "agent/agent_ways.h"
 
 #include "base/error.h"
+#include "base/thread_calm.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -173,7 +174,10 @@ covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us, covey
     agent->out_of_time = false;
     agent->deadline_us = deadline_us;
     covey_status status = covey__agent_is_paused(agent, &why);
+    covey__calm calm; /* the thread was lent: whoever serves comes first meanwhile */
+    covey__calm_enter(agent->env, false, &calm);
     if (!status) status = run_phase(agent, deadline_us, &done, &event, proof, &why);
+    covey__calm_leave(&calm);
     agent->deadline_us = 0;
     if (!status && !done)
         return phase == COVEY__PHASE_FETCH ? covey__ways_store(agent, error) : COVEY_OK;

@@ -289,6 +289,10 @@ covey_status covey__space_reserve(covey_agent *agent, bool *again, covey_error *
             covey__prefix(error, status, "component \"%s\"",
                           fetching->manifest->components[i].file);
     }
-    if (!status) fetching->reserved = true;
-    return status;
+    covey__volume volume;
+    if (!status) status = covey__volume_read(agent->env, agent->state_dir, &volume, error);
+    if (status) return status;
+    fetching->block_bytes = volume.block_bytes;
+    fetching->reserved = true;
+    return COVEY_OK;
 }

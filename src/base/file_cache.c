@@ -151,3 +151,21 @@ covey_status covey__flush_finish(const covey__env *env, int descriptor, const ch
     covey__file_forget(descriptor, 0, offset + size);
     return COVEY_OK;
 }
+
+covey_status covey__flush_written(const covey__env *env, covey__flush_window *window,
+                                  int descriptor, const char *path, uint64_t offset, uint64_t size,
+                                  covey_error *error) {
+    if (window->bytes == 0 || offset < window->from) window->from = offset;
+    if (window->bytes == 0 || offset + size > window->to) window->to = offset + size;
+    window->bytes += size;
+    if (window->bytes < COVEY__FLUSH_BYTES) return COVEY_OK;
+    covey_status status =
+        covey__flush_start(env, descriptor, path, window->from, window->to - window->from, error);
+    if (status == COVEY_OK)
+        status = covey__flush_finish(env, descriptor, path, window->started_from,
+                                     window->started_to - window->started_from, error);
+    window->started_from = window->from;
+    window->started_to = window->to;
+    window->bytes = 0;
+    return status;
+}

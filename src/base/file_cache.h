@@ -29,4 +29,16 @@ covey_status covey__flush_start(const covey__env *env, int descriptor, const cha
 covey_status covey__flush_finish(const covey__env *env, int descriptor, const char *path,
                                  uint64_t offset, uint64_t size, covey_error *error) COVEY_MUST_USE;
 
+/* Both for a file that is written piece by piece, in any order: told of each, it has what was
+ * written COVEY__FLUSH_BYTES before set out, and waits for what set out before that. So at most
+ * twice as much is on its way, and the last sync finds little. Begins zeroed, one a file. */
+#define COVEY__FLUSH_BYTES (8u << 20)
+typedef struct covey__flush_window {
+    uint64_t from, to, bytes;          /* written since the last start, within [from, to) */
+    uint64_t started_from, started_to; /* on its way */
+} covey__flush_window;
+covey_status covey__flush_written(const covey__env *env, covey__flush_window *window,
+                                  int descriptor, const char *path, uint64_t offset, uint64_t size,
+                                  covey_error *error) COVEY_MUST_USE;
+
 #endif

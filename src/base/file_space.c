@@ -254,6 +254,18 @@ static covey_status read_and_write(const covey__env *env, const covey__file_plac
     return status;
 }
 
+covey_status covey__file_share_range(const covey__env *env, const covey__file_place *from,
+                                     const covey__file_place *to, uint64_t size, bool *shared,
+                                     covey_error *error) {
+    *shared = true;
+    if (size == 0) return COVEY_OK;
+    int code = covey__fault(env, "clone", to->path);
+    if (code == 0) code = share(from, to, size);
+    *shared = code == 0;
+    if (code == 0 || cannot_share(code)) return COVEY_OK;
+    return covey__fail_path(error, code, "copy a range to", to->path);
+}
+
 covey_status covey__file_copy_range(const covey__env *env, const covey__file_place *from,
                                     const covey__file_place *to, uint64_t size,
                                     covey__copy_way *way, covey_error *error) {
@@ -263,17 +275,15 @@ covey_status covey__file_copy_range(const covey__env *env, const covey__file_pla
     if (!covey__add_u64(from->offset, size, &end) || end > INT64_MAX ||
         !covey__add_u64(to->offset, size, &end) || end > INT64_MAX)
         return covey__fail_path(error, EFBIG, "copy", to->path);
+    bool shared;
+    covey_status status = covey__file_share_range(env, from, to, size, &shared, error);
     *way = COVEY__COPY_SHARED;
-    if (size == 0) return COVEY_OK;
-    int code = covey__fault(env, "clone", to->path);
-    if (code == 0) code = share(from, to, size);
-    if (code == 0) return COVEY_OK;
-    if (!cannot_share(code)) return covey__fail_path(error, code, "copy a range to", to->path);
+    if (status != COVEY_OK || shared) return status;
     *way = COVEY__COPY_SYSTEM;
     covey__file_place source = *from, target = *to;
     while (size > 0) {
         uint64_t done = 0;
-        code = covey__fault(env, "copy", to->path);
+        int code = covey__fault(env, "copy", to->path);
         if (code == 0) code = system_copy(&source, &target, size, &done);
         if (code != 0 && !cannot_share(code))
             return covey__fail_path(error, code, "copy a range to", to->path);

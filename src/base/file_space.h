@@ -39,6 +39,12 @@ typedef struct covey__file_place {
     uint64_t offset;
 } covey__file_place;
 
+/* Has both ranges stand on the same blocks. `*shared` is false, and nothing changed, where the
+ * system cannot: other file systems, or ranges that do not begin and end at blocks. */
+covey_status covey__file_share_range(const covey__env *env, const covey__file_place *from,
+                                     const covey__file_place *to, uint64_t size, bool *shared,
+                                     covey_error *error) COVEY_MUST_USE;
+
 typedef enum covey__copy_way {
     COVEY__COPY_SHARED, /* both files have the same blocks: no bytes moved, no room taken */
     COVEY__COPY_SYSTEM, /* the system copied (or shared: it does not say) */

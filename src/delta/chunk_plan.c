@@ -5,7 +5,8 @@
 #include "delta/chunk_plan.h"
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file_cache.h"
+#include "base/file_space.h"
 #include "base/sha256.h"
 
 #include <fcntl.h>
@@ -117,8 +118,8 @@ covey_status covey__chunk_plan_read(const covey__chunk_plan *plan, size_t chunk,
     covey_status status =
         covey__file_open(plan->env, path, O_RDONLY | O_CLOEXEC, 0, &descriptor, error);
     if (status != COVEY_OK) return status;
-    status =
-        covey__file_read_at(plan->env, descriptor, path, step->offset, out, wanted->size, error);
+    status = covey__file_read_passing(plan->env, descriptor, path, step->offset, out, wanted->size,
+                                      error);
     close(descriptor);
     if (status == COVEY_OK) {
         covey__sha256_of(out, wanted->size, digest);
@@ -130,4 +131,29 @@ covey_status covey__chunk_plan_read(const covey__chunk_plan *plan, size_t chunk,
                        "delta: chunk %zu: %s no longer holds what its index says; it is fetched "
                        "instead",
                        chunk, path);
+}
+
+covey_status covey__chunk_plan_share(const covey__chunk_plan *plan, size_t chunk, int descriptor,
+                                     const char *path, uint32_t block_bytes, uint64_t *from,
+                                     uint64_t *to, covey_error *error) {
+    const covey__chunk_step *step = &plan->steps[chunk];
+    const covey__chunk *wanted = &plan->target->chunks[chunk];
+    uint64_t block = block_bytes, end = wanted->offset + wanted->size;
+    bool shared;
+    *from = *to = wanted->offset;
+    if (step->source < 0 || step->offset % block != wanted->offset % block) return COVEY_OK;
+    uint64_t first = (wanted->offset + block - 1) / block * block, last = end / block * block;
+    if (first >= last) return COVEY_OK;
+    const char *source = plan->sources[step->source].path;
+    covey__file_place origin = {-1, source, step->offset + (first - wanted->offset)};
+    covey__file_place target = {descriptor, path, first};
+    covey_status status =
+        covey__file_open(plan->env, source, O_RDONLY | O_CLOEXEC, 0, &origin.descriptor, error);
+    if (status != COVEY_OK) return status;
+    status = covey__file_share_range(plan->env, &origin, &target, last - first, &shared, error);
+    close(origin.descriptor);
+    if (status != COVEY_OK || !shared) return status;
+    *from = first;
+    *to = last;
+    return COVEY_OK;
 }

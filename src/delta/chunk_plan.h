@@ -37,4 +37,12 @@ void covey__chunk_plan_free(covey__chunk_plan *plan); /* NULL is allowed */
 covey_status covey__chunk_plan_read(const covey__chunk_plan *plan, size_t chunk, void *out,
                                     covey_error *error) COVEY_MUST_USE;
 
+/* After covey__chunk_plan_read: has whole blocks of a file in which the chunk is to stand at its
+ * place be the source's own, where the file system can. What [*from, *to) of the file then holds
+ * need not be written; empty where nothing can be shared. The source may have changed since it was
+ * read, so the file is to be verified as a whole. */
+covey_status covey__chunk_plan_share(const covey__chunk_plan *plan, size_t chunk, int descriptor,
+                                     const char *path, uint32_t block_bytes, uint64_t *from,
+                                     uint64_t *to, covey_error *error) COVEY_MUST_USE;
+
 #endif

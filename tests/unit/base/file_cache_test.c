@@ -161,11 +161,41 @@ static void flushed_bytes_leave_the_cache(void **state) {
     free(read);
 }
 
+/* Written from the end to the start: at most two windows wait, and what is behind is on the disk.
+ */
+static void a_window_follows_what_is_written(void **state) {
+    (void)state;
+    test_env test;
+    test_env_init(&test);
+    covey_error error;
+    covey__flush_window window = {0};
+    const char *path = test_path(&folder, "window");
+    int descriptor = cold_file(path);
+    uint64_t whole = 40u << 20;
+    test.point = "flush";
+    for (uint64_t at = whole; at > 0;) {
+        at -= 1 << 20;
+        assert_int_equal(pwrite(descriptor, data, 1 << 20, (off_t)at), 1 << 20);
+        assert_int_equal(
+            covey__flush_written(&test.env, &window, descriptor, path, at, 1 << 20, &error),
+            COVEY_OK);
+        assert_true(window.bytes < COVEY__FLUSH_BYTES);
+    }
+    assert_int_equal(test.point_calls, 5 + 4); /* the first start has nothing to wait for */
+    assert_true(resident(descriptor, 0, whole) <= 2 * COVEY__FLUSH_BYTES);
+    test.point_fails = test.point_calls + 1;
+    assert_int_equal(
+        covey__flush_written(&test.env, &window, descriptor, path, 0, COVEY__FLUSH_BYTES, &error),
+        COVEY_ERROR_IO);
+    close(descriptor);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reading_past_leaves_the_cache_as_it_was),
         cmocka_unit_test(what_is_mapped_stays),
         cmocka_unit_test(flushed_bytes_leave_the_cache),
+        cmocka_unit_test(a_window_follows_what_is_written),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -3,10 +3,14 @@
 #include "support/support.h"
 
 #include "delta/chunk_maker.h"
+#include "base/sha256.h"
 #include "delta/chunk_plan.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct fixture {
     test_env test;
@@ -152,12 +156,63 @@ static void survives_each_failed_allocation(void **state) {
     assert_true(test_fail_each_allocation(plan_step, *state) >= 3);
 }
 
+/* A chunk at the same place within a block may share whole blocks with its source; what of it is
+ * not shared is the caller's to write. */
+static void blocks_are_shared_or_nothing_is(void **state) {
+    fixture *f = *state;
+    enum { size = 400000, shift = 77 };
+    const char *place = getenv("COVEY_REFLINK_DIR"); /* on a file system that shares blocks */
+    char source[300], target[300];
+    covey_error error;
+    covey__chunk_plan *plan;
+    snprintf(source, sizeof source, "%s/shared-source", place ? place : test_path(&f->folder, "."));
+    snprintf(target, sizeof target, "%s/shared-target", place ? place : test_path(&f->folder, "."));
+    for (int moved = 0; moved < 2; moved++) {
+        uint8_t *bytes = calloc(size + shift, 1);
+        uint64_t random = 4;
+        for (int i = 0; i < size; i++) bytes[i + moved * shift] = (uint8_t)test_random(&random);
+        size_t all = (size_t)(size + moved * shift);
+        test_write(source, bytes, all);
+        covey__chunk from = {.offset = moved ? shift : 0, .size = size};
+        covey__chunk to = {.offset = 0, .size = size};
+        covey__sha256_of(bytes + from.offset, size, from.sha256);
+        memcpy(to.sha256, from.sha256, 32);
+        covey__chunk_index has = {.env = &f->test.env, .chunks = &from, .chunk_count = 1},
+                           wants = {.env = &f->test.env, .chunks = &to, .chunk_count = 1};
+        covey__chunk_source list = {source, &has};
+        assert_int_equal(covey__chunk_plan_make(&f->test.env, &wants, &list, 1, &plan, &error),
+                         COVEY_OK);
+        int descriptor = open(target, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        assert_true(descriptor >= 0);
+        uint8_t *content = malloc(size), *found = malloc(size);
+        uint64_t first, last;
+        assert_int_equal(covey__chunk_plan_read(plan, 0, content, &error), COVEY_OK);
+        assert_int_equal(
+            covey__chunk_plan_share(plan, 0, descriptor, target, 4096, &first, &last, &error),
+            COVEY_OK);
+        if (moved || !place) assert_int_equal(first, last);
+        if (!moved && place) assert_int_equal(last - first, size / 4096 * 4096);
+        assert_int_equal(pwrite(descriptor, content, first, 0), first);
+        assert_int_equal(pwrite(descriptor, content + last, size - last, (off_t)last), size - last);
+        assert_int_equal(pread(descriptor, found, size, 0), size);
+        assert_memory_equal(found, content, size);
+        close(descriptor);
+        covey__chunk_plan_free(plan);
+        free(content);
+        free(found);
+        free(bytes);
+    }
+    unlink(source);
+    unlink(target);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sums_are_right_and_content_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_sources_all_is_fetched, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_source_that_changed_or_went_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(survives_each_failed_allocation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(blocks_are_shared_or_nothing_is, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
