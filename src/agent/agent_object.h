@@ -47,11 +47,11 @@ typedef struct covey__fetching {
     uint64_t bytes_counted;           /* of bytes_done, those in update.spent_bytes */
     struct covey__ways *ways;         /* agent_ways.h */
     int64_t started_us;
-    uint64_t room_bytes; /* on the disk, beyond the components: what their ways need meanwhile */
+    uint64_t room_bytes;   /* on the disk, beyond the components: what their ways need meanwhile */
     uint32_t block_bytes;  /* of the file system */
     uint64_t bytes_shared; /* taken from files here without a copy */
-    bool reserved;       /* there is room for all of it (agent_space.c) */
-    bool unpromised;     /* but the file system keeps none */
+    bool reserved;         /* there is room for all of it (agent_space.c) */
+    bool unpromised;       /* but the file system keeps none */
 } covey__fetching;
 
 /* Where blobs come from and what of them is under way (agent_blobs.h). */
@@ -94,7 +94,7 @@ struct covey_agent {
     int64_t timed_us;
     struct covey__checking *checking; /* where the check of the update's files stands; or NULL */
     struct covey__survey *survey;     /* where the look through the files here stands; or NULL */
-    char served_digest[65];       /* what covey_agent_current opened last in this process */
+    char served_digest[65];           /* what covey_agent_current opened last in this process */
     char shown_digest[65];   /* what served when the last step ended: "" the built-in one, or OFF */
     covey__agent_slot shown; /* its name, version and variant */
     bool authentic; /* the plan at hand came as far as a release that a trusted key signed */
