@@ -131,6 +131,44 @@ static void test_wrong_bytes_are_never_used(void **unused) {
     }
 }
 
+/* A digest that differs costs the bytes that are wrong, and nothing of what is right. */
+static void test_a_mismatch_deletes_nothing_else(void **unused) {
+    (void)unused;
+    int whole = 0;
+    for (int how = 0; how < 3; how++) {
+        control_double c;
+        covey_agent_outcome outcome = COVEY_AGENT_OUTCOME_INIT;
+        covey_agent *agent = device(&c);
+        double_publish(&c, "v110", "1.1.0");
+        if (how == 1) c.spoil_at_request = whole; /* the last chunk */
+        for (int i = 0; i < 100 && agent->state.update.phase != COVEY__PHASE_VERIFY; i++) {
+            assert_int_equal(covey_agent_step(agent, 0, i == 0, &outcome, NULL), COVEY_OK);
+            if (outcome.state == COVEY_AGENT_WAITING) c.now_ms += 2 * COVEY__RETRY_MAX_MS;
+        }
+        assert_int_equal(agent->state.update.phase, COVEY__PHASE_VERIFY);
+        if (how == 0) whole = c.blob_requests;
+        if (how == 1) assert_in_range(c.blob_requests, whole + 1, whole + 2);
+        if (how == 2) { /* on the disk, after it was fetched */
+            char path[600];
+            size_t size = 0;
+            snprintf(path, sizeof path, "%s/update/%s/model.gguf", agent->state_dir,
+                     agent->state.update.digest);
+            char *bytes = test_read(path, &size);
+            assert_non_null(bytes);
+            bytes[size / 2] ^= 1;
+            test_write(path, bytes, size);
+            free(bytes);
+        }
+        for (int i = 0; i < 5 && !agent->state.current.digest[0]; i++) {
+            double_steps(&c, agent, 100);
+            c.now_ms += 2 * COVEY__RETRY_MAX_MS;
+        }
+        double_assert_serves(agent, "1.1.0");
+        assert_in_range(c.blob_requests, whole, whole + 2);
+        double_finish(&c, agent);
+    }
+}
+
 static void test_404_is_final_in_time_and_503_is_not(void **unused) {
     (void)unused;
     control_double c;
@@ -494,6 +532,7 @@ int main(void) {
         cmocka_unit_test(test_resumes_with_ranges),
         cmocka_unit_test(test_server_that_ignores_ranges),
         cmocka_unit_test(test_wrong_bytes_are_never_used),
+        cmocka_unit_test(test_a_mismatch_deletes_nothing_else),
         cmocka_unit_test(test_404_is_final_in_time_and_503_is_not),
         cmocka_unit_test(test_bad_probes_are_refused_and_reported),
         cmocka_unit_test(test_flipped_byte_is_found_and_repaired),
