@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Constant load on a server's /v1/chat/completions, and what came of it.
+"""Constant load on a server's /v1/completions, and what came of it.
 
 usage: swap_load.py run URL TOKEN RECORDS STOP [STREAMS [ANSWER_TOKENS [WORDS]]]
        swap_load.py check RECORDS ENSEMBLE=URL...
@@ -9,18 +9,14 @@ usage: swap_load.py run URL TOKEN RECORDS STOP [STREAMS [ANSWER_TOKENS [WORDS]]]
 conversations of three turns by name. Each answer is a line of RECORDS: when it began, how long its first word took, who gave it (by
 its header, its stream and its end, which must agree), and its words. `check` asks the servers of the single ensembles the same
 again, greedily: every answer must be one that the ensemble it names gives. `count` prints the figures."""
-import http.client, json, os, sys, threading, time
+import concurrent.futures, http.client, json, os, sys, threading, time
 
 PROMPTS = ["set a timer for ten minutes", "what is the weather like in Lisbon tomorrow", "remind me to call Ana at noon",
            "turn off the lights in the kitchen", "play some quiet music", "how far is the moon from here"]
 WORDS = "the quick brown fox jumps over the lazy dog while seven wizards judge my vow and pack a box of five dozen jugs".split()
 
 
-def body_of(messages, tokens, stream):
-    return json.dumps({"messages": messages, "max_tokens": tokens, "temperature": 0, "stream": stream})
-
-
-def ask(address, token, messages, tokens, name=None):
+def ask(address, token, prompt, tokens, name=None):
     """One streamed answer; raises on anything but a whole one."""
     headers = {"Content-Type": "application/json"}
     if token:
@@ -28,9 +24,10 @@ def ask(address, token, messages, tokens, name=None):
     if name:
         headers["X-Covey-Conversation"] = name
     line = http.client.HTTPConnection(address, timeout=600)
-    record = {"start": time.time(), "messages": messages, "name": name, "tokens": tokens}
+    record = {"start": time.time(), "prompt": prompt, "name": name, "tokens": tokens}
     begun = time.monotonic()
-    line.request("POST", "/v1/chat/completions", body_of(messages, tokens, True), headers)
+    body = json.dumps({"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True})
+    line.request("POST", "/v1/completions", body, headers)
     answer = line.getresponse()
     if answer.status != 200:
         raise OSError("status %d: %s" % (answer.status, answer.read()[:200]))
@@ -50,7 +47,7 @@ def ask(address, token, messages, tokens, name=None):
         if "covey" in event:
             record["ensemble"] = event["covey"]["ensemble"]
         for choice in event.get("choices", []):
-            words.append(choice.get("delta", {}).get("content") or "")
+            words.append(choice.get("text") or "")
     if not done:
         raise OSError("cut: the stream ended without its last event")
     line.close()
@@ -67,16 +64,18 @@ def streams_of(address, token, path, stop, count, tokens, words):
             out.write(json.dumps(record) + "\n")
 
     def stream(index):
-        turn, serial, messages = 0, 0, []
+        turn, serial, prompt = 0, 0, ""
         while not os.path.exists(stop):
             named = index % 2 == 1
             if turn == 0:
-                filler = " ".join(WORDS[(index + i) % len(WORDS)] for i in range(words))
-                messages = [{"role": "user", "content": (filler + " " + PROMPTS[(index + serial) % len(PROMPTS)]).strip()}]
+                prompt = PROMPTS[(index + serial) % len(PROMPTS)]
+                if words:  # no two begin alike, so that none is in the server's cache
+                    filler = " ".join(WORDS[(index + i) % len(WORDS)] for i in range(words))
+                    prompt = "%d %d %s %s" % (serial, index, filler, prompt)
             try:
-                record = ask(address, token, messages, tokens, "talk-%d-%d" % (index, serial) if named else None)
+                record = ask(address, token, prompt, tokens, "talk-%d-%d" % (index, serial) if named else None)
                 write(record)
-                messages = messages + [{"role": "assistant", "content": record["text"]}, {"role": "user", "content": "go on"}]
+                prompt += record["text"] + " and " + PROMPTS[(index + serial + turn + 1) % len(PROMPTS)]
                 turn = (turn + 1) % 3 if named else 0
             except (OSError, http.client.HTTPException, ValueError) as error:
                 write({"start": time.time(), "failed": "%s: %s" % (type(error).__name__, error)})
@@ -108,20 +107,17 @@ def percentile(values, share):
 
 def check(path, references):
     """How many answers are not what the ensemble that they name gives."""
-    known, wrong = {}, 0
-    for record in records_of(path):
-        if "failed" in record:
-            continue
-        key = (record["header"], json.dumps(record["messages"]), record["tokens"])
-        if record["header"] not in references or not agrees(record):
+    wrong = 0
+    good = [record for record in records_of(path) if "failed" not in record]
+    key_of = lambda record: (record["header"], record["prompt"], record["tokens"])
+    keys = sorted({key_of(record) for record in good if record["header"] in references})
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda key: ask(references[key[0]], None, key[1], key[2])["text"], keys)
+        known = dict(zip(keys, answers))
+    for record in good:
+        if not agrees(record) or known.get(key_of(record)) != record["text"]:
             wrong += 1
-            print("mixed:", json.dumps(record)[:400], file=sys.stderr)
-            continue
-        if key not in known:
-            known[key] = ask(references[record["header"]], None, record["messages"], record["tokens"])["text"]
-        if known[key] != record["text"]:
-            wrong += 1
-            print("mixed: %s gives %r, and the answer was %r" % (record["header"], known[key], record["text"]), file=sys.stderr)
+            print("mixed: %r is given, and the answer was %s" % (known.get(key_of(record)), json.dumps(record)), file=sys.stderr)
     print("%d different questions asked again, %d answers mixed" % (len(known), wrong))
     return wrong
 
