@@ -183,6 +183,22 @@ static bool is_cut(const run *r, const covey_answer *answer, const answer_text *
     return true;
 }
 
+/* A trial proves itself by its answers. */
+static void tell_agent(const run *r, covey_status status, const covey_answer *answer,
+                       const covey_error *error) {
+    covey_agent_answer told = COVEY_AGENT_ANSWER_INIT;
+    if (!r->context.agent || !r->served.digest[0]) return;
+    bool stopped = !status && answer->stop_reason == COVEY_STOP_CANCELLED;
+    told.digest = r->served.digest;
+    told.status = stopped ? COVEY_ERROR_CANCELLED : status;
+    told.prompt_token_count = answer->prompt_token_count - answer->reused_token_count;
+    told.answer_token_count = answer->answer_token_count;
+    told.first_token_us = answer->first_token_us;
+    told.decode_us = answer->decode_us;
+    told.disturbed = true; /* beside whom, it does not know */
+    covey_agent_answered(r->context.agent, &told, 1, status ? error->message : NULL);
+}
+
 /* Answers `prompt`. What was stopped by Ctrl-C stays in the conversation as far as it came. */
 static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
                           covey_error *error) {
@@ -206,6 +222,7 @@ static bool answer_prompt(run *r, const char *prompt, covey_stop_reason *reason,
     covey_status status =
         covey_conversation_generate(r->conversation, &request, &answer, error, on_text, &out);
     answering = NULL;
+    tell_agent(r, status, &answer, error);
     if (!r->json && out.size) {
         puts("");
         fflush(stdout); /* what is said of the answer comes after it */

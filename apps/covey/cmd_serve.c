@@ -166,6 +166,7 @@ static int answer_all(serving *d) {
 
 static int serve_all(serving *d) {
     covey_error error = {0};
+    d->context.tells_nothing = d->no_update; /* nobody would step it */
     if (!d->model_path && !d->no_update && !(d->updater = app_updater_new(&d->context))) {
         fprintf(stderr, "covey serve: no memory\n");
         return APP_EXIT_FAILED;
@@ -181,6 +182,24 @@ static int serve_all(serving *d) {
     if (d->updater) app_updater_join(d->updater);
     return result;
 }
+
+static const char about[] =
+    "Answers on loopback: /v1/chat/completions and /v1/completions (with \"stream\": true "
+    "too),\n"
+    "/v1/embeddings, /v1/models, /lora-adapters, /health, /metrics. An adapter with the scale "
+    "0\n"
+    "is used by requests that ask for it alone (\"lora\"). Without a model it serves this "
+    "device's "
+    "ensemble and keeps it up to "
+    "date: open\n"
+    "conversations (header X-Covey-Conversation) finish on the ensemble that they began with,\n"
+    "up to the policy's drain.deadline_ms.";
+static const char examples[] =
+    "  covey serve model.gguf --port 8080\n"
+    "  curl -H \"Authorization: Bearer $(covey token)\" -H 'Content-Type: application/json' "
+    "\\\n"
+    "       -d '{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}' "
+    "http://127.0.0.1:8080/v1/chat/completions";
 
 int covey_cmd_serve(int argc, char **argv) {
     serving d = {.context = {.command = "covey serve", .prefix_cache_mib = APP_PREFIX_CACHE_MIB},
@@ -222,27 +241,7 @@ int covey_cmd_serve(int argc, char **argv) {
         APP_OPTION_BUILTIN(d.context),
         APP_OPTION_VERBOSE(d.context),
         {0}};
-    const app_command command = {
-        "covey serve",
-        "[MODEL.gguf]",
-        "Answers on loopback: /v1/chat/completions and /v1/completions (with \"stream\": true "
-        "too),\n"
-        "/v1/embeddings, /v1/models, /lora-adapters, /health, /metrics. An adapter with the scale "
-        "0\n"
-        "is used by requests that ask for it alone (\"lora\"). Without a model it serves this "
-        "device's "
-        "ensemble and keeps it up to "
-        "date: open\n"
-        "conversations (header X-Covey-Conversation) finish on the ensemble that they began with,\n"
-        "up to the policy's drain.deadline_ms.",
-        "  covey serve model.gguf --port 8080\n"
-        "  curl -H \"Authorization: Bearer $(covey token)\" -H 'Content-Type: application/json' "
-        "\\\n"
-        "       -d '{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}' "
-        "http://127.0.0.1:8080/v1/chat/completions",
-        options,
-        0,
-        1};
+    const app_command command = {"covey serve", "[MODEL.gguf]", about, examples, options, 0, 1};
     static app_positional words;
     int status;
     if (!app_options_read(&command, argc, argv, &words, &status)) return status;

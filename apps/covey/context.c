@@ -121,7 +121,7 @@ bool app_open_agent(app_context *context, covey_agent_event_fn event, void *even
     }
     options.probe = context->probe;
     options.probe_user = context->probe_user;
-    options.tells_answers = context->tells_answers;
+    options.tells_answers = !context->tells_nothing;
     options.builtin_dir = context->builtin ? context->builtin : getenv("COVEY_BUILTIN");
     options.app_version = context->app_version ? context->app_version : COVEY_VERSION;
     options.event = event;

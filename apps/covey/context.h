@@ -27,8 +27,8 @@ typedef struct app_context {
     covey_kv_type kv_type;               /* what `kv` names, and ... */
     covey_context_policy context_policy; /* ... `when_full`, read by app_read_sessions */
     app_texts adapters;                  /* --adapter */
-    bool tells_answers;                  /* of the agent's options, and ... */
-    covey_agent_probe_fn probe;
+    bool tells_nothing; /* the agent is not told of answers: a trial proves itself without */
+    covey_agent_probe_fn probe; /* of the agent's options, and ... */
     void *probe_user;
     const covey_allocator *agent_memory; /* ... where set, the agent gets a runtime of its own with
                                             it, of one thread: what it computes is computed by who

@@ -341,7 +341,6 @@ app_updater *app_updater_new(app_context *context) {
     context->agent_memory = &u->allocator;
     context->probe = probe;
     context->probe_user = u;
-    context->tells_answers = true;
     return u;
 }
 
