@@ -87,6 +87,35 @@ void covey__sha256_update(covey__sha256 *hash, const void *data, size_t size) {
     if (size % 64 > 0) memcpy(hash->block, bytes + size / 64 * 64, size % 64);
 }
 
+/* Bytes that fill the block which is begun. */
+static size_t begun(const covey__sha256 *hash, size_t size) {
+    size_t lacks = (size_t)(-hash->byte_count % 64);
+    return lacks < size ? lacks : size;
+}
+
+void covey__sha256_update_pair(covey__sha256 *a, const void *data_a, size_t size_a,
+                               covey__sha256 *b, const void *data_b, size_t size_b) {
+    const uint8_t *bytes_a = data_a, *bytes_b = data_b;
+    size_t piece_a = begun(a, size_a), piece_b = begun(b, size_b);
+    if (blocks_function() == covey__sha256_blocks_shani) {
+        covey__sha256_update(a, bytes_a, piece_a);
+        covey__sha256_update(b, bytes_b, piece_b);
+        size_t rest_a = (size_a - piece_a) / 64, rest_b = (size_b - piece_b) / 64;
+        size_t blocks = rest_a < rest_b ? rest_a : rest_b;
+        if (blocks > 0)
+            covey__sha256_pair_shani(a->state, bytes_a + piece_a, b->state, bytes_b + piece_b,
+                                     blocks);
+        a->byte_count += 64 * (uint64_t)blocks;
+        b->byte_count += 64 * (uint64_t)blocks;
+        piece_a += 64 * blocks;
+        piece_b += 64 * blocks;
+    } else {
+        piece_a = piece_b = 0;
+    }
+    if (size_a > piece_a) covey__sha256_update(a, bytes_a + piece_a, size_a - piece_a);
+    if (size_b > piece_b) covey__sha256_update(b, bytes_b + piece_b, size_b - piece_b);
+}
+
 void covey__sha256_final(covey__sha256 *hash, uint8_t digest[32]) {
     uint64_t bit_count = hash->byte_count * 8;
     uint8_t tail[72] = {0x80};

@@ -14,6 +14,9 @@ typedef struct covey__sha256 {
 
 void covey__sha256_init(covey__sha256 *hash);
 void covey__sha256_update(covey__sha256 *hash, const void *data, size_t size);
+/* The same as an update of each, in less time: over the same bytes, or over two stretches. */
+void covey__sha256_update_pair(covey__sha256 *a, const void *data_a, size_t size_a,
+                               covey__sha256 *b, const void *data_b, size_t size_b);
 void covey__sha256_final(covey__sha256 *hash, uint8_t digest[32]);
 void covey__sha256_of(const void *data, size_t size, uint8_t digest[32]);
 

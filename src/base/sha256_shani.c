@@ -31,31 +31,67 @@ static inline __m128i load_words(const uint8_t *data) {
     return _mm_shuffle_epi8(words, swap);
 }
 
-void covey__sha256_blocks_shani(uint32_t state[8], const uint8_t *data, size_t block_count) {
+/* A state between blocks. */
+typedef struct halves {
+    __m128i abef, cdgh;
+} halves;
+
+static inline halves take_state(const uint32_t state[8]) {
     __m128i abcd, efgh;
     memcpy(&abcd, state, sizeof abcd);
     memcpy(&efgh, state + 4, sizeof efgh);
     __m128i badc = _mm_shuffle_epi32(abcd, 0xb1), hgfe = _mm_shuffle_epi32(efgh, 0x1b);
-    __m128i abef = _mm_alignr_epi8(badc, hgfe, 8);
-    __m128i cdgh = _mm_blend_epi16(hgfe, badc, 0xf0);
+    return (halves){_mm_alignr_epi8(badc, hgfe, 8), _mm_blend_epi16(hgfe, badc, 0xf0)};
+}
+
+static inline void give_state(halves h, uint32_t state[8]) {
+    __m128i feba = _mm_shuffle_epi32(h.abef, 0x1b), dchg = _mm_shuffle_epi32(h.cdgh, 0xb1);
+    __m128i abcd = _mm_blend_epi16(feba, dchg, 0xf0), efgh = _mm_alignr_epi8(dchg, feba, 8);
+    memcpy(state, &abcd, sizeof abcd);
+    memcpy(state + 4, &efgh, sizeof efgh);
+}
+
+void covey__sha256_blocks_shani(uint32_t state[8], const uint8_t *data, size_t block_count) {
+    halves h = take_state(state);
     for (; block_count > 0; block_count--, data += 64) {
-        __m128i abef_before = abef, cdgh_before = cdgh;
+        halves before = h;
         __m128i w0 = load_words(data), w1 = load_words(data + 16);
         __m128i w2 = load_words(data + 32), w3 = load_words(data + 48);
         for (int step = 0; step < 16; step++) {
-            four_rounds(&abef, &cdgh, w0, step);
+            four_rounds(&h.abef, &h.cdgh, w0, step);
             __m128i next =
                 next_words(w0, w1, w2, w3); /* unused ones of the last steps cost little */
             w0 = w1, w1 = w2, w2 = w3, w3 = next;
         }
-        abef = _mm_add_epi32(abef, abef_before);
-        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+        h.abef = _mm_add_epi32(h.abef, before.abef);
+        h.cdgh = _mm_add_epi32(h.cdgh, before.cdgh);
     }
-    __m128i feba = _mm_shuffle_epi32(abef, 0x1b), dchg = _mm_shuffle_epi32(cdgh, 0xb1);
-    abcd = _mm_blend_epi16(feba, dchg, 0xf0);
-    efgh = _mm_alignr_epi8(dchg, feba, 8);
-    memcpy(state, &abcd, sizeof abcd);
-    memcpy(state + 4, &efgh, sizeof efgh);
+    give_state(h, state);
+}
+
+void covey__sha256_pair_shani(uint32_t a[8], const uint8_t *data_a, uint32_t b[8],
+                              const uint8_t *data_b, size_t block_count) {
+    halves h = take_state(a), g = take_state(b);
+    for (; block_count > 0; block_count--, data_a += 64, data_b += 64) {
+        halves h_before = h, g_before = g;
+        __m128i w0 = load_words(data_a), w1 = load_words(data_a + 16);
+        __m128i w2 = load_words(data_a + 32), w3 = load_words(data_a + 48);
+        __m128i x0 = load_words(data_b), x1 = load_words(data_b + 16);
+        __m128i x2 = load_words(data_b + 32), x3 = load_words(data_b + 48);
+        for (int step = 0; step < 16; step++) {
+            four_rounds(&h.abef, &h.cdgh, w0, step);
+            four_rounds(&g.abef, &g.cdgh, x0, step);
+            __m128i next = next_words(w0, w1, w2, w3), next_b = next_words(x0, x1, x2, x3);
+            w0 = w1, w1 = w2, w2 = w3, w3 = next;
+            x0 = x1, x1 = x2, x2 = x3, x3 = next_b;
+        }
+        h.abef = _mm_add_epi32(h.abef, h_before.abef);
+        h.cdgh = _mm_add_epi32(h.cdgh, h_before.cdgh);
+        g.abef = _mm_add_epi32(g.abef, g_before.abef);
+        g.cdgh = _mm_add_epi32(g.cdgh, g_before.cdgh);
+    }
+    give_state(h, a);
+    give_state(g, b);
 }
 
 bool covey__sha256_blocks_shani_is_built(void) {
@@ -65,6 +101,12 @@ bool covey__sha256_blocks_shani_is_built(void) {
 
 void covey__sha256_blocks_shani(uint32_t state[8], const uint8_t *data, size_t block_count) {
     covey__sha256_blocks_portable(state, data, block_count);
+}
+
+void covey__sha256_pair_shani(uint32_t a[8], const uint8_t *data_a, uint32_t b[8],
+                              const uint8_t *data_b, size_t block_count) {
+    covey__sha256_blocks_portable(a, data_a, block_count);
+    covey__sha256_blocks_portable(b, data_b, block_count);
 }
 
 bool covey__sha256_blocks_shani_is_built(void) {

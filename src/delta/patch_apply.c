@@ -213,12 +213,9 @@ static covey_status name_part(const covey__patch_part *part, covey_status status
                          covey__printable(part->name, part->name_size, shown, sizeof shown));
 }
 
-static covey_status check_half(const covey__patch_apply *a, const uint8_t *data, size_t size,
-                               const uint8_t expected[16], const char *what, covey_error *error) {
-    uint8_t found[32];
+static covey_status compare_half(const uint8_t found[32], const uint8_t expected[16],
+                                 const char *what, covey_error *error) {
     char wanted[33], is[33];
-    if (a->options.trust_digests) return COVEY_OK;
-    covey__sha256_of(data, size, found);
     if (memcmp(found, expected, 16) == 0) return COVEY_OK;
     covey__hex(expected, 16, wanted);
     covey__hex(found, 16, is);
@@ -226,16 +223,25 @@ static covey_status check_half(const covey__patch_apply *a, const uint8_t *data,
                        wanted, is);
 }
 
-/* The part's old bytes into `out`. */
+static covey_status check_half(const covey__patch_apply *a, const uint8_t *data, size_t size,
+                               const uint8_t expected[16], const char *what, covey_error *error) {
+    uint8_t found[32];
+    if (a->options.trust_digests) return COVEY_OK;
+    covey__sha256_of(data, size, found);
+    return compare_half(found, expected, what, error);
+}
+
+static const char base_differs[] = "the base's bytes are not those that the patch was made from";
+
+/* The part's old bytes into `out`. Those of a copy are checked as its new ones. */
 static covey_status read_old(const covey__patch_apply *a, const covey__patch_part *part,
                              uint8_t *out, covey_error *error) {
     if (part->old_size == 0) return COVEY_OK;
     const covey__patch_source *old = &a->options.old_file;
     covey_status status =
         old->read(old->user, part->old_offset, out, (size_t)part->old_size, error);
-    if (status != COVEY_OK) return status;
-    return check_half(a, out, (size_t)part->old_size, part->old_digest,
-                      "the base's bytes are not those that the patch was made from", error);
+    if (status != COVEY_OK || part->kind == COVEY__PATCH_COPY) return status;
+    return check_half(a, out, (size_t)part->old_size, part->old_digest, base_differs, error);
 }
 
 static covey_status decode_part(covey__patch_apply *a, frame_run *run,
@@ -254,20 +260,31 @@ static covey_status decode_part(covey__patch_apply *a, frame_run *run,
                                      part->stored, a->fresh, size, error);
     }
     run->stored += part->stored;
-    if (status != COVEY_OK) return status;
-    return check_half(a, a->fresh, size, part->new_digest, "what came out is not what was meant",
-                      error);
+    return status;
+}
+
+/* What came out, against its digest, and into that of the whole file. */
+static covey_status check_new(const covey__patch_apply *a, frame_run *run,
+                              const covey__patch_part *part, covey_error *error) {
+    uint8_t found[32];
+    covey__sha256 hash;
+    size_t size = (size_t)part->size;
+    if (a->options.trust_digests) return COVEY_OK;
+    covey__sha256_init(&hash);
+    covey__sha256_update_pair(&hash, a->fresh, size, &run->border.hash, a->fresh, size);
+    covey__sha256_final(&hash, found);
+    const char *what =
+        part->kind == COVEY__PATCH_COPY ? base_differs : "what came out is not what was meant";
+    return compare_half(found, part->new_digest, what, error);
 }
 
 static covey_status make_part(covey__patch_apply *a, frame_run *run, const covey__patch_part *part,
                               covey_error *error) {
     covey_status status = decode_part(a, run, part, error);
+    if (status == COVEY_OK) status = check_new(a, run, part, error);
     if (status != COVEY_OK) return name_part(part, status, error);
     const covey__patch_target *target = &a->options.new_file;
-    status = target->write(target->user, part->new_offset, a->fresh, (size_t)part->size, error);
-    if (status == COVEY_OK && !a->options.trust_digests)
-        covey__sha256_update(&run->border.hash, a->fresh, (size_t)part->size);
-    return status;
+    return target->write(target->user, part->new_offset, a->fresh, (size_t)part->size, error);
 }
 
 /* The frame's stream begins behind what its parts of kinds 1 and 2 have stored. */
@@ -358,9 +375,12 @@ static covey_status look_at_part(covey__patch_apply *a, const covey__patch_part 
     if (status == COVEY_ERROR_FORMAT) return COVEY_OK; /* the file ends before */
     if (status != COVEY_OK) return status;
     uint8_t found[32];
-    covey__sha256_of(a->fresh, (size_t)part->size, found);
+    covey__sha256 own;
+    covey__sha256_init(&own);
+    covey__sha256_update_pair(&own, a->fresh, (size_t)part->size, hash, a->fresh,
+                              (size_t)part->size);
+    covey__sha256_final(&own, found);
     *there = memcmp(found, part->new_digest, 16) == 0;
-    covey__sha256_update(hash, a->fresh, (size_t)part->size);
     return COVEY_OK;
 }
 

@@ -31,7 +31,6 @@ typedef struct maker {
     covey__stream_writer *stream;
     covey__byte_packer *packer;
     covey__patch_ends ends;
-    covey__sha256 new_hash;
     covey__buffer payload, trial; /* of the frame: stored bytes, then the stream */
     covey__patch_stats stats;
     uint64_t done, total;
@@ -230,9 +229,14 @@ static void put_part(maker *m, const covey__plan_part *planned, uint32_t stored)
     const covey__match *match = &m->plan.matches.items[planned->match];
     uint8_t old_digest[32], new_digest[32];
     const uint8_t *fresh = m->fresh.data + planned->new_offset;
-    covey__sha256_of(fresh, (size_t)planned->size, new_digest);
-    if (planned->kind != COVEY__PATCH_COPY && planned->old_size > 0)
-        covey__sha256_of(m->old.data + planned->old_offset, (size_t)planned->old_size, old_digest);
+    covey__sha256 old_hash, new_hash;
+    covey__sha256_init(&old_hash);
+    covey__sha256_init(&new_hash);
+    size_t old_size = planned->kind == COVEY__PATCH_COPY ? 0 : (size_t)planned->old_size;
+    covey__sha256_update_pair(&old_hash, m->old.data + planned->old_offset, old_size, &new_hash,
+                              fresh, (size_t)planned->size);
+    covey__sha256_final(&old_hash, old_digest);
+    covey__sha256_final(&new_hash, new_digest);
     covey__patch_part part = {.kind = planned->kind,
                               .type = match->type,
                               .named = planned->first && match->named,
@@ -254,7 +258,6 @@ static void put_part(maker *m, const covey__plan_part *planned, uint32_t stored)
     if (planned->kind == COVEY__PATCH_COPY) part.old_digest = new_digest;
     if (planned->old_size == 0) part.old_digest = none;
     covey__patch_writer_part(&m->writer, &part);
-    covey__sha256_update(&m->new_hash, fresh, (size_t)planned->size);
     m->stats.bytes[planned->kind] += planned->size;
 }
 
@@ -290,17 +293,26 @@ static covey_status make_frames(maker *m) {
 
 /* --- The whole --- */
 
-static covey_status hash_old(maker *m) {
-    covey__sha256 hash;
-    covey__sha256_init(&hash);
+static size_t next_piece(const covey__map *map, size_t at) {
+    size_t left = at < map->size ? map->size - at : 0;
+    return left < HASH_BYTES ? left : HASH_BYTES;
+}
+
+/* The digests of both files, side by side. */
+static covey_status hash_ends(maker *m) {
+    covey__sha256 old, fresh;
+    size_t most = m->old.size > m->fresh.size ? m->old.size : m->fresh.size;
     covey_status status = COVEY_OK;
-    for (size_t at = 0; status == COVEY_OK && at < m->old.size;) {
-        size_t left = m->old.size - at, size = left < HASH_BYTES ? left : HASH_BYTES;
-        covey__sha256_update(&hash, m->old.data + at, size);
-        at += size;
+    covey__sha256_init(&old);
+    covey__sha256_init(&fresh);
+    for (size_t at = 0; status == COVEY_OK && at < most; at += HASH_BYTES) {
+        size_t old_size = next_piece(&m->old, at), new_size = next_piece(&m->fresh, at);
+        covey__sha256_update_pair(&old, m->old.data + (old_size == 0 ? 0 : at), old_size, &fresh,
+                                  m->fresh.data + (new_size == 0 ? 0 : at), new_size);
         status = tell(m, 0);
     }
-    covey__sha256_final(&hash, m->ends.old_sha256);
+    covey__sha256_final(&old, m->ends.old_sha256);
+    covey__sha256_final(&fresh, m->ends.new_sha256);
     return status;
 }
 
@@ -313,7 +325,7 @@ static covey_status make_all(maker *m) {
     covey__match_file old = {m->old.data, m->old.size}, fresh = {m->fresh.data, m->fresh.size};
     m->ends.old_size = old.size;
     m->ends.new_size = fresh.size;
-    covey_status status = hash_old(m);
+    covey_status status = hash_ends(m);
     if (status == COVEY_OK)
         status = covey__patch_plan_make(m->env, &old, &fresh, &m->plan, m->error);
     if (status != COVEY_OK) return status;
@@ -324,7 +336,6 @@ static covey_status make_all(maker *m) {
     if (status == COVEY_OK) status = make_frames(m);
     if (status == COVEY_OK) status = check_maps(m);
     if (status != COVEY_OK) return status;
-    covey__sha256_final(&m->new_hash, m->ends.new_sha256);
     m->stats.old_size = old.size;
     m->stats.new_size = fresh.size;
     uint64_t payloads = m->writer.payload_size;
@@ -351,7 +362,6 @@ covey_status covey__patch_make(const covey__env *env, const char *old_path, cons
     if (options != NULL) m.options = *options;
     covey__buffer_init(&m.payload, env, COVEY__PATCH_PAYLOAD_MAX);
     covey__buffer_init(&m.trial, env, COVEY__PATCH_PAYLOAD_MAX);
-    covey__sha256_init(&m.new_hash);
     covey_status status = covey__map_path(env, old_path, &m.old, error);
     if (status == COVEY_OK) status = covey__map_path(env, new_path, &m.fresh, error);
     if (status == COVEY_OK) {

@@ -118,10 +118,42 @@ static void secrets_are_compared_whole(void **state) {
     assert_true(covey__equal_secret(a, b, 0));
 }
 
+/* A pair of updates is two updates, whatever was taken before and how long each is. */
+static void pairs_are_two_updates(void **state) {
+    (void)state;
+    uint8_t data[1000], alone[32], paired[32];
+    uint64_t seed = 8;
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)test_random(&seed);
+    for (int round = 0; round < 2000; round++) {
+        covey__sha256 a, b, pair_a, pair_b;
+        size_t before_a = test_random(&seed) % 130, before_b = test_random(&seed) % 130;
+        size_t size_a = test_random(&seed) % 400, size_b = test_random(&seed) % 400;
+        size_t at_a = test_random(&seed) % 300, at_b = test_random(&seed) % 300;
+        covey__sha256_init(&a);
+        covey__sha256_init(&b);
+        covey__sha256_update(&a, data, before_a);
+        covey__sha256_update(&b, data, before_b);
+        pair_a = a;
+        pair_b = b;
+        covey__sha256_update_pair(&pair_a, data + at_a, size_a, &pair_b, data + at_b, size_b);
+        covey__sha256_update(&a, data + at_a, size_a);
+        covey__sha256_update(&b, data + at_b, size_b);
+        covey__sha256_final(&a, alone);
+        covey__sha256_final(&pair_a, paired);
+        assert_memory_equal(alone, paired, 32);
+        covey__sha256_final(&b, alone);
+        covey__sha256_final(&pair_b, paired);
+        assert_memory_equal(alone, paired, 32);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_standards_vectors),      cmocka_unit_test(any_split_gives_the_same),
-        cmocka_unit_test(both_block_functions_agree), cmocka_unit_test(hexadecimal),
+        cmocka_unit_test(pairs_are_two_updates),
+        cmocka_unit_test(the_standards_vectors),
+        cmocka_unit_test(any_split_gives_the_same),
+        cmocka_unit_test(both_block_functions_agree),
+        cmocka_unit_test(hexadecimal),
         cmocka_unit_test(secrets_are_compared_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
