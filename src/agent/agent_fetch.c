@@ -304,9 +304,12 @@ static covey_status go_on(covey_agent *agent, covey__fetch_file *files, size_t c
         status = walk(files, count, at, download, content, covey__monotonic_us() + LOCAL_US, &full,
                       error);
         bool last = *at == count;
+        /* One place more than are free: what it waits for may be on its way for another file while
+         * there is room, and without a wait for it nothing would move. */
+        size_t room = last ? COVEY__DOWNLOAD_ALL : covey__download_room(download) + 1;
         if (!status)
-            status = covey__download_run(download, full || last ? deadline_us : 0,
-                                         last ? COVEY__DOWNLOAD_ALL : 1, &arrived, error);
+            status = covey__download_run(download, full || last ? deadline_us : 0, room, &arrived,
+                                         error);
         if (!status) status = finish_files(files, count, error);
         tell_progress(agent, download, false);
         if (!status) status = look_around(agent, error);
