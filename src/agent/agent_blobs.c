@@ -128,6 +128,7 @@ void covey__agent_blobs_free(covey_agent *agent) {
     covey__download_free(agent->blobs.download);
     agent->blobs.download = NULL;
     agent->blobs.noted = 0;
+    covey__agent_hang_up(agent);
 }
 
 /* ---- One blob ---------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ struct covey_agent {
     bool authentic; /* the plan at hand came as far as a release that a trusted key signed */
     uint32_t retry_after_ms; /* of the last answer; 0 if it named none */
     covey__agent_blobs blobs;
+    covey_http_lines *lines;      /* to the control plane; NULL: none yet */
     covey__stop_flag interrupted; /* steps end at once */
     int64_t deadline_us;          /* of the phase at hand (monotonic); 0: none is performed */
     bool out_of_time;             /* what failed with CANCELLED did so for the deadline */

@@ -7,7 +7,7 @@
  *   agent_phases.c    the phases of an update
  *   agent_describe.c  the state in a struct, for people
  *   agent_state.c     state.json, the journal
- *   agent_wire.c      check-in, reports, blobs
+ *   agent_wire.c      check-in and reports; agent_lines.c carries them
  *   agent_enroll.c    enrollment
  *   agent_trust.c     metadata: the first root, refreshes, which releases are signed
  *   agent_steering.c  statements of the publisher: taken, held, obeyed
@@ -182,6 +182,13 @@ void covey__agent_show(covey_agent *agent);
 /* One phase, or a part of the fetch. */
 covey_status covey__agent_advance(covey_agent *agent, int64_t deadline_us,
                                   covey_error *error) COVEY_MUST_USE;
+
+/* ---- agent_lines.c */
+/* As the transport's fetch; CANCELLED when the step is interrupted meanwhile. */
+covey_status covey__agent_carry(covey_agent *agent, const covey_http_request *request,
+                                covey_http_response *response, covey_http_sink sink,
+                                void *sink_user, covey_error *error) COVEY_MUST_USE;
+void covey__agent_hang_up(covey_agent *agent); /* closes the connections */
 
 /* ---- agent_wire.c */
 /* GET of a small file; `*http_status` is the caller's matter. */

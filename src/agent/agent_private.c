@@ -96,11 +96,10 @@ static covey_status collect(void *user, const covey_http_response *response, con
 }
 
 /* Asks the control plane for the key as it was wrapped for this device. */
-static covey_status ask(const covey_agent *agent, const char *id, covey__buffer *answer,
-                        int *http_status, covey_error *error) {
+static covey_status ask(covey_agent *agent, const char *id, covey__buffer *answer, int *http_status,
+                        covey_error *error) {
     char token[COVEY__AGENT_TOKEN_SIZE], authorization[COVEY__AGENT_TOKEN_SIZE + 32];
-    const covey_transport *transport = agent->env->transport;
-    if (!transport || !agent->state.url[0])
+    if (!agent->env->transport || !agent->state.url[0])
         return covey__fail(error, COVEY_ERROR_BUSY,
                            "the key of this ensemble is not on this device, which is not enrolled "
                            "where it could ask for it");
@@ -118,7 +117,7 @@ static covey_status ask(const covey_agent *agent, const char *id, covey__buffer 
                                   .connect_timeout_ms = 10000,
                                   .idle_timeout_ms = 30000};
     covey_http_response response = {.size = sizeof response};
-    status = url ? transport->fetch(transport->user, &request, &response, collect, answer, error)
+    status = url ? covey__agent_carry(agent, &request, &response, collect, answer, error)
                  : covey__no_memory(error, "an address", 0);
     *http_status = response.status;
     explicit_bzero(token, sizeof token);

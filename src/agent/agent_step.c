@@ -116,6 +116,7 @@ static covey_status check_in(covey_agent *agent, covey_error *error) {
                       agent->state.url);
     covey_status status = covey__agent_fault(agent, "agent.check-in", &why);
     if (!status) status = covey__agent_checkin(agent, &why);
+    if (status == COVEY_ERROR_CANCELLED && atomic_load(&agent->interrupted)) return COVEY_OK;
     int64_t now_ms = covey__agent_now(agent);
     covey__agent_state *state = &agent->state;
     if (status) {
@@ -141,7 +142,8 @@ static covey_status send_reports(covey_agent *agent, covey_error *error) {
     agent->retry_after_ms = 0;
     covey_status status = covey__agent_fault(agent, "agent.report", &why);
     if (!status) status = covey__agent_send_reports(agent, &why);
-    if (!status) return COVEY_OK;
+    if (!status || (status == COVEY_ERROR_CANCELLED && atomic_load(&agent->interrupted)))
+        return COVEY_OK;
     int64_t delay = covey__retry_delay(6, covey__agent_random(agent));
     if (delay < agent->retry_after_ms) delay = agent->retry_after_ms;
     if (delay > COVEY__RETRY_MAX_MS) delay = COVEY__RETRY_MAX_MS;

@@ -27,6 +27,7 @@
 #define POLL_MAX_MS   86400000
 
 typedef struct sink {
+    const covey__env *env;
     covey__buffer *out;
     uint64_t bytes;
     int64_t begin_us;
@@ -40,27 +41,20 @@ static covey_status sink_body(void *user, const covey_http_response *response, c
     if (took_us > SLOW_AFTER_US && to->bytes < (uint64_t)(took_us / 1000000) * SLOW_BYTES_S)
         return COVEY_ERROR_TIMEOUT;
     (void)response;
+    if (covey__fault(to->env, "net.data", "")) return COVEY_ERROR_NETWORK;
     return covey__buffer_append(to->out, data, size);
-}
-
-static const covey_transport *transport_of(const covey_agent *agent) {
-    return agent->env->transport;
 }
 
 /* Sends and collects; the HTTP status is the caller's matter. */
 static covey_status exchange(covey_agent *agent, covey_http_request *request,
                              covey_http_response *response, sink *to, covey_error *error) {
-    const covey_transport *transport = transport_of(agent);
-    if (!transport)
-        return covey__fail(error, COVEY_ERROR_UNSUPPORTED,
-                           "agent: this program was built without a transport");
     *response = (covey_http_response){.size = sizeof *response};
     request->size = sizeof *request;
     request->connect_timeout_ms = CONNECT_TIMEOUT;
     request->idle_timeout_ms = IDLE_TIMEOUT;
     to->begin_us = covey__monotonic_us();
-    covey_status status =
-        transport->fetch(transport->user, request, response, sink_body, to, error);
+    to->env = agent->env;
+    covey_status status = covey__agent_carry(agent, request, response, sink_body, to, error);
     agent->retry_after_ms = status ? 0 : response->retry_after_ms;
     return status;
 }

@@ -40,9 +40,9 @@ int32_t covey__mirrors_choose(const covey__mirrors *mirrors, uint32_t tried, int
 }
 
 /* Full jitter below a bound that doubles, but not before the server's own word. */
-static void pause_for(covey__mirror *mirror, int32_t failures, uint32_t retry_after_ms,
-                      int64_t now_us, uint64_t random) {
-    int64_t bound = PAUSE_FIRST_MS;
+static void pause_for(const covey__mirrors *mirrors, covey__mirror *mirror, int32_t failures,
+                      uint32_t retry_after_ms, int64_t now_us, uint64_t random) {
+    int64_t bound = mirrors->pause_first_ms ? mirrors->pause_first_ms : PAUSE_FIRST_MS;
     for (int32_t i = 1; i < failures && bound < PAUSE_MAX_MS; i++) bound *= 2;
     if (bound > PAUSE_MAX_MS) bound = PAUSE_MAX_MS;
     int64_t pause = 1 + (int64_t)(random % (uint64_t)bound);
@@ -61,13 +61,13 @@ void covey__mirrors_note(covey__mirrors *mirrors, int32_t mirror, covey__mirror_
     case COVEY__MIRROR_MISSING: /* not a failure: it may not have it yet */
         one->failures = 0;
         if (++one->misses >= MISSES_MAX && mirrors->count > 1)
-            pause_for(one, one->misses - MISSES_MAX + 1, 0, now_us, random);
+            pause_for(mirrors, one, one->misses - MISSES_MAX + 1, 0, now_us, random);
         break;
     case COVEY__MIRROR_BAD:
         one->bad_count++;
         break;
     case COVEY__MIRROR_FAILED:
-        pause_for(one, ++one->failures, retry_after_ms, now_us, random);
+        pause_for(mirrors, one, ++one->failures, retry_after_ms, now_us, random);
         break;
     }
 }

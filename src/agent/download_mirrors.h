@@ -28,6 +28,7 @@ typedef struct covey__mirror {
 typedef struct covey__mirrors {
     covey__mirror list[COVEY__MIRRORS_MAX];
     int32_t count;
+    int32_t pause_first_ms; /* the bound of the first pause; 0: 500 */
 } covey__mirrors;
 
 /* Adds one, unless it is there already or there are too many; what is known of it stays. */

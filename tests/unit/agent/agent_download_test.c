@@ -302,23 +302,26 @@ static void test_the_deadline_holds(void **unused) {
     bool done = true;
     double_make(&d, true, 1, 1, 30000, 15);
     double_say(&d, 0, (double_act){.stall = true, .cut_after = 5000});
+    d.stall_ms = 20000;
     covey__download *download = double_download(&d, NULL);
     covey__download_item item = double_item(&d, 0);
     assert_int_equal(covey__download_add(download, &item, &error), COVEY_OK);
     int64_t begin_us = covey__monotonic_us();
-    assert_int_equal(
-        covey__download_run(download, begin_us + 20000, COVEY__DOWNLOAD_ALL, &done, &error),
-        COVEY_OK);
-    assert_false(done);
-    assert_true(covey__monotonic_us() - begin_us < 55000); /* before it counts as stalled */
-    assert_int_equal(d.cancels, 0);
-    covey_status status = COVEY_OK;
-    while (!status)
-        status = covey__download_run(download, covey__monotonic_us() + 1000, COVEY__DOWNLOAD_ALL,
-                                     &done, &error);
-    assert_int_equal(status, COVEY_ERROR_TIMEOUT);
-    assert_int_equal(d.cancels, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(covey__download_run(download, covey__monotonic_us() + 20000,
+                                             COVEY__DOWNLOAD_ALL, &done, &error),
+                         COVEY_OK);
+        assert_false(done);
+        assert_int_equal(d.cancels, 0); /* it is under way still */
+    }
+    assert_true(covey__monotonic_us() - begin_us < 10000000); /* long before it counts as stalled */
     covey__download_free(download);
+    assert_int_equal(d.cancels, 1);
+    double_unmake(&d);
+    /* Nothing came for too long: that is a failure, and the only mirror's. */
+    double_make(&d, true, 1, 1, 30000, 15);
+    double_say(&d, 0, (double_act){.stall = true, .cut_after = 5000});
+    assert_int_equal(fails(&d, &error), COVEY_ERROR_TIMEOUT);
     double_unmake(&d);
 }
 

@@ -74,6 +74,8 @@ static inline void double_make(download_double *d, bool several, int mirror_coun
         covey__sha256_of(d->blobs[i], (size_t)d->sizes[i], d->digests[i]);
     }
     d->streamed = malloc((size_t)size_max + 1);
+    d->stall_ms = 60;
+    d->mirrors.pause_first_ms = 4;
     for (int i = 0; i < mirror_count; i++) {
         char url[40];
         snprintf(url, sizeof url, "http://m%d.test/blobs", i);
@@ -100,7 +102,7 @@ static inline covey__download *double_download(download_double *d, const char *f
     covey__download_options options = {.partial_folder = folder,
                                        .mirrors = &d->mirrors,
                                        .rate = &d->rate,
-                                       .stall_ms = 60,
+                                       .stall_ms = d->stall_ms,
                                        .note = double_note,
                                        .note_user = d};
     if (covey__download_new(&d->test.env, &options, &download, &error))

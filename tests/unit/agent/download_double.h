@@ -64,6 +64,7 @@ typedef struct download_double {
     /* the caller's side */
     covey__mirrors mirrors;
     covey__rate rate;
+    uint32_t stall_ms; /* for engines that are made from here on */
     int taken[DOUBLE_BLOBS_MAX];
     uint8_t *streamed;
     uint64_t streamed_size;
