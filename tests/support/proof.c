@@ -387,7 +387,7 @@ static void work(worker *w) {
         printf("%s: the undisturbed run did not come to its end\n", w->test->name);
         __atomic_fetch_add(&w->all->lost, 1, __ATOMIC_RELAXED);
     }
-    for (int64_t number = 1; number <= w->all->action_count; number++) {
+    for (int64_t number = 1; !w->test->only_ends && number <= w->all->action_count; number++) {
         disk_kind kind = (disk_kind)w->all->kinds[number - 1];
         if (!is_mine(w, number)) continue;
         if (w->all->lost >= w->lost_max) return;

@@ -35,7 +35,8 @@ typedef struct proof_case {
     bool (*same_bytes)(const char *path);
     /* A file that may be there or not; NULL: none. */
     bool (*may_stay)(const char *path);
-    int twice; /* one of so many states is killed again in its recovery; 0: none */
+    bool only_ends; /* no failures that the process survives */
+    int twice;      /* one of so many states is killed again in its recovery; 0: none */
 } proof_case;
 
 /* Runs from main, outside of cmocka's runner, with `root` as it is before `act`; `root` is

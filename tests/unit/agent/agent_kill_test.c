@@ -7,6 +7,9 @@
  * one of one case. */
 #include "agent_double.h"
 
+#include "bundle/patch_index.h"
+#include "delta/chunk_maker.h"
+#include "delta/patch.h"
 #include "support/proof.h"
 
 #define MODEL_BYTES 40000 /* two chunks */
@@ -224,7 +227,95 @@ static void act_update(void *user, const char *root, proof_how how) {
 static int update_by_chunks(void) {
     world *w = make_world(true);
     repo_publish_root(&w->c.repository);
-    return prove(w, &(proof_case){.name = "update", .act = act_update, .twice = 10});
+    return prove(w, &(proof_case){.name = "update", .act = act_update, .twice = 25});
+}
+
+static covey_status add_chunk(void *user, const covey__chunk *chunk, const void *stored,
+                              covey_error *error) {
+    return double_add_blob(user, chunk->blob, stored, chunk->stored_size, error);
+}
+
+static covey__patch_blob blob_of(const char *path) {
+    covey__patch_blob blob = {.size = 0};
+    size_t size = 0;
+    char *bytes = test_read(path, &size);
+    assert_non_null(bytes);
+    blob.size = size;
+    covey__sha256_of(bytes, size, blob.sha256);
+    free(bytes);
+    return blob;
+}
+
+/* A patch between the models of two folders, its chunks and their index among the blobs. */
+static void make_edge(control_double *c, const char *from, const char *to,
+                      covey__patch_edge *edge) {
+    const covey__env *env = covey__runtime_env(c->runtime);
+    covey__chunk_index *index = NULL;
+    covey__buffer bytes;
+    char old_path[400], new_path[400], patch[400];
+    snprintf(old_path, sizeof old_path, "%s/%s/model.gguf", c->folder.path, from);
+    snprintf(new_path, sizeof new_path, "%s/%s/model.gguf", c->folder.path, to);
+    snprintf(patch, sizeof patch, "%s/patch", c->folder.path);
+    assert_int_equal(covey__patch_make(env, old_path, new_path, patch, NULL, NULL, NULL), COVEY_OK);
+    assert_int_equal(covey__chunk_index_make_even(env, patch, &index, NULL, add_chunk, c),
+                     COVEY_OK);
+    covey__buffer_init(&bytes, env, COVEY__INDEX_BYTES_MAX);
+    assert_int_equal(covey__chunk_index_write(index, &bytes, NULL), COVEY_OK);
+    edge->from = blob_of(old_path);
+    edge->to = blob_of(new_path);
+    edge->patch = blob_of(patch);
+    edge->index.size = bytes.size;
+    covey__sha256_of(bytes.data, bytes.size, edge->index.sha256);
+    assert_int_equal(double_add_blob(c, edge->index.sha256, bytes.data, bytes.size, NULL),
+                     COVEY_OK);
+    covey__buffer_free(&bytes);
+    covey__chunk_index_free(index);
+    assert_int_equal(unlink(patch), 0);
+}
+
+/* 1.2.0, and the patches from 1.0.0 to 1.1.0 and from there to it. */
+static void publish_patches(world *w) {
+    static const char *variants[] = {"q8_0"};
+    control_double *c = &w->c;
+    covey__patch_edge edges[2] = {
+        {"model", "model.gguf", "1.0.0", "1.1.0", .variants = variants, .variant_count = 1},
+        {"model", "model.gguf", "1.1.0", "1.2.0", .variants = variants, .variant_count = 1}};
+    covey__buffer text;
+    covey_error error = {0};
+    double_ensemble(c, "between", "1.1.0", MODEL_BYTES, 11, NULL);
+    double_ensemble(c, "next", "1.2.0", MODEL_BYTES, 12, NULL);
+    double_publish(c, "next", "1.2.0");
+    make_edge(c, "builtin", "between", edges);
+    make_edge(c, "between", "next", edges + 1);
+    covey__buffer_init(&text, covey__runtime_env(c->runtime), COVEY__PATCH_INDEX_BYTES_MAX);
+    if (covey__patch_index_write(covey__runtime_env(c->runtime), "assistant", "1.2.0", edges, 2,
+                                 &text, &error))
+        fail_msg("%s", error.message);
+    covey__tuf_make_target *target = c->repository.releases + c->repository.release_count++;
+    target->name = "assistant/1.2.0/patches.json";
+    target->length = text.size;
+    covey__sha256_of(text.data, text.size, target->sha256);
+    double_add_blob(c, target->sha256, text.data, text.size, NULL);
+    repo_publish(&c->repository);
+    covey__buffer_free(&text);
+    remove_folder(c, "between");
+    remove_folder(c, "next");
+}
+
+static void act_patched(void *user, const char *root, proof_how how) {
+    world *w = user;
+    uint64_t before = w->c.blob_bytes;
+    act_update(user, root, how);
+    if (how == PROOF_WHOLE && w->c.blob_bytes - before > MODEL_BYTES / 2)
+        fail_msg("it did not come by patches");
+}
+
+/* By a chain of two patches, with what the first makes in between. */
+static int update_by_patches(void) {
+    world *w = make_world(true);
+    publish_patches(w);
+    w->version = "1.2.0";
+    return prove(w, &(proof_case){.name = "patched update", .act = act_patched, .twice = 25});
 }
 
 /* Another release is wanted while half of the one before is here. */
@@ -241,7 +332,8 @@ static int target_changes(void) {
     covey_agent_close(agent);
     publish(w, "1.2.0", 12);
     w->version = "1.2.0";
-    int lost = prove(w, &(proof_case){.name = "another target", .act = act_update});
+    int lost =
+        prove(w, &(proof_case){.name = "another target", .act = act_update, .only_ends = true});
     snprintf(passed, sizeof passed, "nothing");
     return lost;
 }
@@ -439,6 +531,7 @@ int main(void) {
     test_folder device;
     set_device(&device);
     lost += update_by_chunks();
+    lost += update_by_patches();
     lost += target_changes();
     lost += rollback();
     lost += automatic_return();
