@@ -442,6 +442,7 @@ covey_status covey__patches_step(covey_agent *agent, int64_t deadline_us, bool *
         covey__agent_release(agent, release);
         covey__agent_tell(agent, COVEY_AGENT_EVENT_PROGRESS, "fetch", release, fetching->bytes_done,
                           fetching->bytes_total, "patching");
+        if (status == COVEY_ERROR_BUSY) return status; /* it is not the component's */
         if (status)
             return covey__prefix(error, status, "component \"%s\"",
                                  fetching->manifest->components[ways->at].file);
