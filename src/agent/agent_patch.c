@@ -41,9 +41,10 @@ struct covey__patch_job {
     uint64_t base_at;
     covey__chunk_index *index; /* of the patch file */
     covey__patch_apply *apply;
-    uint64_t head_size; /* of the patch; 0 until it is known */
-    uint8_t *content;   /* of one chunk */
-    bool fetched;       /* what fails from here on is the patch, and not its transfer */
+    uint64_t head_size;       /* of the patch; 0 until it is known */
+    uint8_t *content;         /* of one chunk */
+    const covey__chunk *held; /* whose it is; NULL: nobody's */
+    bool fetched;             /* what fails from here on is the patch, and not its transfer */
 };
 
 static void job_free(covey_agent *agent, covey__patch_job *job) {
@@ -250,11 +251,14 @@ static covey_status get_chunk(covey_agent *agent, covey__patch_job *job, const c
                               covey_error *error) {
     bool head = !covey__patch_apply_head(job->apply);
     covey_status status = covey__agent_fault(agent, "agent.patch", error);
-    if (status || (head && read_kept(agent, job, chunk))) return status;
-    status = covey__ways_budget(agent, error);
-    if (status) return status;
-    status = fetch_chunk(agent, job, chunk, error);
-    return !status && head ? keep(agent, job, chunk, error) : status;
+    if (status || job->held == chunk) return status;
+    job->held = NULL;
+    bool kept = (head || chunk->offset < job->head_size) && read_kept(agent, job, chunk);
+    if (!kept) status = covey__ways_budget(agent, error);
+    if (!status && !kept) status = fetch_chunk(agent, job, chunk, error);
+    if (!status && !kept && head) status = keep(agent, job, chunk, error);
+    if (!status) job->held = chunk;
+    return status;
 }
 
 /* Feeds what the chunk has of what comes next: of the head no byte more than that, since behind it
