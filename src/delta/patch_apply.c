@@ -412,6 +412,10 @@ covey_status covey__patch_apply_finish(covey__patch_apply *a, covey_error *error
     if (a->head == NULL || a->border.frame < a->head->frame_count) {
         covey__patch_position position;
         covey__patch_apply_position(a, &position);
+        if (a->head == NULL)
+            return covey__fail(error, COVEY_ERROR_MISMATCH,
+                               "patch: it ends after %" PRIu64 " bytes, within its head",
+                               position.next);
         return covey__fail(error, COVEY_ERROR_MISMATCH,
                            "patch: it ends after %" PRIu64 " of %" PRIu64 " bytes", position.next,
                            position.patch_size);

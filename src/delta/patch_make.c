@@ -137,16 +137,20 @@ static covey_status put_bytes(maker *m, covey__plan_part *part, covey__pack_effo
     return COVEY_OK;
 }
 
-/* `coded` gets what each part takes of the stream. */
-static covey_status code_frame(maker *m, const frame_plan *frame, uint32_t *coded) {
+/* `coded` gets what each part takes of the stream. `*fits` is false where there is none. */
+static covey_status code_frame(maker *m, const frame_plan *frame, uint32_t *coded, bool *fits) {
     covey_status status = COVEY_OK;
+    covey_error error = {0};
     for (size_t i = 0; status == COVEY_OK && i < frame->count; i++) {
         if (frame->parts[i].kind != COVEY__PATCH_TENSOR) continue;
         covey__stream_part part = stream_part(m, &frame->parts[i]);
         status = covey__stream_writer_part(m->stream, &part, m->error);
     }
-    if (status == COVEY_OK)
-        status = covey__stream_writer_end(m->stream, &m->trial, coded, m->error);
+    if (status != COVEY_OK) return status;
+    status = covey__stream_writer_end(m->stream, &m->trial, coded, &error);
+    *fits = status != COVEY_ERROR_LIMIT;
+    if (!*fits) return COVEY_OK;
+    if (status != COVEY_OK && m->error != NULL) *m->error = error;
     /* from one a part with a stream to one a part */
     size_t from = 0;
     for (size_t i = 0; i < frame->count; i++)
@@ -208,16 +212,18 @@ static covey_status store_bytes(maker *m, const frame_plan *frame, uint32_t *sto
 
 static covey_status make_payload(maker *m, const frame_plan *frame, uint32_t *stored) {
     covey_status status = COVEY_OK;
-    bool bytes_are_better = false;
+    bool bytes_are_better = false, fits = true;
     covey__buffer_clear(&m->payload);
     covey__buffer_clear(&m->trial);
     if (frame->coded_bytes > 0) {
-        status = code_frame(m, frame, stored);
-        if (status == COVEY_OK &&
-            (m->trial.size > frame->coded_bytes - frame->coded_bytes / 16 || is_sparse(m, frame)))
-            status = try_bytes(m, frame, m->trial.size, &bytes_are_better);
+        status = code_frame(m, frame, stored, &fits);
+        size_t coded = fits ? m->trial.size : SIZE_MAX;
+        if (status == COVEY_OK && (coded > frame->coded_bytes / 4 * 3 || is_sparse(m, frame)))
+            status = try_bytes(m, frame, coded, &bytes_are_better);
     }
     if (status == COVEY_OK) status = store_bytes(m, frame, stored);
+    covey__byte_packer_free(m->packer); /* its tables are large where it looked hard */
+    m->packer = NULL;
     if (status == COVEY_OK && !bytes_are_better && m->trial.size > 0)
         status = covey__buffer_append(&m->payload, m->trial.data, m->trial.size);
     return status != COVEY_OK ? status : covey__buffer_check(&m->payload, m->error, "a frame");

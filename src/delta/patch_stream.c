@@ -12,7 +12,8 @@
 
 /* Steps of a frame that are kept until they are coded. More than this is noise, which the container
  * stores in another way. */
-#define RECORD_BYTES_MAX (48u << 20)
+#define RECORD_BYTES_MAX  (48u << 20)
+#define RECORD_BYTES_KEPT (16u << 20) /* between frames */
 
 uint32_t covey__stream_block_bytes(uint32_t type) {
     return type > UINT8_MAX ? 0 : (uint32_t)covey__tensor_block_bytes((uint8_t)type);
@@ -226,6 +227,8 @@ covey_status covey__stream_writer_end(covey__stream_writer *writer, covey__buffe
     covey_status status = covey__lane_encoder_finish(&writer->encoder, tables, count, out, error);
     if (status == COVEY_OK)
         status = share_out(writer, tables, count, out->size - before, bytes, error);
+    if (writer->encoder.records.capacity > RECORD_BYTES_KEPT)
+        covey__lane_encoder_free(&writer->encoder);
     covey__lane_encoder_clear(&writer->encoder);
     covey__buffer_clear(&writer->ends);
     return status;

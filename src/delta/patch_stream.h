@@ -64,7 +64,8 @@ bool covey__stream_writer_table(const covey__stream_writer *writer, size_t index
                                 covey__patch_table *table);
 covey_status covey__stream_writer_part(covey__stream_writer *writer, const covey__stream_part *part,
                                        covey_error *error) COVEY_MUST_USE;
-/* `bytes` gets for each part since the last end about how many of the stream are its. */
+/* LIMIT where the parts take so many symbols that storing them is better: nothing is appended then.
+ * `bytes` gets for each part since the last end about how many of the stream are its. */
 covey_status covey__stream_writer_end(covey__stream_writer *writer, covey__buffer *out,
                                       uint32_t *bytes, covey_error *error) COVEY_MUST_USE;
 

@@ -9,9 +9,11 @@
 #include <math.h>
 #include <string.h>
 
-#define START_BATCHES    4
-#define FIT_GAIN_BITS    28.0 /* what three bytes of a directory about cost, and a little */
-#define RECORD_BYTES_MAX ((size_t)256 << 20)
+#define START_BATCHES 4
+#define FIT_GAIN_BITS 28.0 /* what three bytes of a directory about cost, and a little */
+#define RECORD_BYTES_MAX                                                                           \
+    ((size_t)48 << 20) /* of a part that is counted: its beginning is enough                       \
+                        */
 
 static const uint8_t default_bytes[3] = COVEY__LANE_DEFAULT;
 
@@ -126,6 +128,7 @@ void covey__tensor_coder_fit(covey__tensor_coder *coder) {
         set->stored = set->bytes_size > 0;
         set_apply(coder, set);
     }
+    covey__lane_encoder_free(&coder->trial); /* nothing more is counted */
 }
 
 bool covey__tensor_coder_set(const covey__tensor_coder *coder, size_t index, uint16_t *id,
