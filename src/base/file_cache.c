@@ -1,7 +1,9 @@
 /* The page cache is shared with whoever serves, and what a background pass brings into it pushes
  * out what they need. So a read asks first which pages are there, and afterwards has the others
  * forgotten; the kernel's own read-ahead is switched off meanwhile, since what it brought would
- * look as if it had been there. Pages that a process maps are never forgotten. Where the system
+ * look as if it had been there. (Where an ordinary read stopped within the file before, the kernel
+ * may go on reading ahead from there: files of an update are read in passing alone.) Pages that a
+ * process maps are never forgotten. Where the system
  * does not tell what is there (Linux tells only who may write the file), nothing is forgotten.
  *
  * Written bytes go in two steps, so that a writer can let one piece set out while it makes the

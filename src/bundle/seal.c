@@ -6,7 +6,7 @@
 #include "bundle/seal.h"
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file_cache.h"
 #include "base/sha256.h"
 #include "bundle/fields.h"
 
@@ -33,10 +33,10 @@ static covey_status hash_ends(const covey__env *env, int descriptor, const char 
     uint8_t *bytes = covey__alloc(env, END_BYTES);
     if (bytes == NULL) return covey__no_memory(error, "seal", END_BYTES);
     covey__sha256_init(&hash);
-    covey_status status = covey__file_read_at(env, descriptor, path, 0, bytes, end, error);
+    covey_status status = covey__file_read_passing(env, descriptor, path, 0, bytes, end, error);
     if (status == COVEY_OK) {
         covey__sha256_update(&hash, bytes, end);
-        status = covey__file_read_at(env, descriptor, path, size - end, bytes, end, error);
+        status = covey__file_read_passing(env, descriptor, path, size - end, bytes, end, error);
     }
     if (status == COVEY_OK) {
         covey__sha256_update(&hash, bytes, end);
