@@ -127,7 +127,8 @@ static void fill_maps(covey__walk *walk, int32_t count) {
         float s = at->step_new[i];
         float k = at->step_old[i] / s, b = (at->offset_new[i] - at->offset_old[i]) / s;
         float h = scale / s;
-        bool maps = is_number(k) & is_number(b) & ((residual_bits(s) & INT32_MAX) != 0);
+        int maps =
+            (int)is_number(k) & (int)is_number(b) & (int)((residual_bits(s) & INT32_MAX) != 0);
         at->k[i] = maps ? k : 1.0f;
         at->b[i] = maps ? b : 0.0f;
         at->h[i] = is_number(h) ? h : 0.0f;

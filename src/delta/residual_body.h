@@ -68,21 +68,23 @@ static void RESIDUAL_NAME(scales)(covey__lane_decoder *decoder,
     uint16_t context[32];
     uint8_t symbol[32];
     int32_t z[32];
+    float part[32];
     for (int i = 0; i < 32; i++) {
         levels.level[i] = (uint8_t)residual_level(*run->est, run->step[i]);
         context[i] = (uint16_t)(16u * levels.level[i] + run->near[i]);
     }
     uint32_t more = covey__lanes_step(&lanes, own, context, run->mask, symbol);
+    uint32_t moved = lanes.some;
     for (int i = 0; i < 32; i++) z[i] = symbol[i];
     if (more) decode_more(&lanes, own, &levels, more, z);
-    float seen = 0.0f;
     for (int i = 0; i < 32; i++) {
-        if (!((run->mask >> i) & 1)) continue;
         int32_t r = residual_of(z[i], -(int32_t)run->below[i]);
         run->value[i] = run->prediction[i] + r;
-        float part = (float)(r < 0 ? -r : r) * run->step[i];
-        seen = seen + part;
+        part[i] = (float)(r < 0 ? -r : r) * run->step[i];
     }
+    /* Lane after lane, but for those that would add 0. */
+    float seen = 0.0f;
+    for (; moved != 0; moved &= moved - 1) seen = seen + part[__builtin_ctz(moved)];
     residual_learn(run->est, seen);
     covey__lanes_store(&lanes, decoder);
 }
@@ -90,7 +92,7 @@ static void RESIDUAL_NAME(scales)(covey__lane_decoder *decoder,
 /* The residuals of a group whose first symbols may be 3, and the sums of |r| in its halves. */
 static covey__lanes far_group(covey__lanes lanes, const covey__lane_table *tables,
                               const uint32_t level[2], int32_t subs, uint32_t more,
-                              const uint8_t symbol[32], const int16_t below[32],
+                              const uint8_t symbol[32], const int8_t below[32],
                               int16_t residual[32], uint32_t moved[2]) {
     int32_t z[32];
     residual_levels levels = {.by_half = true};
@@ -101,6 +103,17 @@ static covey__lanes far_group(covey__lanes lanes, const covey__lane_table *table
     for (int i = 0; i < 32; i++) residual[i] = (int16_t)residual_of(z[i], below[i]);
     residual_moved(residual, subs, moved);
     return lanes;
+}
+
+/* The codes of a group whose symbols are all below 3: 0, 1, 2 are 0, g, -g. */
+static inline void near_codes(const uint8_t symbol[32], const residual_guess *guess,
+                              int8_t *fresh) {
+    int8_t made[32];
+    for (int i = 0; i < 32; i++) {
+        int8_t r = (int8_t)((symbol[i] & 1) - (symbol[i] >> 1));
+        made[i] = (int8_t)((int8_t)(r ^ guess->below[i]) - guess->below[i] + guess->prediction[i]);
+    }
+    memcpy(fresh, made, 32);
 }
 
 /* Each group waits for the estimate that the one before it left. So the way from a step's symbols
@@ -114,7 +127,6 @@ static void RESIDUAL_NAME(codes)(covey__lane_decoder *decoder, const covey__resi
     const covey__code_run copy = *run;
     residual_guess guesses[2];
     uint8_t symbol[32];
-    int16_t residual[32];
     float est = *run->est;
     for (size_t ahead = 0; ahead <= copy.groups; ahead++) {
         if (ahead < copy.groups) residual_guess_group(&copy, ahead, &guesses[ahead & 1]);
@@ -128,17 +140,14 @@ static void RESIDUAL_NAME(codes)(covey__lane_decoder *decoder, const covey__resi
         if (!more) {
             moved[0] = (uint32_t)__builtin_popcount(lanes.some & 0xffff);
             moved[1] = (uint32_t)__builtin_popcount(lanes.some >> 16);
-            for (int i = 0; i < 32; i++) { /* 0, 1, 2 are 0, g, -g */
-                int16_t s = symbol[i];
-                int16_t r = (int16_t)((s & 1) - (s >> 1));
-                residual[i] = (int16_t)((r ^ guess->below[i]) - guess->below[i]);
-            }
+            near_codes(symbol, guess, copy.fresh + g * 32);
         } else {
+            int16_t residual[32];
+            int8_t *fresh = copy.fresh + g * 32;
             lanes = far_group(lanes, own, level, copy.subs, more, symbol, guess->below, residual,
                               moved);
+            for (int i = 0; i < 32; i++) fresh[i] = (int8_t)(guess->prediction[i] + residual[i]);
         }
-        for (int i = 0; i < 32; i++)
-            copy.fresh[g * 32 + (size_t)i] = (int8_t)(guess->prediction[i] + residual[i]);
         est = residual_learn_group(&copy, g, est, moved[0], moved[1]);
     }
     *run->est = est;

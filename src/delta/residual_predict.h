@@ -5,6 +5,7 @@
 #define COVEY_DELTA_RESIDUAL_PREDICT_H
 
 #include "delta/residual.h"
+#include "delta/residual_affine.h"
 #include "delta/tensor_blocks.h"
 
 #include <math.h>
@@ -17,20 +18,6 @@
 #define RESIDUAL_DIGITS1 609u
 #define RESIDUAL_DIGITS2 611u
 #define RESIDUAL_DIGITS3 614u
-
-typedef struct residual_guess {
-    uint8_t near[32]; /* F */
-    int16_t prediction[32];
-    int16_t below[32]; /* -1 where g is -1, else 0 */
-} residual_guess;
-
-/* Choices are made on the bits of floats: comparing floats keeps compilers from making vectors,
- * since it might raise a flag. */
-static inline int32_t residual_bits(float x) {
-    int32_t bits;
-    memcpy(&bits, &x, 4);
-    return bits;
-}
 
 /* A: half octaves of est / step. The step is 0 or more, and finite; est is no less than 0. */
 static inline uint32_t residual_level(float est, float step) {
@@ -47,45 +34,10 @@ static inline void residual_learn(float *est, float seen) {
     *est = *est + change;
 }
 
-/* Of p, which lies within the codes: the prediction, F, and -1 where g is. */
-static inline int32_t residual_nearest(float p, int32_t *near, int32_t *below) {
-    float nearest = p + 12582912.0f; /* 1.5 * 2^23: what is added and taken away rounds */
-    nearest = nearest - 12582912.0f;
-    float rest = p - nearest;
-    rest = rest + 0.0f; /* no negative zero */
-    float scaled = fabsf(rest) * 28.0f;
-    *below = residual_bits(rest) >> 31;
-    /* 0.4375 is 28 / 64 */
-    *near = residual_bits(scaled) < 0x3ee00000 ? 0 : (int32_t)scaled + 1;
-    return (int32_t)nearest;
-}
-
-static inline float residual_within(float p, float low, float high) {
-    p = p < low ? low : p;
-    return p > high ? high : p;
-}
-
-static inline void residual_affine(const int8_t *old, const int32_t *dot, float k, float b, float h,
-                                   float low, float high, int count, uint8_t *near_out,
-                                   int16_t *prediction, int16_t *below_out) {
-    for (int i = 0; i < count; i++) {
-        int32_t near, below;
-        float p = (float)old[i] * k;
-        p = p + b;
-        if (dot) {
-            float move = (float)dot[i] * h;
-            p = p + move;
-        }
-        prediction[i] = (int16_t)residual_nearest(residual_within(p, low, high), &near, &below);
-        near_out[i] = (uint8_t)near;
-        below_out[i] = (int16_t)below;
-    }
-}
-
 static inline void residual_codebook(const int8_t *old, float k, int count, uint8_t *near_out,
-                                     int16_t *prediction, int16_t *below) {
+                                     int8_t *prediction, int8_t *below) {
     uint8_t nears[16];
-    int16_t nearest[16], belows[16];
+    int8_t nearest[16], belows[16];
     for (int q = 0; q < 16; q++) {
         float p = (float)covey__iq4_values[q] * k;
         int best = 0;
@@ -101,8 +53,8 @@ static inline void residual_codebook(const int8_t *old, float k, int count, uint
         float scaled = size * 28.0f;
         int32_t near = scaled < 0.4375f ? 0 : (int32_t)scaled + 1; /* 28 / 64, as below */
         nears[q] = (uint8_t)near;
-        nearest[q] = (int16_t)best;
-        belows[q] = (int16_t)(rest < 0.0f ? -1 : 0);
+        nearest[q] = (int8_t)best;
+        belows[q] = (int8_t)(rest < 0.0f ? -1 : 0);
     }
     for (int i = 0; i < count; i++) {
         near_out[i] = nears[old[i] & 15];
@@ -122,20 +74,20 @@ static inline void residual_levels_group(const covey__code_run *run, size_t g, f
 /* Guesses of group `g`: nothing of it waits for what was decoded before. */
 static inline void residual_guess_group(const covey__code_run *run, size_t g,
                                         residual_guess *guess) {
-    int count = run->subs == 2 ? 16 : 32;
-    for (int s = 0; s < run->subs; s++) {
-        size_t at = g * (size_t)run->subs + (size_t)s, lane = (size_t)s * 16;
-        if (run->has_codebook)
-            residual_codebook(run->old + g * 32 + lane, run->k[at], count, guess->near + lane,
+    const int8_t *old = run->old + g * 32;
+    const int32_t *dot = run->h ? run->dot + g * 32 : NULL;
+    residual_map map = {.low = run->low, .high = run->high};
+    for (size_t half = 0; half < 2; half++) {
+        size_t sub = run->subs == 2 ? 2 * g + half : g, lane = 16 * half;
+        if (run->has_codebook) {
+            residual_codebook(old + lane, run->k[sub], 16, guess->near + lane,
                               guess->prediction + lane, guess->below + lane);
-        else if (count == 32)
-            residual_affine(run->old + g * 32, run->h ? run->dot + g * 32 : NULL, run->k[at],
-                            run->b[at], run->h ? run->h[at] : 0.0f, run->low, run->high, 32,
-                            guess->near, guess->prediction, guess->below);
-        else
-            residual_affine(run->old + g * 32 + lane, run->h ? run->dot + g * 32 + lane : NULL,
-                            run->k[at], run->b[at], run->h ? run->h[at] : 0.0f, run->low, run->high,
-                            16, guess->near + lane, guess->prediction + lane, guess->below + lane);
+            continue;
+        }
+        map.k = run->k[sub];
+        map.b = run->b[sub];
+        map.h = run->h ? run->h[sub] : 0.0f;
+        residual_affine16(old + lane, dot ? dot + lane : NULL, &map, guess, lane);
     }
 }
 
