@@ -399,6 +399,33 @@ static bool on_pause(covey__agent_state *state, const covey__agent_event_in *eve
     return true;
 }
 
+/* What became of the phase at hand. */
+static void on_phase(covey__agent_state *state, const covey__agent_event_in *event,
+                     covey__agent_actions *actions) {
+    switch (event->kind) {
+    case COVEY__EVENT_DONE:
+        on_done(state, event, actions);
+        break;
+    case COVEY__EVENT_FAILED:
+        on_failed(state, event);
+        break;
+    case COVEY__EVENT_FELL_BACK:
+        on_fell_back(state, event);
+        break;
+    case COVEY__EVENT_WAITING:
+        on_waiting(state, event);
+        break;
+    case COVEY__EVENT_DAMAGED:
+        on_damaged(state, event, actions);
+        break;
+    case COVEY__EVENT_REFUSED:
+        on_refused(state, event, actions);
+        break;
+    default: /* NOTED */
+        report_update(state, event, "failed");
+    }
+}
+
 bool covey__machine(covey__agent_state *state, const covey__agent_event_in *event,
                     covey__agent_actions *actions) {
     bool updating = state->update.phase != COVEY__PHASE_NONE;
@@ -411,22 +438,13 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
         if (updating) end_update(state, actions);
         return updating;
     case COVEY__EVENT_DONE:
-        if (updating) on_done(state, event, actions);
-        return updating;
     case COVEY__EVENT_FAILED:
-        if (updating) on_failed(state, event);
-        return updating;
     case COVEY__EVENT_FELL_BACK:
-        if (updating) on_fell_back(state, event);
-        return updating;
     case COVEY__EVENT_WAITING:
-        if (updating) on_waiting(state, event);
-        return updating;
     case COVEY__EVENT_DAMAGED:
-        if (updating) on_damaged(state, event, actions);
-        return updating;
     case COVEY__EVENT_REFUSED:
-        if (updating) on_refused(state, event, actions);
+    case COVEY__EVENT_NOTED:
+        if (updating) on_phase(state, event, actions);
         return updating;
     case COVEY__EVENT_PROBE_START:
         return updating && on_probe_start(state, event, actions);
@@ -447,9 +465,6 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
         report_stopped(state, event);
         end_update(state, actions);
         return true;
-    case COVEY__EVENT_NOTED:
-        if (updating) report_update(state, event, "failed");
-        return updating;
     case COVEY__EVENT_PAUSED:
     case COVEY__EVENT_RESUMED:
         return on_pause(state, event, event->kind == COVEY__EVENT_PAUSED);
