@@ -41,6 +41,11 @@ static void update_goes_on(covey__agent_state *s) {
     s->update.phase = COVEY__PHASE_PROBE;
     s->update.attempts = 3;
 }
+static void fell_back(covey__agent_state *s) {
+    s->update.given_up_count = 1;
+    strcpy(s->last.id, "another");
+    strcpy(s->last.message, "fell back: patch of model.gguf: damaged");
+}
 static void other_update(covey__agent_state *s) {
     strcpy(s->update.version, "1.2.0");
 }
@@ -115,6 +120,7 @@ static const struct {
     {refused_statements, "steering-refused  ;"},
     {not_taken, "not-taken  ;"},
     {update_goes_on, ""},
+    {fell_back, "fell-back  assistant@1.1.0;"},
     {other_update, "update-ended  assistant@1.1.0;update-begun assistant@1.0.0 assistant@1.2.0;"},
     {no_update, "update-ended  assistant@1.1.0;"},
     {installed, "installed assistant@1.0.0 assistant@1.1.0;"},

@@ -63,6 +63,60 @@ static void test_phases_follow_each_other(void **unused) {
     assert_int_equal(state.outbox_count, 6);
 }
 
+/* A patch that failed ends nothing: it is told, remembered, and the phase goes on at once. */
+static void test_patches_that_fail_are_told_and_remembered(void **unused) {
+    (void)unused;
+    covey__agent_actions actions;
+    covey__agent_state state = base(COVEY__PHASE_FETCH);
+    state.update.attempts = 3;
+    state.update.retry_at_ms = 99;
+    for (int i = 0; i < COVEY__GIVEN_UP_MAX + 2; i++) {
+        char patch[65];
+        snprintf(patch, sizeof patch, "%064d", i);
+        covey__agent_event_in event = {
+            .kind = COVEY__EVENT_FELL_BACK, .patch = patch, .message = "fell back: why"};
+        assert_true(covey__machine(&state, &event, &actions));
+    }
+    assert_int_equal(state.update.phase, COVEY__PHASE_FETCH);
+    assert_int_equal(state.update.attempts, 0);
+    assert_int_equal(state.update.retry_at_ms, 0);
+    assert_int_equal(state.update.given_up_count, COVEY__GIVEN_UP_MAX);
+    assert_int_equal(state.update.given_up[0][63], '2'); /* the oldest are forgotten */
+    assert_int_equal(state.outbox_count, COVEY__GIVEN_UP_MAX + 2);
+    assert_string_equal(state.last.outcome, "failed");
+    assert_string_equal(state.last.message, "fell back: why");
+}
+
+/* The same target again may bring another budget or other patches; neither begins anew. */
+static void test_a_target_renews_its_budget_and_patches(void **unused) {
+    (void)unused;
+    covey__agent_actions actions;
+    covey__agent_state state = base(COVEY__PHASE_FETCH);
+    state.update.spent_bytes = 7;
+    state.update.waiting_said = true;
+    state.update.retry_at_ms = 5000;
+    state.update.given_up_count = 1;
+    covey__agent_update wanted = state.update;
+    covey__agent_event_in event = {.kind = COVEY__EVENT_TARGET, .target = &wanted};
+    assert_false(covey__machine(&state, &event, &actions));
+    wanted.bytes_max = 1000;
+    assert_true(covey__machine(&state, &event, &actions));
+    assert_int_equal(state.update.bytes_max, 1000);
+    assert_int_equal(state.update.retry_at_ms, 0);
+    assert_false(state.update.waiting_said);
+    assert_int_equal(state.update.given_up_count, 1);
+    memset(wanted.patches, 'a', 64);
+    wanted.patches_size = 9;
+    assert_true(covey__machine(&state, &event, &actions));
+    assert_int_equal(state.update.patches_size, 9);
+    assert_int_equal(state.update.given_up_count, 0);
+    wanted.patches[0] = 0; /* not looked up this time: what is known stays */
+    assert_false(covey__machine(&state, &event, &actions));
+    assert_int_equal(state.update.spent_bytes, 7);
+    assert_int_equal(state.update.phase, COVEY__PHASE_FETCH);
+    assert_false(actions.clean);
+}
+
 /* Nothing but ACTIVATE's end may change what serves, whatever comes in whatever phase. */
 static void test_no_other_event_changes_current(void **unused) {
     (void)unused;
@@ -398,6 +452,8 @@ int main(void) {
         cmocka_unit_test(test_statements_on_targets),
         cmocka_unit_test(test_stopped_current),
         cmocka_unit_test(test_told_at_a_checkin),
+        cmocka_unit_test(test_patches_that_fail_are_told_and_remembered),
+        cmocka_unit_test(test_a_target_renews_its_budget_and_patches),
         cmocka_unit_test(test_retries_grow_and_stay_bounded),
         cmocka_unit_test(test_outbox_is_bounded_and_counts_what_it_drops),
         cmocka_unit_test(test_trials),
