@@ -181,6 +181,9 @@ static covey_status open_both(covey_agent *agent, covey__patch_job *job, covey_e
         if (!status)
             status = covey__file_reserve(agent->env, job->made.descriptor, job->new_path,
                                          job->edge->to.size, &promised, error);
+        if (!status) /* an earlier target may have left a longer one */
+            status = covey__file_truncate(agent->env, job->made.descriptor, job->new_path,
+                                          job->edge->to.size, error);
     }
     if (!status) status = covey__patch_file_source(&job->base, &options.old_file, error);
     if (status) return status;

@@ -210,15 +210,18 @@ void covey__ways_words(const covey_agent *agent, char out[160]) {
     const covey__fetching *fetching = &agent->fetching;
     const covey__ways *ways = fetching->ways;
     uint64_t patches = ways ? ways->patch_bytes : 0;
+    int64_t before = agent->state.update.spent_bytes - (int64_t)fetching->bytes_counted;
+    char earlier[48] = "";
+    if (before > 0) snprintf(earlier, sizeof earlier, "; %" PRId64 " came before", before);
     if (ways && (ways->patches_done || patches))
         snprintf(out, 160,
                  "fetched %" PRIu64 " bytes: %" PRIu64 " of %u patches, %" PRIu64
-                 " of chunks; %" PRIu64 " were here",
+                 " of chunks; %" PRIu64 " were here%s",
                  fetching->bytes_done, patches, (unsigned)ways->patches_done,
-                 fetching->bytes_done - patches, fetching->bytes_local);
+                 fetching->bytes_done - patches, fetching->bytes_local, earlier);
     else
-        snprintf(out, 160, "fetched %" PRIu64 " bytes of chunks; %" PRIu64 " were here",
-                 fetching->bytes_done, fetching->bytes_local);
+        snprintf(out, 160, "fetched %" PRIu64 " bytes of chunks; %" PRIu64 " were here%s",
+                 fetching->bytes_done, fetching->bytes_local, earlier);
 }
 
 /* ---- The budget -------------------------------------------------------------------------------

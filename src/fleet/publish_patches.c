@@ -381,8 +381,9 @@ static covey_status variant_patches(maker *m, covey__release_view *old_view, con
     return status;
 }
 
-/* Edges of that version's own patch index that end where one of ours begins. */
-static covey_status carry_edges(maker *m, const char *version, covey_error *error) {
+/* Edges of a version's own patch index: of an earlier one those that end where one of ours begins,
+ * of the one that is published all, since they are signed and there already. */
+static covey_status take_edges(maker *m, const char *version, bool all, covey_error *error) {
     covey__metadata_target target;
     covey__patch_index *index = NULL;
     covey__buffer text;
@@ -398,11 +399,12 @@ static covey_status carry_edges(maker *m, const char *version, covey_error *erro
     size_t own = m->edge_count;
     for (size_t i = 0; status == COVEY_OK && i < index->edge_count; i++) {
         const covey__patch_edge *edge = &index->edges[i];
-        bool leads = false;
+        bool leads = all;
         if (find_edge(m, edge->from.sha256, edge->to.sha256) != NULL) continue;
         for (size_t k = 0; k < own; k++)
-            leads = leads || memcmp(m->edges[k].from.sha256, edge->to.sha256, 32) == 0;
-        if (leads && strcmp(edge->to_release, version) == 0) status = add_edge(m, edge, error);
+            leads = leads || (memcmp(m->edges[k].from.sha256, edge->to.sha256, 32) == 0 &&
+                              strcmp(edge->to_release, version) == 0);
+        if (leads) status = add_edge(m, edge, error);
     }
     covey__patch_index_free(index);
     covey__buffer_free(&text);
@@ -416,7 +418,7 @@ static covey_status version_patches(maker *m, const char *version, covey_error *
         m->making->client, m->making->set, m->new_view->release->name, version, &view, &why);
     for (size_t v = 0; status == COVEY_OK && v < m->new_view->release->variant_count; v++)
         status = variant_patches(m, view, version, v, &why);
-    if (status == COVEY_OK) status = carry_edges(m, version, &why);
+    if (status == COVEY_OK) status = take_edges(m, version, false, &why);
     covey__release_view_free(view);
     if (status == COVEY_OK) return COVEY_OK;
     if (!is_fatal(status) && m->making->options->patch_from_count == 0) {
@@ -476,6 +478,7 @@ static covey_status make_all(maker *m, covey__buffer *out, covey_error *error) {
     covey_status status = open_folder(m, error);
     for (size_t v = 0; status == COVEY_OK && v < m->new_view->release->variant_count; v++)
         status = covey__release_view_load(m->new_view, v, error);
+    if (status == COVEY_OK) status = take_edges(m, m->new_view->release->version, true, error);
     for (size_t i = 0; status == COVEY_OK && i < m->version_count; i++)
         status = version_patches(m, m->versions[i], error);
     if (status == COVEY_OK && m->edge_count > 0)

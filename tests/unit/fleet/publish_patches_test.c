@@ -231,6 +231,16 @@ static void what_saves_too_little_is_dropped_and_said(void **state) {
     char hex[65];
     covey__hex(index->edges[0].from.sha256, 32, hex);
     covey__patch_index_free(index);
+    /* Once more from another version: what is there already stays. */
+    make_bundle(f, "0.9.0", "q8_0", 5);
+    publish(&p, none, "0.9.0");
+    from[0] = "0.9.0";
+    assert_int_equal(publish(&p, later, "1.1.0").patches_kept, 1);
+    index = served_index(&p, "1.1.0");
+    assert_int_equal(index->edge_count, 2);
+    assert_non_null(edge(index, "1.0.0", "1.1.0"));
+    assert_non_null(edge(index, "0.9.0", "1.1.0"));
+    covey__patch_index_free(index);
     snprintf(path, sizeof path, "%s/kept/%s.component", f->folder.path, hex);
     char *kept = test_read(path, &size); /* for the next time */
     assert_non_null(kept);
