@@ -190,12 +190,27 @@ static void test_few_are_kept(void **unused) {
     double_finish(&c, agent);
 }
 
+/* Both halves of this model are the same bytes: they come once. */
+static void test_what_stands_twice_comes_once(void **unused) {
+    (void)unused;
+    control_double c;
+    covey_agent *agent = device(&c);
+    ensemble(&c, "1.8.0", 77);
+    double_publish(&c, "1.8.0", "1.8.0");
+    double_steps(&c, agent, 200);
+    double_assert_serves(agent, "1.8.0");
+    assert_true(c.blob_bytes > MODEL_BYTES / 2);
+    assert_true(c.blob_bytes < MODEL_BYTES * 3 / 4);
+    double_finish(&c, agent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_withdrawn_and_offered_again),
         cmocka_unit_test(test_the_next_release_uses_it),
         cmocka_unit_test(test_damage_of_what_was_kept_costs_bytes_only),
         cmocka_unit_test(test_few_are_kept),
+        cmocka_unit_test(test_what_stands_twice_comes_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
