@@ -19,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TOLD_MAX       256 /* answers that wait to be told to the agent; more are counted as lost */
+#define TOLD_MAX       256 /* answers that wait to be told to the agent */
 #define STEP_BUDGET_MS 50
 #define HOT_PERCENT    80
 
@@ -31,7 +31,11 @@ typedef enum order {
     ORDER_WITHDRAW_OLD
 } order;
 
+/* A place for an answer. Who answers claims a free one and never waits: a lock that this thread, of
+ * low priority, held while it is kept from running would hold up an answer. */
+enum { TOLD_FREE, TOLD_CLAIMED, TOLD_READY };
 typedef struct told {
+    atomic_int state;
     covey_agent_answer answer;
     char digest[65];
     char why[128];
@@ -53,9 +57,9 @@ struct app_updater {
     pthread_cond_t changed;
     atomic_bool stop, disturbed;
     atomic_int others_percent;
-    /* under the mutex */
     told answers[TOLD_MAX];
-    size_t answer_count;
+    atomic_uint next_answer; /* where to look for a free place */
+    /* under the mutex */
     order asked;
     app_served *ready;
     char reason[256];
@@ -218,7 +222,7 @@ static bool load_next(app_updater *u, covey_error *error) {
     if (!same) covey_model_warm(next.model, 0, goes_on, u);
     if (!same && !atomic_load(&u->stop)) {
         ask(u, ORDER_EXCHANGE, &next);
-        say_answers(&next);
+        if (!atomic_load(&u->stop)) say_answers(&next);
         if (u->stopped) ask(u, ORDER_WITHDRAW_OLD, NULL);
     }
     covey_backend_release(next.backend);
@@ -243,36 +247,41 @@ static void reload(app_updater *u) {
 /* ---- Answers ----------------------------------------------------------------------------------
  */
 
+static told *claim(app_updater *u) {
+    for (int tries = 0; tries < TOLD_MAX; tries++) {
+        told *place = &u->answers[atomic_fetch_add(&u->next_answer, 1) % TOLD_MAX];
+        int state = TOLD_FREE;
+        if (atomic_compare_exchange_strong(&place->state, &state, TOLD_CLAIMED)) return place;
+    }
+    return NULL;
+}
+
 void app_updater_answered(void *user, const covey_server_answer *answer) {
     app_updater *u = user;
-    pthread_mutex_lock(&u->mutex);
-    if (u->answer_count < TOLD_MAX) {
-        told *next = &u->answers[u->answer_count++];
-        next->answer = (covey_agent_answer)COVEY_AGENT_ANSWER_INIT;
-        next->answer.status = answer->status;
-        next->answer.prompt_token_count = answer->prompt_token_count;
-        next->answer.answer_token_count = answer->answer_token_count;
-        next->answer.first_token_us = answer->first_token_us;
-        next->answer.decode_us = answer->decode_us;
-        next->answer.at_once = answer->at_once;
-        next->answer.others_percent = atomic_load(&u->others_percent);
-        next->answer.disturbed = answer->beside > 0 || atomic_load(&u->disturbed);
-        snprintf(next->digest, sizeof next->digest, "%s", answer->digest);
-        snprintf(next->why, sizeof next->why, "%s", answer->message);
-    }
-    pthread_mutex_unlock(&u->mutex);
+    told *next = claim(u);
+    if (!next)
+        return; /* answers come faster than they are counted: one more or less is no matter */
+    next->answer = (covey_agent_answer)COVEY_AGENT_ANSWER_INIT;
+    next->answer.status = answer->status;
+    next->answer.prompt_token_count = answer->prompt_token_count;
+    next->answer.answer_token_count = answer->answer_token_count;
+    next->answer.first_token_us = answer->first_token_us;
+    next->answer.decode_us = answer->decode_us;
+    next->answer.at_once = answer->at_once;
+    next->answer.others_percent = atomic_load(&u->others_percent);
+    next->answer.disturbed = answer->beside > 0 || atomic_load(&u->disturbed);
+    snprintf(next->digest, sizeof next->digest, "%s", answer->digest);
+    snprintf(next->why, sizeof next->why, "%s", answer->message);
+    atomic_store(&next->state, TOLD_READY);
 }
 
 static void tell_agent(app_updater *u) {
-    told next;
-    for (;;) {
-        pthread_mutex_lock(&u->mutex);
-        bool any = u->answer_count > 0;
-        if (any) next = u->answers[--u->answer_count];
-        pthread_mutex_unlock(&u->mutex);
-        if (!any) return;
-        next.answer.digest = next.digest;
-        covey_agent_answered(u->options.context->agent, &next.answer, 1, next.why);
+    for (int i = 0; i < TOLD_MAX; i++) {
+        told *next = &u->answers[i];
+        if (atomic_load(&next->state) != TOLD_READY) continue;
+        next->answer.digest = next->digest;
+        covey_agent_answered(u->options.context->agent, &next->answer, 1, next->why);
+        atomic_store(&next->state, TOLD_FREE);
     }
 }
 

@@ -214,6 +214,8 @@ covey_status covey__conversations_exchange(covey__conversations *pool, covey_bac
     snprintf(served->model, sizeof served->model, "%s", names->model);
     snprintf(served->digest, sizeof served->digest, "%s", names->digest ? names->digest : "");
     pthread_mutex_lock(&pool->mutex);
+    if (pool->current) covey__counter_add(&pool->exchanges, 1);
+    if (pool->holding) covey__counter_add(&pool->exchanges_drained, 1);
     leave_current(pool);
     pool->current = served;
     pool->holding = false;

@@ -54,7 +54,9 @@ typedef struct covey__conversations {
     const covey__env *env;
     pthread_mutex_t mutex;
     pthread_cond_t freed;
-    covey__served *current;       /* may be NULL */
+    covey__served *current; /* may be NULL */
+    /* how often another took the place of one that served, and of one that was drained first */
+    covey__counter exchanges, exchanges_drained;
     bool holding;                 /* there will be another soon: requests wait for it */
     int32_t waiting, waiting_max; /* that do */
     char off[COVEY__OFF_MAX];     /* why there is none; "": none came yet */

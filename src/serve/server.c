@@ -239,6 +239,13 @@ static enum MHD_Result page_metrics(covey_server *server, struct MHD_Connection 
                           covey__conversations_open_count(&server->pool));
     covey__metrics_sample(&body, "covey_conversations", "state=\"draining\"",
                           covey__conversations_draining(&server->pool));
+    covey__metrics_family(&body, "covey_exchanges_total", "counter",
+                          "Ensembles exchanged, beside the one that served or after it was "
+                          "drained.");
+    covey__metrics_sample(&body, "covey_exchanges_total", "way=\"beside\"",
+                          covey__counter_get(&server->pool.exchanges));
+    covey__metrics_sample(&body, "covey_exchanges_total", "way=\"drained\"",
+                          covey__counter_get(&server->pool.exchanges_drained));
     covey__metrics_histogram(&body, "covey_time_to_first_token_seconds",
                              "From the request to its first token.", &count->first_token);
     covey__metrics_histogram(&body, "covey_request_seconds", "From the request to its end.",

@@ -308,6 +308,8 @@ static void test_drained_first(void **state) {
         assert_string_equal(waiters[i].label, "two");
     }
     assert_false(covey__conversations_holding(&test.pool));
+    assert_int_equal(covey__counter_get(&test.pool.exchanges_drained), 1);
+    assert_int_equal(covey__counter_get(&test.pool.exchanges), 0);
     give(take("named"));
     /* One that does not come: what waited is told. */
     covey__conversations_drain(&test.pool);
