@@ -334,7 +334,6 @@ static void leave_trial(covey__agent_state *state, const covey__agent_event_in *
 static bool on_trial_start(covey__agent_state *state, const covey__agent_event_in *event,
                            covey__agent_actions *actions) {
     covey__agent_slot *current = &state->current;
-    if (!current->trial) return false;
     current->starts++;
     current->runs++;
     if (current->starts > COVEY__TRIAL_STARTS_MAX)
@@ -347,7 +346,7 @@ static bool on_trial_start(covey__agent_state *state, const covey__agent_event_i
 static bool on_trial_answered(covey__agent_state *state, const covey__agent_event_in *event,
                               covey__agent_actions *actions) {
     covey__agent_slot *current = &state->current;
-    if (!current->trial || (!event->good && !event->failed)) return false;
+    if (!event->good && !event->failed) return false;
     current->good += event->good;
     current->failed += event->failed;
     if (event->good) current->starts = 0;
@@ -361,10 +360,27 @@ static bool on_trial_answered(covey__agent_state *state, const covey__agent_even
 /* Nothing went wrong in this run: it is none that counts against it. */
 static bool on_trial_closed(covey__agent_state *state) {
     covey__agent_slot *current = &state->current;
-    if (!current->trial || !current->runs) return false;
+    if (!current->runs) return false;
     current->starts = 0;
     current->runs--;
     return true;
+}
+
+static bool on_trial(covey__agent_state *state, const covey__agent_event_in *event,
+                     covey__agent_actions *actions) {
+    switch (event->kind) {
+    case COVEY__EVENT_TRIAL_START:
+        return on_trial_start(state, event, actions);
+    case COVEY__EVENT_TRIAL_ANSWERED:
+        return on_trial_answered(state, event, actions);
+    case COVEY__EVENT_TRIAL_OVER:
+        return on_current_good(state, event);
+    case COVEY__EVENT_TRIAL_SLOW:
+        leave_trial(state, event, NULL, actions);
+        return true;
+    default:
+        return on_trial_closed(state);
+    }
 }
 
 static bool on_retry(covey__agent_state *state, const covey__agent_event_in *event) {
@@ -448,8 +464,6 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
         return updating;
     case COVEY__EVENT_PROBE_START:
         return updating && on_probe_start(state, event, actions);
-    case COVEY__EVENT_TRIAL_START:
-        return has_current && on_trial_start(state, event, actions);
     case COVEY__EVENT_CURRENT_GOOD:
         return has_current && on_current_good(state, event);
     case COVEY__EVENT_CURRENT_BAD:
@@ -471,16 +485,12 @@ bool covey__machine(covey__agent_state *state, const covey__agent_event_in *even
     case COVEY__EVENT_TOLD:
         report(state, event, COVEY__PHASE_CHECKIN, event->outcome, event->release, "");
         return true;
+    case COVEY__EVENT_TRIAL_START:
     case COVEY__EVENT_TRIAL_ANSWERED:
-        return has_current && on_trial_answered(state, event, actions);
     case COVEY__EVENT_TRIAL_OVER:
-        return has_current && state->current.trial && on_current_good(state, event);
     case COVEY__EVENT_TRIAL_SLOW:
-        if (!has_current || !state->current.trial) return false;
-        leave_trial(state, event, NULL, actions);
-        return true;
     case COVEY__EVENT_TRIAL_CLOSED:
-        return has_current && on_trial_closed(state);
+        return has_current && state->current.trial && on_trial(state, event, actions);
     case COVEY__EVENT_RETRY:
         return on_retry(state, event);
     }
