@@ -15,6 +15,7 @@
 #include "agent/agent_ways.h"
 
 #include "base/error.h"
+#include "base/file_cache.h"
 #include "base/file_space.h"
 #include "base/sha256.h"
 #include "delta/patch.h"
@@ -123,8 +124,8 @@ static covey_status check_base(covey_agent *agent, covey__patch_job *job, covey_
     }
     uint64_t left = job->edge->from.size - job->base_at;
     size_t piece = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
-    status = covey__file_read_at(agent->env, job->base.descriptor, job->base_path, job->base_at,
-                                 job->content, piece, error);
+    status = covey__file_read_passing(agent->env, job->base.descriptor, job->base_path,
+                                      job->base_at, job->content, piece, error);
     if (status) return status;
     covey__sha256_update(&job->hash, job->content, piece);
     job->base_at += piece;

@@ -3,8 +3,8 @@
  * forgotten; the kernel's own read-ahead is switched off meanwhile, since what it brought would
  * look as if it had been there. (Where an ordinary read stopped within the file before, the kernel
  * may go on reading ahead from there: files of an update are read in passing alone.) Pages that a
- * process maps are never forgotten. Where the system
- * does not tell what is there (Linux tells only who may write the file), nothing is forgotten.
+ * process maps are never forgotten. Where the system does not tell what is there (Linux tells only
+ * who may write the file), nothing is forgotten.
  *
  * Written bytes go in two steps, so that a writer can let one piece set out while it makes the
  * next: start, and later finish, which waits. One sync at the end would hold the disk, and on
