@@ -9,8 +9,10 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* Four rounds with the message words `words` and the constants from `step`. */
-static inline void four_rounds(__m128i *abef, __m128i *cdgh, __m128i words, int step) {
+INLINE void four_rounds(__m128i *abef, __m128i *cdgh, __m128i words, int step) {
     __m128i k;
     memcpy(&k, covey__sha256_constants + 4 * step, sizeof k);
     __m128i sum = _mm_add_epi32(words, k);
@@ -19,12 +21,12 @@ static inline void four_rounds(__m128i *abef, __m128i *cdgh, __m128i words, int 
 }
 
 /* The next four message words from the last sixteen, oldest first. */
-static inline __m128i next_words(__m128i w0, __m128i w1, __m128i w2, __m128i w3) {
+INLINE __m128i next_words(__m128i w0, __m128i w1, __m128i w2, __m128i w3) {
     __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4));
     return _mm_sha256msg2_epu32(sum, w3);
 }
 
-static inline __m128i load_words(const uint8_t *data) {
+INLINE __m128i load_words(const uint8_t *data) {
     const __m128i swap = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
     __m128i words;
     memcpy(&words, data, sizeof words);
@@ -78,12 +80,23 @@ void covey__sha256_pair_shani(uint32_t a[8], const uint8_t *data_a, uint32_t b[8
         __m128i w2 = load_words(data_a + 32), w3 = load_words(data_a + 48);
         __m128i x0 = load_words(data_b), x1 = load_words(data_b + 16);
         __m128i x2 = load_words(data_b + 32), x3 = load_words(data_b + 48);
-        for (int step = 0; step < 16; step++) {
+        for (int step = 0; step < 16; step += 4) {
             four_rounds(&h.abef, &h.cdgh, w0, step);
             four_rounds(&g.abef, &g.cdgh, x0, step);
-            __m128i next = next_words(w0, w1, w2, w3), next_b = next_words(x0, x1, x2, x3);
-            w0 = w1, w1 = w2, w2 = w3, w3 = next;
-            x0 = x1, x1 = x2, x2 = x3, x3 = next_b;
+            w0 = next_words(w0, w1, w2, w3);
+            x0 = next_words(x0, x1, x2, x3);
+            four_rounds(&h.abef, &h.cdgh, w1, step + 1);
+            four_rounds(&g.abef, &g.cdgh, x1, step + 1);
+            w1 = next_words(w1, w2, w3, w0);
+            x1 = next_words(x1, x2, x3, x0);
+            four_rounds(&h.abef, &h.cdgh, w2, step + 2);
+            four_rounds(&g.abef, &g.cdgh, x2, step + 2);
+            w2 = next_words(w2, w3, w0, w1);
+            x2 = next_words(x2, x3, x0, x1);
+            four_rounds(&h.abef, &h.cdgh, w3, step + 3);
+            four_rounds(&g.abef, &g.cdgh, x3, step + 3);
+            w3 = next_words(w3, w0, w1, w2);
+            x3 = next_words(x3, x0, x1, x2);
         }
         h.abef = _mm_add_epi32(h.abef, h_before.abef);
         h.cdgh = _mm_add_epi32(h.cdgh, h_before.cdgh);
