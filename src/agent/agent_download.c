@@ -301,14 +301,15 @@ covey_status covey__download_run(covey__download *download, int64_t deadline_us,
             return covey__fail(error, COVEY_ERROR_CANCELLED, "stopped");
         }
         int64_t now_us = covey__monotonic_us();
-        if (moved && now_us >= deadline_us) return COVEY_OK;
-        begin_waiting(d);
+        bool in_time = !moved || now_us < deadline_us;
+        if (in_time) begin_waiting(d);
         size_t flying = count_state(d, COVEY__SLOT_FLYING);
         if (d->failed && !flying) return tell_failure(d, error);
         if (!d->failed && count_state(d, COVEY__SLOT_FREE) >= room) {
             *done = true;
             return COVEY_OK;
         }
+        if (!in_time) return COVEY_OK;
         if (flying)
             move(d, now_us);
         else if (moved)

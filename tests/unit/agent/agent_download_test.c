@@ -286,6 +286,7 @@ static void test_a_stalled_line_is_dropped(void **unused) {
     (void)unused;
     download_double d;
     double_make(&d, true, 2, 6, 30000, 14);
+    d.stall_ms = 60;
     double_say(&d, 0, (double_act){.stall = true, .cut_after = 5000});
     double_say(&d, 1, (double_act){.stall = true, .cut_after = 1});
     arrives(&d, 8);
@@ -321,6 +322,7 @@ static void test_the_deadline_holds(void **unused) {
     /* Nothing came for too long: that is a failure, and the only mirror's. */
     double_make(&d, true, 1, 1, 30000, 15);
     double_say(&d, 0, (double_act){.stall = true, .cut_after = 5000});
+    d.stall_ms = 60;
     assert_int_equal(fails(&d, &error), COVEY_ERROR_TIMEOUT);
     double_unmake(&d);
 }

@@ -22,6 +22,22 @@ typedef struct double_blob {
     size_t size;
 } double_blob;
 
+/* An exchange that was begun and not performed yet. */
+typedef struct double_pending {
+    void *user; /* NULL: free */
+    char method[8], url[600], headers[2][300];
+    const char *lines[2];
+    covey_http_request request;
+    covey_http_response *response;
+    covey_http_sink sink;
+} double_pending;
+
+#define DOUBLE_PENDING_MAX 8
+typedef struct double_line_set {
+    struct control_double *c;
+    double_pending pending[DOUBLE_PENDING_MAX];
+} double_line_set;
+
 typedef struct control_double {
     test_folder folder;
     covey_runtime *runtime;
@@ -36,6 +52,8 @@ typedef struct control_double {
     size_t report_count;
     char last_checkin[65536], last_enrollment[4096];
     char wrapped[200]; /* any content key for this device, in hex; "": none was wrapped */
+    uint64_t order;    /* in which pending exchanges are performed */
+    int lines_open;
     /* counters */
     int checkins, blob_requests, range_requests, key_requests, bad_host_requests;
     uint64_t blob_bytes;

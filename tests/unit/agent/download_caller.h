@@ -74,7 +74,7 @@ static inline void double_make(download_double *d, bool several, int mirror_coun
         covey__sha256_of(d->blobs[i], (size_t)d->sizes[i], d->digests[i]);
     }
     d->streamed = malloc((size_t)size_max + 1);
-    d->stall_ms = 60;
+    d->stall_ms = 5000;
     d->mirrors.pause_first_ms = 4;
     for (int i = 0; i < mirror_count; i++) {
         char url[40];
