@@ -87,16 +87,19 @@ static covey_status take(void *user, const covey__download_item *item, const voi
 }
 
 /* Seconds; `in_flight` 0: by fetch alone. */
-static double run(const char *url, long count, size_t in_flight) {
+static double run(const char *url, long count, size_t in_flight, int64_t ceiling) {
     covey__env env;
     covey_transport transport = *covey__transport_curl();
     covey__mirrors mirrors = {.count = 0};
-    covey__download_options options = {.mirrors = &mirrors, .in_flight_max = in_flight};
+    covey__rate rate = {0};
+    covey__download_options options = {
+        .mirrors = &mirrors, .rate = &rate, .in_flight_max = in_flight};
     covey__download *download = NULL;
     covey_error error = {0};
     uint64_t bytes = 0;
     bool done = false;
     covey__env_init(&env);
+    covey__rate_set(&rate, ceiling);
     env.transport = &transport;
     if (!in_flight) transport.open = NULL;
     covey__mirrors_add(&mirrors, url, COVEY__MIRROR_ORIGIN);
@@ -144,9 +147,16 @@ int main(int argc, char **argv) {
         pthread_create(&thread, NULL, serve, &listener))
         return 1;
     snprintf(url, sizeof url, "http://127.0.0.1:%u", ntohs(at.sin_port));
+    int64_t ceiling = argc > 4 ? atoll(argv[4]) : 0;
+    if (ceiling > 0) {
+        double speed = (double)count * BLOB_BYTES / run(url, count, 4, ceiling);
+        printf("%.0f bytes a second under a ceiling of %lld: %.3f of it\n", speed,
+               (long long)ceiling, speed / (double)ceiling);
+        return 0;
+    }
     for (long round = 0; round < rounds; round++)
         for (int i = 0; i < WAYS; i++) {
-            double seconds = run(url, count, ways[i]);
+            double seconds = run(url, count, ways[i], 0);
             if (!round || seconds < best[i]) best[i] = seconds;
         }
     printf("%ld blobs of 1 MiB, %ld ms before each answer, best of %ld\n", count, delay_ms, rounds);

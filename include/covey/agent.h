@@ -110,7 +110,9 @@ typedef struct covey_agent_outcome {
 #define COVEY_AGENT_OUTCOME_INIT                                                                   \
     { sizeof(covey_agent_outcome), COVEY_AGENT_IDLE, 0, false, "", false }
 
-/* Does what is due for up to about `budget_ms` (0: one action), then returns with nothing held.
+/* Does what is due for up to about `budget_ms` (0: one action), then returns with nothing held but
+ * connections. Blobs that are under way then go on in the next step. A check-in is one action: it
+ * takes as long as its exchanges, each of which gives up after 30 s of silence at most.
  * Failures of an update are outcomes, not errors; an error means that the state folder itself
  * cannot be used. `check_now` asks the control plane even if it is not time yet. */
 COVEY_API COVEY_MUST_USE covey_status covey_agent_step(covey_agent *agent, int64_t budget_ms,
