@@ -499,7 +499,15 @@ static void *share(size_t size) {
     return made;
 }
 
-int proof_run(const proof_case *test, const char *root) {
+static int case_count, case_lost;
+
+int proof_end(void) {
+    printf("[  PASSED  ] %d test(s).\n", case_count - case_lost);
+    if (case_lost) printf("[  FAILED  ] %d test(s), listed below:\n", case_lost);
+    return case_lost ? 1 : 0;
+}
+
+static int run_case(const proof_case *test, const char *root) {
     const char *how = getenv("COVEY_EXHAUSTIVE"), *only = getenv("COVEY_EXHAUSTIVE_ONLY");
     worker w = {.test = test, .stride = is_sanitized() ? 7 : 1};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -509,7 +517,6 @@ int proof_run(const proof_case *test, const char *root) {
     const char *most = getenv("COVEY_EXHAUSTIVE_LOST");
     w.lost_max = most ? atoi(most) : LOST_MAX;
     size_t name_size = strlen(test->name);
-    if (only && strncmp(only, test->name, name_size)) return 0; /* "NAME" or "NAME:ACTION" */
     if (only && only[name_size] == ':') w.only = atoll(only + name_size + 1);
     w.count = cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (int)cores;
     w.all = share(sizeof *w.all);
@@ -547,6 +554,19 @@ int proof_run(const proof_case *test, const char *root) {
     disk_image_free(&w.end);
     munmap(w.sent, sizeof *w.sent);
     munmap(w.all, sizeof *w.all);
+    return lost;
+}
+
+int proof_run(const proof_case *test, const char *root) {
+    const char *only = getenv("COVEY_EXHAUSTIVE_ONLY"); /* "NAME" or "NAME:ACTION" */
+    size_t size = strlen(test->name);
+    if (only && (strncmp(only, test->name, size) || (only[size] && only[size] != ':'))) {
+        remove_folder(root);
+        return 0;
+    }
+    int lost = run_case(test, root);
+    case_count++;
+    case_lost += lost != 0;
     return lost;
 }
 

@@ -42,6 +42,9 @@ typedef struct proof_case {
 /* Runs from main, outside of cmocka's runner, with `root` as it is before `act`; `root` is
  * removed. Prints a table. Returns how many states were lost. */
 int proof_run(const proof_case *test, const char *root);
+/* The sum of all cases, in the words of cmocka's runner, which tools/run-tests reads. Returns the
+ * program's exit status. */
+int proof_end(void);
 
 /* Wraps a transport: requests and pieces of answers are actions. */
 void proof_transport(covey_transport *transport);

@@ -67,7 +67,7 @@ static void again(void *user, const char *root) {
 }
 
 /* Takes what `p` was made of into a folder of its own. */
-static int prove(const char *name, patch_pair *p, const patch_bytes *before, bool makes) {
+static void prove(const char *name, patch_pair *p, const patch_bytes *before, bool makes) {
     test_folder folder;
     pair it = {.old = p->old, .fresh = p->fresh, .patch = p->patch, .makes = makes};
     if (before) it.before = *before;
@@ -80,7 +80,7 @@ static int prove(const char *name, patch_pair *p, const patch_bytes *before, boo
         test_write(test_path(&folder, "patch"), p->patch.data, p->patch.size);
     if (before) test_write(test_path(&folder, "out"), before->data, before->size);
     proof_case test = {.name = name, .user = &it, .act = act, .again = again, .twice = 5};
-    return proof_run(&test, folder.path);
+    (void)proof_run(&test, folder.path);
 }
 
 /* Bytes with pieces that moved, were changed and are new, in more than one frame. */
@@ -138,15 +138,14 @@ static void model_pair(patch_pair *p) {
 }
 
 int main(void) {
-    int lost = 0;
     patch_pair p;
     bytes_pair(&p);
-    lost += prove("apply", &p, NULL, false);
-    lost += prove("apply over a file", &p, &p.old, false);
-    lost += prove("make", &p, NULL, true);
+    prove("apply", &p, NULL, false);
+    prove("apply over a file", &p, &p.old, false);
+    prove("make", &p, NULL, true);
     patch_pair_end(&p);
     model_pair(&p);
-    lost += prove("apply to a model", &p, NULL, false);
+    prove("apply to a model", &p, NULL, false);
     patch_pair_end(&p);
-    return lost ? 1 : 0;
+    return proof_end();
 }
