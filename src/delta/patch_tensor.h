@@ -59,6 +59,8 @@ covey_status covey__tensor_starts(covey__tensor_coder *coder, covey__tensor_part
 covey_status covey__tensor_count(covey__tensor_coder *coder, const covey__tensor_part *part,
                                  covey_error *error) COVEY_MUST_USE;
 void covey__tensor_coder_fit(covey__tensor_coder *coder);
+/* What the counted parts take, in bits, with tables fitted to them. */
+double covey__tensor_coder_bits(const covey__tensor_coder *coder);
 covey_status covey__tensor_encode(covey__tensor_coder *coder, const covey__tensor_part *part,
                                   covey__lane_encoder *encoder, covey_error *error) COVEY_MUST_USE;
 const covey__lane_table *covey__tensor_coder_tables(const covey__tensor_coder *coder,

@@ -10,6 +10,7 @@
 
 #define COVEY__RESIDUAL_CONTEXTS 623 /* of a stream */
 #define COVEY__BYTE_CONTEXTS     85  /* of one byte in four steps */
+#define COVEY__FACTOR_WIDTH      16  /* directions are handled by sixteen */
 
 /* One group of up to 32 integers with a prediction, a class, a sign and a step size each: scales.
  */
@@ -64,6 +65,12 @@ typedef struct covey__residual_kernel {
     void (*record_scales)(covey__lane_encoder *encoder, covey__scale_run *run);
     void (*record_codes)(covey__lane_encoder *encoder, covey__code_run *run);
     void (*record_bytes)(covey__lane_encoder *encoder, covey__byte_run *run);
+    /* Finding factors, `rank` a multiple of COVEY__FACTOR_WIDTH: numbers u = rows times v, and v +=
+     * rows' columns times u. Rows have `columns` numbers, u and v `rank` a row and a column. */
+    void (*project)(const float *rows, size_t count, const float *v, size_t columns, size_t rank,
+                    float *u);
+    void (*spread)(const float *rows, size_t count, const float *u, size_t columns, size_t rank,
+                   float *v);
     /* dot[i] = the sum over the rank of u[r] * v[r * stride + i], for `count` columns. */
     void (*dots)(const int8_t *u, const int8_t *v, size_t stride, size_t rank, size_t count,
                  int32_t *dot);

@@ -3,6 +3,7 @@
 
 #define RESIDUAL_NAME(name) residual_##name##_avx2
 #include "delta/residual_body.h"
+#include "delta/residual_factor_body.h"
 #include "delta/residual_record_body.h"
 
 const covey__residual_kernel covey__residual_avx2 = {
@@ -13,5 +14,7 @@ const covey__residual_kernel covey__residual_avx2 = {
     residual_record_scales_avx2,
     residual_record_codes_avx2,
     residual_record_bytes_avx2,
+    residual_project_avx2,
+    residual_spread_avx2,
     residual_dots_avx2,
 };

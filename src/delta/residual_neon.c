@@ -3,6 +3,7 @@
 
 #define RESIDUAL_NAME(name) residual_##name##_neon
 #include "delta/residual_body.h"
+#include "delta/residual_factor_body.h"
 #include "delta/residual_record_body.h"
 
 const covey__residual_kernel covey__residual_neon = {
@@ -13,5 +14,7 @@ const covey__residual_kernel covey__residual_neon = {
     residual_record_scales_neon,
     residual_record_codes_neon,
     residual_record_bytes_neon,
+    residual_project_neon,
+    residual_spread_neon,
     residual_dots_neon,
 };

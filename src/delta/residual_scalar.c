@@ -3,6 +3,7 @@
 
 #define RESIDUAL_NAME(name) residual_##name##_scalar
 #include "delta/residual_body.h"
+#include "delta/residual_factor_body.h"
 #include "delta/residual_record_body.h"
 
 const covey__residual_kernel covey__residual_scalar = {
@@ -13,5 +14,7 @@ const covey__residual_kernel covey__residual_scalar = {
     residual_record_scales_scalar,
     residual_record_codes_scalar,
     residual_record_bytes_scalar,
+    residual_project_scalar,
+    residual_spread_scalar,
     residual_dots_scalar,
 };

@@ -131,6 +131,21 @@ void covey__tensor_coder_fit(covey__tensor_coder *coder) {
     covey__lane_encoder_free(&coder->trial); /* nothing more is counted */
 }
 
+double covey__tensor_coder_bits(const covey__tensor_coder *coder) {
+    covey__lane_table usual;
+    double bits = 0;
+    covey__lane_table_make(default_bytes, &usual);
+    for (size_t i = 0; i < coder->table_count; i++) {
+        const uint32_t *counts = coder->counts[i];
+        uint8_t bytes[3];
+        if (!(counts[0] | counts[1] | counts[2] | counts[3])) continue;
+        double plain = covey__lane_table_cost(&usual, counts);
+        double fitted = covey__lane_table_fit(counts, bytes) + FIT_GAIN_BITS;
+        bits += fitted < plain ? fitted : plain;
+    }
+    return bits;
+}
+
 bool covey__tensor_coder_set(const covey__tensor_coder *coder, size_t index, uint16_t *id,
                              const uint8_t **bytes, size_t *size) {
     for (uint32_t i = 0; i <= COVEY__SET_ID_MAX; i++) {
@@ -328,10 +343,15 @@ covey_status covey__tensor_encode(covey__tensor_coder *coder, const covey__tenso
 
 covey_status covey__tensor_count(covey__tensor_coder *coder, const covey__tensor_part *part,
                                  covey_error *error) {
+    covey__walk walk;
+    covey_status status = walk_begin(coder, part, &record_ops, &walk, error);
+    if (status) return status;
     covey__lane_encoder_clear(&coder->trial);
-    covey_status status = covey__tensor_encode(coder, part, &coder->trial, error);
-    if (!status) covey__lane_encoder_count(&coder->trial, coder->counts, coder->table_count);
-    return status;
+    coder->trial.counts = coder->counts; /* the part's sets are in use: no table is made now */
+    walk.encoder = &coder->trial;
+    covey__tensor_walk(&walk);
+    coder->trial.counts = NULL;
+    return COVEY_OK;
 }
 
 covey_status covey__tensor_starts(covey__tensor_coder *coder, covey__tensor_part *part,
