@@ -61,6 +61,7 @@ void covey__lane_encoder_init(covey__lane_encoder *encoder, const covey__env *en
     covey__buffer_init(&encoder->words, env, record_bytes_max);
     encoder->symbols = 0;
     encoder->counts = NULL;
+    encoder->deaf = false;
 }
 
 void covey__lane_encoder_free(covey__lane_encoder *encoder) {
@@ -78,7 +79,7 @@ void covey__lane_encoder_clear(covey__lane_encoder *encoder) {
 void covey__lane_encoder_step(covey__lane_encoder *encoder, uint32_t base,
                               const uint16_t context[COVEY__LANES], uint32_t mask,
                               const uint8_t symbol[COVEY__LANES]) {
-    if (mask == 0) return;
+    if (mask == 0 || encoder->deaf) return;
     if (encoder->counts != NULL) {
         covey__lane_count(encoder->counts + base, context, mask, symbol);
         return;

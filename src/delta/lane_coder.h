@@ -40,6 +40,7 @@ typedef struct covey__lane_encoder {
     covey__buffer words;   /* what finish makes, last word first */
     uint64_t symbols;      /* recorded */
     uint32_t (*counts)[4]; /* borrowed: steps are counted here, by table, and not recorded */
+    bool deaf;             /* steps are dropped */
 } covey__lane_encoder;
 
 /* `record_bytes_max` bounds the records. */

@@ -374,22 +374,23 @@ static covey_status try_one(const finder *f, trial *t, choice c, bool *better, c
     return status;
 }
 
-/* Ranks from 8 on upward, else downward, as long as they get better; then those beside the best. */
+/* Ranks from 8 on upward as long as they get better, or downward; then those beside the best. */
 static covey_status try_ranks(const finder *f, trial *t, covey_error *error) {
-    bool better = false, first = false;
+    bool better = false;
     size_t begin = f->rank < 8 ? f->rank : 8;
     covey_status status = try_one(f, t, (choice){0, 1}, &better, error);
-    if (!status) status = try_one(f, t, (choice){begin, 1}, &first, error);
-    better = first;
+    if (!status) status = try_one(f, t, (choice){begin, 1}, &better, error);
     for (size_t r = 2 * begin; !status && better && r <= f->rank; r *= 2)
         status = try_one(f, t, (choice){r, 1}, &better, error);
-    better = !first;
-    for (size_t r = begin / 2; !status && !first && r > 0 && t->best.rank != 2 * r; r /= 2)
+    better = t->best.rank <= begin;
+    for (size_t r = begin / 2; !status && better && r > 0; r /= 2) {
         status = try_one(f, t, (choice){r, 1}, &better, error);
+        better = better || t->best.rank == 0;
+    }
     size_t middle = t->best.rank;
-    if (middle < 4) return status;
-    if (!status) status = try_one(f, t, (choice){middle - middle / 4, 1}, &better, error);
-    if (!status && middle + middle / 2 <= f->rank)
+    if (!status && middle >= 4)
+        status = try_one(f, t, (choice){middle - middle / 4, 1}, &better, error);
+    if (!status && middle >= 2 && middle + middle / 2 <= f->rank)
         status = try_one(f, t, (choice){middle + middle / 2, 1}, &better, error);
     return status;
 }

@@ -33,7 +33,7 @@ struct covey__tensor_coder {
     covey__lane_row *rows;
     size_t table_count, table_capacity; /* multiples of 16 */
     uint32_t (*counts)[4];              /* encoding */
-    covey__lane_encoder trial;          /* the steps of the part that is counted */
+    covey__lane_encoder trial;          /* counts the steps of a part */
     covey__tensor_scratch *scratch;
     int8_t *u; /* of the rows of a part */
     size_t u_capacity;

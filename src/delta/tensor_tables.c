@@ -171,7 +171,7 @@ covey_status covey__tensor_coder_new(const covey__env *env, covey__isa isa,
     if (!coder) return covey__no_memory(error, "a tensor coder", sizeof *coder);
     coder->env = env;
     coder->kernel = covey__residual_kernel_get(isa);
-    covey__lane_encoder_init(&coder->trial, env, RECORD_BYTES_MAX);
+    covey__lane_encoder_init(&coder->trial, env, 0); /* it records nothing */
     coder->sets = covey__calloc(env, COVEY__SET_ID_MAX + 1, sizeof *coder->sets);
     coder->scratch = covey__calloc(env, 1, sizeof *coder->scratch);
     if (!coder->sets || !coder->scratch) {
@@ -250,7 +250,6 @@ static void start_scales(covey__walk *walk, covey__scale_run *run) {
 static void start_codes(covey__walk *walk, covey__code_run *run) {
     walk->kernel->record_codes(walk->encoder, run);
     note_start(walk, run->est, run->groups);
-    covey__lane_encoder_clear(walk->encoder);
 }
 static const covey__run_ops start_ops = {start_scales, start_codes, record_bytes};
 
@@ -346,7 +345,6 @@ covey_status covey__tensor_count(covey__tensor_coder *coder, const covey__tensor
     covey__walk walk;
     covey_status status = walk_begin(coder, part, &record_ops, &walk, error);
     if (status) return status;
-    covey__lane_encoder_clear(&coder->trial);
     coder->trial.counts = coder->counts; /* the part's sets are in use: no table is made now */
     walk.encoder = &coder->trial;
     covey__tensor_walk(&walk);
@@ -360,10 +358,11 @@ covey_status covey__tensor_starts(covey__tensor_coder *coder, covey__tensor_part
     memset(part->starts, 0, sizeof part->starts);
     covey_status status = walk_begin(coder, part, &start_ops, &walk, error);
     if (status) return status;
-    covey__lane_encoder_clear(&coder->trial);
+    coder->trial.deaf = true;
     walk.encoder = &coder->trial;
     walk.batches_max = START_BATCHES;
     covey__tensor_walk(&walk);
+    coder->trial.deaf = false;
     if (!walk.layout) note_start(&walk, &walk.est[0], part->size / 64); /* est went on by itself */
     for (int i = 0; i < COVEY__TENSOR_STREAMS; i++) {
         int exponent;
@@ -372,6 +371,5 @@ covey_status covey__tensor_starts(covey__tensor_coder *coder, covey__tensor_part
         exponent += 127;
         part->starts[i] = (uint8_t)(exponent < 1 ? 1 : exponent > 254 ? 254 : exponent);
     }
-    covey__lane_encoder_clear(&coder->trial);
     return COVEY_OK;
 }
