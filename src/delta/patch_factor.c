@@ -298,18 +298,21 @@ static double most_of(const float *a, size_t count, size_t stride) {
 static covey_status quantize(const finder *f, size_t rows, const double *held, double energy,
                              const choice *c, covey__factor *out, covey_error *error) {
     size_t rank = c->rank;
-    double left = energy, scale = 0;
+    double left = energy, scale;
     for (size_t r = 0; r < rank; r++) left -= held[r];
     if (left < energy * 1e-4) left = energy * 1e-4;
-    double finest = 7 * c->fineness * sqrt((double)rank * held[0] / left);
-    finest = finest < 7 ? 7 : finest > 127 ? 127 : finest;
+    double finest = 2.5 * c->fineness * sqrt((double)rank * held[0] / left); /* rms, in levels */
+    finest = finest < 2.5 ? 2.5 : finest > 42 ? 42 : finest;
+    scale = sqrt(held[0] / ((double)rows * (double)f->columns)) / (finest * finest);
+    for (size_t r = 0; r < rank; r++) /* no level is over 127 */
+        scale = fmax(scale, most_of(f->u + r, rows, f->rank) *
+                                most_of(f->v + r, f->columns, f->rank) / (127.0 * 127.0));
     out->u = covey__alloc(f->env, rows * rank);
     out->v = covey__alloc(f->env, f->columns * rank);
     if (!out->u || !out->v) return covey__no_memory(error, "factors", rows * rank);
     for (size_t r = 0; r < rank; r++) {
         double most_u = most_of(f->u + r, rows, f->rank);
         double most_v = most_of(f->v + r, f->columns, f->rank);
-        if (r == 0) scale = most_u * most_v / (finest * finest);
         double most = scale > 0 ? sqrt(most_u * most_v / scale) : 0; /* levels on both sides */
         double by_u = most_u > 0 ? most / most_u : 0, by_v = most_v > 0 ? most / most_v : 0;
         for (size_t i = 0; i < rows; i++)
@@ -421,7 +424,7 @@ static covey_status find(finder *f, covey__factor *out, covey_error *error) {
     if (status || !has) return status;
     status = sample(f, SAMPLE_ROWS, error);
     double all = status ? 0 : energy_of(f->change, f->sampled * f->columns);
-    if (!status) status = directions(f, WIDTH, 3, error);
+    if (!status) status = directions(f, WIDTH, 4, error);
     while (!status && wants_more(f, all, rank_max)) status = directions(f, 2 * f->rank, 2, error);
     covey__free(f->env, f->change);
     f->change = NULL;
