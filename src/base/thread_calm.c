@@ -2,7 +2,8 @@
  * to threads, not to processes. The I/O class can be given back by anyone; a nice value that was
  * raised only with a right, which is asked for before. SCHED_IDLE is not used: on a device that is
  * busy without end an update would stand still, and a thread that is preempted while it holds the
- * allocator's lock would hold up whoever serves. At nice 15 it gets 3 % of a core that others want.
+ * allocator's lock would hold up whoever serves. At nice 10 it gets a tenth of a core that others
+ * want.
  */
 #include "base/thread_calm.h"
 

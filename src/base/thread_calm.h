@@ -15,7 +15,7 @@ typedef struct covey__calm {
  * the nice value is left alone where this process could not restore it (Linux: without
  * CAP_SYS_NICE, RLIMIT_NICE decides). Calm threads stay so when entered again. Fault point
  * "priority": nothing changes. */
-#define COVEY__CALM_NICE 15
+#define COVEY__CALM_NICE 10
 void covey__calm_enter(const covey__env *env, bool for_good, covey__calm *before);
 void covey__calm_leave(const covey__calm *before);
 
