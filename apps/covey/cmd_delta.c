@@ -261,27 +261,25 @@ static covey_status on_tensor(void *user, const covey_delta_tensor *t) {
 }
 
 static void print_json_end(const covey_delta_info *i) {
-    const covey_delta_result *r = &i->totals;
     printf("],\"old_bytes\":%" PRIu64 ",\"old_sha256\":\"%s\",\"new_bytes\":%" PRIu64
            ",\"new_sha256\":\"%s\",\"patch_bytes\":%" PRIu64 ",\"head_bytes\":%" PRIu64
            ",\"tensors_count\":%" PRIu64 ",\"parts\":%" PRIu64 ",\"frames\":%" PRIu64 "}\n",
-           r->old_bytes, i->old_sha256, r->new_bytes, i->new_sha256, r->patch_bytes, r->head_bytes,
+           i->old_bytes, i->old_sha256, i->new_bytes, i->new_sha256, i->patch_bytes, i->head_bytes,
            i->tensor_count, i->part_count, i->frame_count);
 }
 
 static void print_totals(const totals *all, const covey_delta_info *i) {
-    const covey_delta_result *r = &i->totals;
     putchar('\n');
     for (size_t k = 0; k < all->type_count; k++)
         printf("%-36s %7" PRIu64 " %12" PRIu64 " %12" PRIu64 " %7.2f\n", all->types[k].name,
                all->types[k].tensors, all->types[k].bytes, all->types[k].patch_bytes,
                share(all->types[k].patch_bytes, all->types[k].bytes));
-    printf("%-36s %7s %12s %12" PRIu64 "\n", "head of the patch", "", "", r->head_bytes);
+    printf("%-36s %7s %12s %12" PRIu64 "\n", "head of the patch", "", "", i->head_bytes);
     printf("%-36s %7" PRIu64 " %12" PRIu64 " %12" PRIu64 " %7.2f\n", "all", i->tensor_count,
-           r->new_bytes, r->patch_bytes, share(r->patch_bytes, r->new_bytes));
+           i->new_bytes, i->patch_bytes, share(i->patch_bytes, i->new_bytes));
     printf("\nold  %s  %" PRIu64 " bytes\nnew  %s  %" PRIu64 " bytes\n%" PRIu64 " parts in %" PRIu64
            " frames\n",
-           i->old_sha256, r->old_bytes, i->new_sha256, r->new_bytes, i->part_count, i->frame_count);
+           i->old_sha256, i->old_bytes, i->new_sha256, i->new_bytes, i->part_count, i->frame_count);
 }
 
 static int verb_info(int argc, char **argv) {

@@ -80,12 +80,13 @@ typedef covey_status (*covey_delta_tensor_fn)(void *user, const covey_delta_tens
 
 typedef struct covey_delta_info {
     size_t size;
-    covey_delta_result totals;
-    char old_sha256[65], new_sha256[65]; /* lower-case hex */
+    char old_sha256[65], new_sha256[65];                                /* lower-case hex */
+    uint64_t old_bytes, new_bytes, patch_bytes, head_bytes;             /* as in a result, */
+    uint64_t copied_bytes, stored_bytes, compressed_bytes, coded_bytes; /* these too */
     uint64_t part_count, frame_count, tensor_count;
 } covey_delta_info;
 #define COVEY_DELTA_INFO_INIT                                                                      \
-    { sizeof(covey_delta_info), COVEY_DELTA_RESULT_INIT, {0}, {0}, 0, 0, 0 }
+    { sizeof(covey_delta_info), {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* What a patch says of itself: its head alone is read. `info` and `each` may be NULL. */
 COVEY_API COVEY_MUST_USE covey_status covey_delta_show(covey_runtime *runtime,

@@ -98,6 +98,7 @@ covey_status covey_delta_apply(covey_runtime *runtime, const covey_delta_apply_o
 typedef struct shower {
     const covey__patch_head *head;
     covey_delta_info info;
+    covey_delta_result totals;
     covey_delta_tensor tensor; /* the one whose parts are summed up */
     char name[SHOWN_NAME];
     bool open;
@@ -137,7 +138,7 @@ static covey_status show_part(shower *s, const covey__patch_part *part) {
     s->tensor.patch_bytes += (uint64_t)part->stored + part->coded;
     if (part->factor != COVEY__PATCH_NO_FACTOR)
         s->tensor.rank = s->head->factors[part->factor].rank;
-    add_kind(&s->info.totals, part->kind, part->size);
+    add_kind(&s->totals, part->kind, part->size);
     return status;
 }
 
@@ -149,10 +150,14 @@ static covey_status show_all(shower *s) {
     while (status == COVEY_OK && covey__patch_part_next(&cursor, &part))
         status = show_part(s, &part);
     if (status == COVEY_OK) status = close_tensor(s);
-    s->info.totals.old_bytes = head->old_size;
-    s->info.totals.new_bytes = head->new_size;
-    s->info.totals.patch_bytes = head->patch_size;
-    s->info.totals.head_bytes = head->head_size;
+    s->info.old_bytes = head->old_size;
+    s->info.new_bytes = head->new_size;
+    s->info.patch_bytes = head->patch_size;
+    s->info.head_bytes = head->head_size;
+    s->info.copied_bytes = s->totals.copied_bytes;
+    s->info.stored_bytes = s->totals.stored_bytes;
+    s->info.compressed_bytes = s->totals.compressed_bytes;
+    s->info.coded_bytes = s->totals.coded_bytes;
     covey__hex(head->old_sha256, 32, s->info.old_sha256);
     covey__hex(head->new_sha256, 32, s->info.new_sha256);
     s->info.part_count = head->part_count;

@@ -38,8 +38,8 @@ static void check_info(covey_runtime *runtime, const char *patch,
     sums s = {0};
     assert_int_equal(covey_delta_show(runtime, patch, &info, &error, add_up, &s), COVEY_OK);
     assert_int_equal(s.bytes, result->new_bytes);
-    assert_int_equal(info.totals.patch_bytes, result->patch_bytes);
-    assert_int_equal(info.totals.coded_bytes, result->coded_bytes);
+    assert_int_equal(info.patch_bytes, result->patch_bytes);
+    assert_int_equal(info.coded_bytes, result->coded_bytes);
     assert_true(info.tensor_count > 10 && s.count == info.tensor_count + 1);
     /* what the tensors take is shared out nearly right */
     uint64_t frames = result->patch_bytes - result->head_bytes;
