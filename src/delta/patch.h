@@ -12,7 +12,6 @@
 typedef covey_status (*covey__patch_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 typedef struct covey__patch_options {
-    int32_t threads;                   /* 0 and 1: the caller's alone; more: a second one hashes */
     covey__patch_progress_fn progress; /* may be NULL */
     void *progress_user;
 } covey__patch_options;
