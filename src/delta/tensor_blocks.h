@@ -32,6 +32,8 @@ typedef struct covey__block_layout {
 
 /* NULL for types that are not made of blocks, and unknown ones. */
 const covey__block_layout *covey__block_layout_get(uint32_t type);
+/* The same, for machines with AVX2 alone. */
+const covey__block_layout *covey__block_layout_avx2(uint32_t type);
 
 extern const int8_t covey__iq4_values[16];
 

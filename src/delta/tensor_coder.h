@@ -65,6 +65,7 @@ struct covey__walk {
 
 /* Takes the walk. The sets that the part needs must be in use. */
 void covey__tensor_walk(covey__walk *walk);
+void covey__tensor_walk_avx2(covey__walk *walk); /* on machines with AVX2 alone */
 /* The set's contexts, and the estimate of a stream. */
 void covey__walk_stream(covey__walk *walk, int stream, uint32_t *base, float **est);
 /* Codes the u of the part's rows and sets walk->u. */

@@ -253,6 +253,31 @@ static void start_codes(covey__walk *walk, covey__code_run *run) {
 }
 static const covey__run_ops start_ops = {start_scales, start_codes, record_bytes};
 
+/* The kernel's set says what the walk is compiled for, too. */
+#if defined(__x86_64__)
+static bool is_wide(const covey__residual_kernel *kernel) {
+    return kernel->isa == COVEY__ISA_AVX2 || kernel->isa == COVEY__ISA_AVX512;
+}
+#endif
+
+static const covey__block_layout *layout_for(const covey__residual_kernel *kernel, uint8_t type) {
+#if defined(__x86_64__)
+    if (is_wide(kernel)) return covey__block_layout_avx2(type);
+#endif
+    (void)kernel;
+    return covey__block_layout_get(type);
+}
+
+static void take_walk(covey__walk *walk) {
+#if defined(__x86_64__)
+    if (is_wide(walk->kernel)) {
+        covey__tensor_walk_avx2(walk);
+        return;
+    }
+#endif
+    covey__tensor_walk(walk);
+}
+
 /* The whole part must be blocks, and with factors rows. */
 static covey_status check_part(const covey__tensor_part *part, covey_error *error) {
     size_t block = covey__tensor_block_bytes(part->type);
@@ -278,7 +303,7 @@ static covey_status walk_begin(covey__tensor_coder *coder, const covey__tensor_p
     memset(walk, 0, sizeof *walk);
     walk->coder = coder;
     walk->part = part;
-    walk->layout = covey__block_layout_get(part->type);
+    walk->layout = layout_for(coder->kernel, part->type);
     walk->kernel = coder->kernel;
     walk->scratch = coder->scratch;
     walk->ops = ops;
@@ -324,7 +349,7 @@ covey_status covey__tensor_decode(covey__tensor_coder *coder, const covey__tenso
     covey_status status = walk_begin(coder, part, &decode_ops, &walk, error);
     if (status) return status;
     walk.decoder = decoder;
-    covey__tensor_walk(&walk);
+    take_walk(&walk);
     if (decoder->over)
         return covey__fail(error, COVEY_ERROR_FORMAT, "the coder's stream ends too early");
     return COVEY_OK;
@@ -336,7 +361,7 @@ covey_status covey__tensor_encode(covey__tensor_coder *coder, const covey__tenso
     covey_status status = walk_begin(coder, part, &record_ops, &walk, error);
     if (status) return status;
     walk.encoder = encoder;
-    covey__tensor_walk(&walk);
+    take_walk(&walk);
     return COVEY_OK;
 }
 
@@ -347,7 +372,7 @@ covey_status covey__tensor_count(covey__tensor_coder *coder, const covey__tensor
     if (status) return status;
     coder->trial.counts = coder->counts; /* the part's sets are in use: no table is made now */
     walk.encoder = &coder->trial;
-    covey__tensor_walk(&walk);
+    take_walk(&walk);
     coder->trial.counts = NULL;
     return COVEY_OK;
 }
@@ -361,7 +386,7 @@ covey_status covey__tensor_starts(covey__tensor_coder *coder, covey__tensor_part
     coder->trial.deaf = true;
     walk.encoder = &coder->trial;
     walk.batches_max = START_BATCHES;
-    covey__tensor_walk(&walk);
+    take_walk(&walk);
     coder->trial.deaf = false;
     if (!walk.layout) note_start(&walk, &walk.est[0], part->size / 64); /* est went on by itself */
     for (int i = 0; i < COVEY__TENSOR_STREAMS; i++) {
