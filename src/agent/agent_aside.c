@@ -65,7 +65,13 @@ covey_status covey__aside_remove(const covey_agent *agent, const char *digest, c
 covey_status covey__aside_remove_all(const covey_agent *agent, covey_error *error) {
     char *folder = covey__agent_path(agent, "partial");
     if (!folder) return covey__no_memory(error, "a path", 0);
-    covey_status status = covey__tree_remove(agent->env, folder, error);
+    bool is_there = false;
+    covey_status status = covey__file_find(agent->env, folder, &is_there, error);
+    if (!status && is_there) {
+        status = covey__tree_remove(agent->env, folder, error);
+        /* or a power cut could bring it back, and nobody would look for it */
+        if (!status) status = covey__folder_sync(agent->env, agent->state_dir, error);
+    }
     covey__free(agent->env, folder);
     return status;
 }
