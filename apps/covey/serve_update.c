@@ -370,8 +370,8 @@ bool app_updater_start(app_updater *u, const app_updater_options *options, bool 
 void app_updater_stop(app_updater *u) {
     pthread_mutex_lock(&u->mutex);
     atomic_store(&u->stop, true);
-    covey_agent_interrupt(u->options.context->agent,
-                          true); /* a silent line must not hold the end */
+    if (u->started) /* a silent line must not hold the end */
+        covey_agent_interrupt(u->options.context->agent, true);
     pthread_cond_broadcast(&u->changed);
     pthread_mutex_unlock(&u->mutex);
 }

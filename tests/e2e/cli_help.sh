@@ -94,6 +94,9 @@ status=0
 status=0
 "$covey" rollback >out 2>&1 || status=$?
 [ "$status" = 1 ] || fail "rollback of a new device"
+status=0
+"$covey" serve --port 0 >out 2>&1 || status=$?
+[ "$status" = 1 ] && grep -q "no ensemble is installed" out || fail "serve on a new device: exit status $status"
 [ "$("$covey" token)" = "$("$covey" token)" ] || fail "the token changes"
 [ "$(stat -c %a .local/state/covey/serve.token)" = 600 ] || fail "the token's mode"
 chmod 644 .local/state/covey/serve.token
