@@ -184,16 +184,12 @@ static int serve_all(serving *d) {
 }
 
 static const char about[] =
-    "Answers on loopback: /v1/chat/completions and /v1/completions (with \"stream\": true "
-    "too),\n"
-    "/v1/embeddings, /v1/models, /lora-adapters, /health, /metrics. An adapter with the scale "
-    "0\n"
-    "is used by requests that ask for it alone (\"lora\"). Without a model it serves this "
-    "device's "
-    "ensemble and keeps it up to "
-    "date: open\n"
-    "conversations (header X-Covey-Conversation) finish on the ensemble that they began with,\n"
-    "up to the policy's drain.deadline_ms.";
+    "Answers on loopback: /v1/chat/completions and /v1/completions (with \"stream\": true too),\n"
+    "/v1/embeddings, /v1/models, /lora-adapters, /health, /metrics. An adapter with the scale 0\n"
+    "is used by requests that ask for it alone (\"lora\"). Without a model it serves this\n"
+    "device's ensemble and keeps it up to date: open conversations (header\n"
+    "X-Covey-Conversation) finish on the ensemble that they began with, up to the policy's\n"
+    "drain.deadline_ms.";
 static const char examples[] =
     "  covey serve model.gguf --port 8080\n"
     "  curl -H \"Authorization: Bearer $(covey token)\" -H 'Content-Type: application/json' "

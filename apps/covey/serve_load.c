@@ -13,7 +13,7 @@
 #include <unistd.h>
 #endif
 
-/* As the library's own background work: 3 % of a core that others want, and never none. */
+/* Below the library's own background work: 3 % of a core that others want, and never none. */
 #define CALM_NICE 15
 
 static bool read_text(const char *path, char *text, size_t capacity) {
