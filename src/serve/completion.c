@@ -80,7 +80,11 @@ static covey_status run_one(job *work, covey_answer *answer, covey_error *error,
     covey__chat_adapters_note(&work->head.adapters, work->slot->served->backend, answer);
     work->request.sampling.seed++;
     bool cancelled = !status && answer->stop_reason == COVEY_STOP_CANCELLED;
-    tell(work, cancelled ? COVEY_ERROR_CANCELLED : status, answer, error);
+    covey_status said = cancelled ? COVEY_ERROR_CANCELLED : status;
+    /* Scales that a request chose can drive any model to NaN: that says nothing of the ensemble. */
+    if (said == COVEY_ERROR_NUMERIC && request->adapter_count > 0)
+        said = COVEY_ERROR_INVALID_ARGUMENT;
+    tell(work, said, answer, error);
     if (status == COVEY_ERROR_CANCELLED || (!status && answer->stop_reason == COVEY_STOP_CANCELLED))
         return covey__fail(error, COVEY_ERROR_CANCELLED,
                            "the answer was cut off: the server is stopping; ask again");

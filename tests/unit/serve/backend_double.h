@@ -27,7 +27,8 @@ typedef struct double_backend {
     int32_t open, answering, released, waiting;
     bool destroyed;
     covey_sampling last_sampling;
-    bool no_tools;                 /* its chat template has no place for them */
+    bool no_tools; /* its chat template has no place for them */
+    int32_t adapter_count;
     covey_generation_options last; /* of the last request; its stop strings are not kept */
     size_t last_stop_count;
     char last_stop[64], last_role[32];
@@ -227,6 +228,11 @@ static inline void double_cancel(void *user, void *conversation) {
     atomic_store(&((double_conversation *)conversation)->cancelled, true);
 }
 
+static inline bool double_adapter(void *user, int32_t id, covey_backend_adapter *adapter) {
+    adapter->name = "adapter";
+    return id >= 0 && id < ((const double_backend *)user)->adapter_count;
+}
+
 static inline void double_destroy(void *user) {
     double_backend *backend = user;
     pthread_mutex_lock(&backend->mutex);
@@ -261,7 +267,8 @@ static inline covey_backend *double_make(covey_runtime *runtime, double_backend 
                                  .cancel = double_cancel,
                                  .destroy = double_destroy,
                                  .embed = double_embed,
-                                 .token_bytes = double_bytes};
+                                 .token_bytes = double_bytes,
+                                 .adapter = double_adapter};
     covey_backend *made = NULL;
     covey_error error = {0};
     if (covey_backend_new(runtime, &table, &made, &error)) fail_msg("%s", error.message);
