@@ -23,7 +23,7 @@ typedef struct covey_delta_make_options {
     size_t size;
     const char *old_path, *new_path;
     const char *patch_path; /* appears whole or not at all */
-    bool replace;           /* a file that is there already; else COVEY_ERROR_EXISTS */
+    bool replace; /* a file that is there already; else COVEY_ERROR_EXISTS. Never old or new */
 } covey_delta_make_options;
 #define COVEY_DELTA_MAKE_OPTIONS_INIT                                                              \
     { sizeof(covey_delta_make_options), NULL, NULL, NULL, false }
@@ -50,7 +50,7 @@ typedef struct covey_delta_apply_options {
     size_t size;
     const char *old_path, *patch_path;
     const char *new_path; /* appears whole or not at all, and only with the right SHA-256 */
-    bool replace;         /* a file that is there already; else COVEY_ERROR_EXISTS */
+    bool replace; /* a file that is there already; else COVEY_ERROR_EXISTS. Never old or patch */
 } covey_delta_apply_options;
 #define COVEY_DELTA_APPLY_OPTIONS_INIT                                                             \
     { sizeof(covey_delta_apply_options), NULL, NULL, NULL, false }

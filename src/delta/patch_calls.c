@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SHOWN_NAME 256
@@ -21,10 +22,24 @@ static covey__patch_options with_progress(covey_delta_progress_fn progress, void
     return (covey__patch_options){.progress = progress, .progress_user = user};
 }
 
-static covey_status check_new(const covey__env *env, const char *path, bool replace,
-                              covey_error *error) {
+/* Under any of its names. */
+static bool same_file(const char *one, const char *other) {
+    struct stat a, b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+/* What is written may never be one of the files that are read, even where replacing is allowed:
+ * the only copy of a model would be gone. */
+static covey_status check_new(const covey__env *env, const char *path, const char *const read[2],
+                              bool replace, covey_error *error) {
     bool there;
     char shown[240];
+    for (int i = 0; i < 2; i++)
+        if (same_file(path, read[i]))
+            return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
+                               "%s: is one of the files to read; name another one to write",
+                               covey__printable(path, strlen(path), shown, sizeof shown));
     if (replace) return COVEY_OK;
     covey_status status = covey__file_find(env, path, &there, error);
     if (status != COVEY_OK || !there) return status;
@@ -60,7 +75,8 @@ covey_status covey_delta_make(covey_runtime *runtime, const covey_delta_make_opt
     const covey__env *env = covey__runtime_env(runtime);
     covey__patch_options make = with_progress(progress, user);
     covey__patch_stats stats;
-    covey_status status = check_new(env, own.patch_path, own.replace, error);
+    covey_status status = check_new(
+        env, own.patch_path, (const char *const[]){own.old_path, own.new_path}, own.replace, error);
     if (status == COVEY_OK)
         status = covey__patch_make(env, own.old_path, own.new_path, own.patch_path, &make, &stats,
                                    error);
@@ -86,7 +102,8 @@ covey_status covey_delta_apply(covey_runtime *runtime, const covey_delta_apply_o
                            "delta: expected a runtime, a patch and two files");
     const covey__env *env = covey__runtime_env(runtime);
     covey__patch_options apply = with_progress(progress, user);
-    covey_status status = check_new(env, own.new_path, own.replace, error);
+    covey_status status = check_new(
+        env, own.new_path, (const char *const[]){own.old_path, own.patch_path}, own.replace, error);
     if (status == COVEY_OK)
         status = covey__patch_apply_files(env, own.old_path, own.patch_path, own.new_path, &apply,
                                           error);
@@ -198,7 +215,7 @@ covey_status covey_delta_show(covey_runtime *runtime, const char *patch_path,
     covey__patch_file file = {.env = env, .path = patch_path, .descriptor = -1};
     covey__patch_head *head = NULL;
     covey_status status =
-        covey__file_open(env, patch_path, O_RDONLY | O_CLOEXEC, 0, &file.descriptor, error);
+        covey__file_open(env, patch_path, O_RDONLY | O_NONBLOCK, 0, &file.descriptor, error);
     if (status == COVEY_OK) status = read_head(env, &file, &head, error);
     if (status == COVEY_OK) {
         shower s = {.head = head, .info = COVEY_DELTA_INFO_INIT, .each = each, .user = user};

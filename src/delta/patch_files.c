@@ -52,8 +52,15 @@ covey_status covey__patch_file_source(covey__patch_file *file, covey__patch_sour
     struct stat facts;
     *source = (covey__patch_source){.read = file_read, .user = file};
     covey_status status = covey__file_facts(file->env, file->descriptor, file->path, &facts, error);
-    if (status == COVEY_OK) source->size = (uint64_t)facts.st_size;
-    return status;
+    if (status != COVEY_OK) return status;
+    if (!S_ISREG(facts.st_mode)) {
+        char shown[240];
+        return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT, "%s: expected a file, found %s",
+                           covey__printable(file->path, strlen(file->path), shown, sizeof shown),
+                           S_ISDIR(facts.st_mode) ? "a folder" : "something else");
+    }
+    source->size = (uint64_t)facts.st_size;
+    return COVEY_OK;
 }
 
 void covey__patch_file_target(covey__patch_file *file, covey__patch_target *target) {
@@ -73,11 +80,12 @@ typedef struct files_run {
     uint8_t *piece; /* FEED_BYTES */
 } files_run;
 
+/* O_NONBLOCK: the open of a pipe would wait for its writer, and no signal ends that. */
 static covey_status open_to_read(files_run *run, const char *path, covey__patch_file *file,
                                  covey__patch_source *source, covey_error *error) {
     *file = (covey__patch_file){.env = run->env, .path = path, .descriptor = -1};
     covey_status status =
-        covey__file_open(run->env, path, O_RDONLY | O_CLOEXEC, 0, &file->descriptor, error);
+        covey__file_open(run->env, path, O_RDONLY | O_NONBLOCK, 0, &file->descriptor, error);
     return status != COVEY_OK ? status : covey__patch_file_source(file, source, error);
 }
 

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct pair_case {
     covey_weight_type type;
@@ -167,11 +169,65 @@ static void calls_that_cannot_be(void **state) {
     test_folder_remove(&folder);
 }
 
+static covey_status apply_with(covey_runtime *runtime, const char *old_path, const char *patch_path,
+                               const char *new_path) {
+    covey_delta_apply_options apply = COVEY_DELTA_APPLY_OPTIONS_INIT;
+    apply.old_path = old_path;
+    apply.patch_path = patch_path;
+    apply.new_path = new_path;
+    apply.replace = true;
+    return covey_delta_apply(runtime, &apply, NULL, NULL, NULL);
+}
+
+/* What is read is never written over, by no name of it; a pipe is refused, not waited for. */
+static void files_that_are_read_stay(void **state) {
+    (void)state;
+    test_folder folder;
+    test_folder_make(&folder);
+    char old_path[300], new_path[300], patch[300], other[300], fifo[300];
+    strcpy(old_path, test_path(&folder, "old"));
+    strcpy(new_path, test_path(&folder, "new"));
+    strcpy(patch, test_path(&folder, "patch"));
+    strcpy(other, test_path(&folder, "other"));
+    strcpy(fifo, test_path(&folder, "fifo"));
+    test_write(old_path, "one", 3);
+    test_write(new_path, "two", 3);
+    assert_int_equal(link(old_path, other), 0);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    covey_runtime *runtime;
+    assert_int_equal(covey_runtime_open(NULL, &runtime, NULL), COVEY_OK);
+    const char *const written[] = {old_path, new_path, other, patch};
+    for (int i = 0; i < 4; i++) {
+        covey_delta_make_options make = COVEY_DELTA_MAKE_OPTIONS_INIT;
+        make.old_path = old_path;
+        make.new_path = new_path;
+        make.patch_path = written[i];
+        make.replace = true;
+        assert_int_equal(covey_delta_make(runtime, &make, NULL, NULL, NULL, NULL),
+                         i < 3 ? COVEY_ERROR_INVALID_ARGUMENT : COVEY_OK);
+    }
+    assert_int_equal(apply_with(runtime, old_path, patch, old_path), COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(apply_with(runtime, old_path, patch, other), COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(apply_with(runtime, old_path, patch, patch), COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(apply_with(runtime, old_path, fifo, new_path), COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(apply_with(runtime, fifo, patch, new_path), COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(covey_delta_show(runtime, fifo, NULL, NULL, NULL, NULL),
+                     COVEY_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(apply_with(runtime, old_path, patch, new_path), COVEY_OK);
+    size_t size;
+    char *kept = test_read(old_path, &size);
+    assert_true(size == 3 && memcmp(kept, "one", 3) == 0);
+    free(kept);
+    covey_runtime_close(runtime);
+    test_folder_remove(&folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fine_tune),
         cmocka_unit_test(two_versions),
         cmocka_unit_test(calls_that_cannot_be),
+        cmocka_unit_test(files_that_are_read_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
