@@ -277,9 +277,10 @@ static void print_totals(const totals *all, const covey_delta_info *i) {
     printf("%-36s %7s %12s %12" PRIu64 "\n", "head of the patch", "", "", i->head_bytes);
     printf("%-36s %7" PRIu64 " %12" PRIu64 " %12" PRIu64 " %7.2f\n", "all", i->tensor_count,
            i->new_bytes, i->patch_bytes, share(i->patch_bytes, i->new_bytes));
-    printf("\nold  %s  %" PRIu64 " bytes\nnew  %s  %" PRIu64 " bytes\n%" PRIu64 " parts in %" PRIu64
-           " frames\n",
-           i->old_sha256, i->old_bytes, i->new_sha256, i->new_bytes, i->part_count, i->frame_count);
+    printf("\nold  %s  %" PRIu64 " bytes\nnew  %s  %" PRIu64 " bytes\n%" PRIu64
+           " part%s in %" PRIu64 " frame%s\n",
+           i->old_sha256, i->old_bytes, i->new_sha256, i->new_bytes, i->part_count,
+           i->part_count == 1 ? "" : "s", i->frame_count, i->frame_count == 1 ? "" : "s");
 }
 
 static int verb_info(int argc, char **argv) {

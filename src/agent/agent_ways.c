@@ -215,10 +215,11 @@ void covey__ways_words(const covey_agent *agent, char out[160]) {
     if (before > 0) snprintf(earlier, sizeof earlier, "; %" PRId64 " came before", before);
     if (ways && (ways->patches_done || patches))
         snprintf(out, 160,
-                 "fetched %" PRIu64 " bytes: %" PRIu64 " of %u patches, %" PRIu64
+                 "fetched %" PRIu64 " bytes: %" PRIu64 " of %u patch%s, %" PRIu64
                  " of chunks; %" PRIu64 " were here%s",
                  fetching->bytes_done, patches, (unsigned)ways->patches_done,
-                 fetching->bytes_done - patches, fetching->bytes_local, earlier);
+                 ways->patches_done == 1 ? "" : "es", fetching->bytes_done - patches,
+                 fetching->bytes_local, earlier);
     else
         snprintf(out, 160, "fetched %" PRIu64 " bytes of chunks; %" PRIu64 " were here%s",
                  fetching->bytes_done, fetching->bytes_local, earlier);

@@ -67,7 +67,7 @@ expected=$(estimate)
 came=$(truth)
 [ "$came" -le "$expected" ] && [ "$came" -gt $((expected * 9 / 10)) ] || fail "$came bytes came, $expected were expected"
 [ "$came" -lt $((chunks * 7 / 10)) ] || fail "$came bytes came, chunks are $chunks"
-"$covey" audit --state one --builtin built-in >out 2>&1 && has out 'of 1 patches' || fail "the log does not tell how it came"
+"$covey" audit --state one --builtin built-in >out 2>&1 && has out 'of 1 patch' || fail "the log does not tell how it came"
 
 # Killed while the patch is on its way, it goes on from there.
 device killed

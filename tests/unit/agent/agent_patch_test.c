@@ -22,7 +22,7 @@ static void test_a_patch_takes_few_bytes(void **unused) {
     assert_true(c.blob_bytes - before < patch + 10000);
     assert_true(patch < MODEL_BYTES / 10);
     assert_true(double_reported(&c, "plan ok assistant@1.1.0"));
-    assert_true(double_reported(&c, "of 1 patches, 0 of chunks"));
+    assert_true(double_reported(&c, "of 1 patch, 0 of chunks"));
     assert_false(double_reported(&c, "fell back"));
     double_finish(&c, agent);
 }
