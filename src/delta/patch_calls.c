@@ -22,10 +22,19 @@ static covey__patch_options with_progress(covey_delta_progress_fn progress, void
     return (covey__patch_options){.progress = progress, .progress_user = user};
 }
 
+static bool facts_of(const covey__env *env, const char *path, struct stat *facts) {
+    int descriptor;
+    if (covey__file_open(env, path, O_RDONLY | O_NONBLOCK, 0, &descriptor, NULL) != COVEY_OK)
+        return false;
+    covey_status status = covey__file_facts(env, descriptor, path, facts, NULL);
+    close(descriptor);
+    return status == COVEY_OK;
+}
+
 /* Under any of its names. */
-static bool same_file(const char *one, const char *other) {
+static bool same_file(const covey__env *env, const char *one, const char *other) {
     struct stat a, b;
-    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+    return facts_of(env, one, &a) && facts_of(env, other, &b) && a.st_dev == b.st_dev &&
            a.st_ino == b.st_ino;
 }
 
@@ -36,7 +45,7 @@ static covey_status check_new(const covey__env *env, const char *path, const cha
     bool there;
     char shown[240];
     for (int i = 0; i < 2; i++)
-        if (same_file(path, read[i]))
+        if (same_file(env, path, read[i]))
             return covey__fail(error, COVEY_ERROR_INVALID_ARGUMENT,
                                "%s: is one of the files to read; name another one to write",
                                covey__printable(path, strlen(path), shown, sizeof shown));
