@@ -162,12 +162,19 @@ covey_status covey__agent_read_poll(const covey__json *root, int64_t *poll_ms, c
     return status;
 }
 
+/* A control plane that is asked by TLS names no mirror that is not. */
+static bool mirror_fits(const covey__agent_state *state, const char *mirror) {
+    return strncmp(state->url, "https://", 8) != 0 || strncmp(mirror, "https://", 8) == 0;
+}
+
 void covey__agent_read_mirrors(const covey__json *list, covey__agent_state *state) {
     state->mirror_count = 0;
     if (!list || list->kind != COVEY__JSON_ARRAY) return;
     for (const covey__json *node = list->child; node; node = node->next) {
         if (state->mirror_count == COVEY__AGENT_MIRRORS_MAX) return;
-        if (node->kind != COVEY__JSON_STRING || !covey__agent_url_valid(node->text)) continue;
+        if (node->kind != COVEY__JSON_STRING || !covey__agent_url_valid(node->text) ||
+            !mirror_fits(state, node->text))
+            continue;
         snprintf(state->mirrors[state->mirror_count++], sizeof *state->mirrors, "%s", node->text);
     }
 }

@@ -292,9 +292,34 @@ static void test_equal_chunks_come_once(void **unused) {
     double_finish(&c, agent);
 }
 
+/* What is asked over TLS does not send devices to lines without it. */
+static void test_mirrors_keep_the_lines_secrecy(void **unused) {
+    (void)unused;
+    static covey__agent_state state;
+    covey__env env;
+    covey__arena arena;
+    const covey__json *list;
+    covey_error error;
+    const char text[] = "[\"http://a.test/b\",\"https://c.test/d\",\"file:///etc\"]";
+    covey__env_init(&env);
+    covey__arena_init(&arena, &env, 1 << 16);
+    assert_int_equal(
+        covey__json_parse(&arena, text, sizeof text - 1, COVEY__JSON_LIMITS_DEFAULT, &list, &error),
+        COVEY_OK);
+    strcpy(state.url, "https://fleet.test");
+    covey__agent_read_mirrors(list, &state);
+    assert_int_equal(state.mirror_count, 1);
+    assert_string_equal(state.mirrors[0], "https://c.test/d");
+    strcpy(state.url, "http://127.0.0.1:8080");
+    covey__agent_read_mirrors(list, &state);
+    assert_int_equal(state.mirror_count, 2);
+    covey__arena_free(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_lying_mirror_is_named),
+        cmocka_unit_test(test_mirrors_keep_the_lines_secrecy),
         cmocka_unit_test(test_mirrors_that_lack_blobs),
         cmocka_unit_test(test_the_users_mirror_is_asked_first),
         cmocka_unit_test(test_410_is_final_at_once),
