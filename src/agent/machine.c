@@ -192,7 +192,8 @@ static void activate(covey__agent_state *state, const covey__agent_event_in *eve
     next.without_probes = state->update.without_probes;
     report_update(state, event, "ok");
     /* One that never came to serve is nothing to return to: what was before it stays. */
-    if (!state->current.trial) state->previous = state->current;
+    const covey__agent_slot *current = &state->current;
+    if (!current->trial || (current->good > 0 && !current->failed)) state->previous = *current;
     state->previous.starts = 0;
     state->current = next;
     state->stopped[0] = 0;
