@@ -243,6 +243,22 @@ static void test_trial_is_nothing_to_return_to(void **unused) {
     assert_false(state.current.trial);
 }
 
+/* One that answered well is, though it had not proved itself yet. */
+static void test_trial_that_answered_is_returned_to(void **unused) {
+    (void)unused;
+    for (int failed = 0; failed < 2; failed++) {
+        covey__agent_state state = base(COVEY__PHASE_ACTIVATE);
+        put(&state, COVEY__EVENT_DONE, NULL);
+        state.current.good = 1;
+        state.current.failed = failed;
+        assert_true(target(&state, "1.2.0", "z"));
+        snprintf(state.update.digest, 65, "cccc");
+        state.update.phase = COVEY__PHASE_ACTIVATE;
+        put(&state, COVEY__EVENT_DONE, NULL);
+        assert_string_equal(state.previous.version, failed ? "1.0.0" : "1.1.0");
+    }
+}
+
 /* Verdicts on a target come with the event: what statements forbid is not begun and ends, and an
  * older version is begun where they permit it, and only then. */
 static void test_statements_on_targets(void **unused) {
@@ -449,6 +465,7 @@ int main(void) {
         cmocka_unit_test(test_probes_that_kill_are_given_up),
         cmocka_unit_test(test_commit_and_return),
         cmocka_unit_test(test_trial_is_nothing_to_return_to),
+        cmocka_unit_test(test_trial_that_answered_is_returned_to),
         cmocka_unit_test(test_statements_on_targets),
         cmocka_unit_test(test_stopped_current),
         cmocka_unit_test(test_told_at_a_checkin),
