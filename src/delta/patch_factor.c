@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "delta/residual.h"
 #include "delta/tensor_blocks.h"
+#include "delta/tensor_numbers.h"
 
 #include <math.h>
 #include <string.h>
@@ -40,11 +41,9 @@ typedef struct finder {
 /* ---- What changed -----------------------------------------------------------------------------
  */
 
-static float half(uint16_t u) {
-    float size = (u & 0x7c00) ? ldexpf((float)((u & 1023) | 1024), ((u >> 10) & 31) - 25)
-                              : ldexpf((float)(u & 1023), -24);
-    if ((u & 0x7c00) == 0x7c00) size = 0.0f; /* no number: nothing to learn from it */
-    return u & 0x8000 ? -size : size;
+/* Where it is no number there is nothing to learn from it. */
+static float finite_half(uint16_t u) {
+    return (u & 0x7c00) == 0x7c00 ? 0.0f : half(u);
 }
 
 /* A block's weights times `sign`, added to `out`; its steps are summed up. */
@@ -52,7 +51,7 @@ static void add_block(const covey__block_layout *layout, const uint8_t *data, fl
                       covey__block_batch *batch, float *out, double *steps) {
     int subs = layout->subs ? layout->subs : 1, width = layout->weights / subs;
     layout->take(data, 0, batch);
-    float d = half(batch->d[0]), m = layout->has_m ? half(batch->m[0]) : 0.0f;
+    float d = finite_half(batch->d[0]), m = layout->has_m ? finite_half(batch->m[0]) : 0.0f;
     for (int s = 0; s < subs; s++) {
         float step = layout->subs ? d * (float)batch->scale[s][0] : d;
         float offset = layout->has_mins ? m * (float)batch->min[s][0] : -m;
