@@ -25,7 +25,7 @@ static int rollout_create(int argc, char **argv) {
          "that one device may fetch for it; beyond that it waits and says so (no bound)", 0,
          FLEET_BYTES_MAX},
         {"patched-first", 0, APP_FLAG, &rollout.patched_first, NULL,
-         "for now only devices that can go on by a patch", 0, 0},
+         "first only devices that can go on by a patch", 0, 0},
         {"note", 'n', APP_TEXT, &rollout.note, "TEXT", "for people", 0, 0},
         FLEET_SERVER_OPTIONS(server),
         {0}};

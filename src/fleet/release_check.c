@@ -93,6 +93,19 @@ static covey_status check_chunks(walk *w, const covey__chunk_index *index, covey
     return COVEY_OK;
 }
 
+/* The chunks of an index, which it takes, where what was said of it holds; else the verdict. */
+static covey_status check_index(walk *w, covey__chunk_index *index, covey_status status,
+                                const covey_error *bad, covey_error *error) {
+    if (status == COVEY_OK)
+        status = check_chunks(w, index, error);
+    else if (is_ours(status))
+        *error = *bad;
+    else
+        status = judged(w, COVEY__RELEASE_BAD, bad->message);
+    covey__chunk_index_free(index);
+    return status;
+}
+
 static covey_status check_component(walk *w, const covey__release_component *component,
                                     covey_error *error) {
     covey__buffer bytes;
@@ -105,15 +118,7 @@ static covey_status check_component(walk *w, const covey__release_component *com
     status = covey__chunk_index_parse(w->env, bytes.data, bytes.size, &index, &bad);
     covey__buffer_free(&bytes);
     if (status == COVEY_OK) status = covey__release_check_index(component, index, &bad);
-    if (status == COVEY_OK) {
-        status = check_chunks(w, index, error);
-    } else if (is_ours(status)) {
-        *error = bad;
-    } else {
-        status = judged(w, COVEY__RELEASE_BAD, bad.message);
-    }
-    covey__chunk_index_free(index);
-    return status;
+    return check_index(w, index, status, &bad, error);
 }
 
 static covey_status check_variant(walk *w, const covey__release *release,
@@ -205,15 +210,7 @@ static covey_status check_edge(walk *w, const covey__patch_edge *edge, covey_err
     status = covey__chunk_index_parse(w->env, bytes.data, bytes.size, &index, &bad);
     covey__buffer_free(&bytes);
     if (status == COVEY_OK) status = covey__patch_edge_check(edge, index, &bad);
-    if (status == COVEY_OK) {
-        status = check_chunks(w, index, error);
-    } else if (is_ours(status)) {
-        *error = bad;
-    } else {
-        status = judged(w, COVEY__RELEASE_BAD, bad.message);
-    }
-    covey__chunk_index_free(index);
-    return status;
+    return check_index(w, index, status, &bad, error);
 }
 
 covey_status covey__release_check_patches(const covey__env *env, const covey__blobs *blobs,

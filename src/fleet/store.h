@@ -138,7 +138,7 @@ typedef struct covey__rollout_row {
     uint8_t salt[16];
     const char *note;
     int64_t bytes_max;        /* that a device may fetch for it; 0: no bound */
-    bool patched_first;       /* only those that can go on by a patch, for now */
+    bool patched_first;       /* only those that can go on by a patch, until it is for everyone */
     const char *patched_from; /* which those are: ",1.0.0/q8_0,1.0.0/q4_0," */
     int64_t created_ms, changed_ms;
     int64_t offered_count, done_count, failed_count, refused_count;
